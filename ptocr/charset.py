@@ -1,0 +1,94 @@
+"""Character sets: class index <-> character. The CTC blank (class 0) and the space live here only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ptocr.errors import SpecError
+
+BLANK = 0
+
+
+@dataclass(frozen=True)
+class CTCText:
+    """One decoded line.
+
+    text: the characters; score: mean probability of the kept steps (0.0 when empty); columns: time step of each
+    character, (n,) int; char_scores: (n,) float.
+    """
+
+    text: str
+    score: float
+    columns: np.ndarray
+    char_scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class Charset:
+    """The characters of classes 1..n of a recogniser; class 0 is the CTC blank.
+
+    A "character" is a string of any length >= 1 (some dictionaries hold combined glyphs).
+    """
+
+    characters: tuple[str, ...]
+    _index: dict[str, int] = field(init=False, repr=False, compare=False, hash=False)
+
+    def __post_init__(self) -> None:
+        index: dict[str, int] = {}
+        for number, character in enumerate(self.characters, start=1):
+            if not isinstance(character, str) or not character:
+                raise SpecError(f"charset: entry {number} is {character!r}; every entry must be a non-empty string")
+            index.setdefault(character, number)  # official dictionaries repeat a few entries: the first one encodes
+        object.__setattr__(self, "_index", index)
+
+    @classmethod
+    def from_lines(cls, lines: Iterable[str], space: bool) -> Charset:
+        """Dictionary lines in class order; `space` appends ' ' unless the dictionary already holds it."""
+        characters = [line.rstrip("\r\n") for line in lines]
+        characters = [c for c in characters if c]
+        if space and " " not in characters:
+            characters.append(" ")
+        return cls(tuple(characters))
+
+    @classmethod
+    def load(cls, path: str | Path, space: bool = True) -> Charset:
+        """A dictionary file: UTF-8, one character per line."""
+        try:
+            text = Path(path).read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            raise SpecError(f"{path}: there is no such character dictionary") from None
+        except UnicodeDecodeError as error:
+            raise SpecError(f"{path}: not a UTF-8 character dictionary ({error.reason})") from None
+        # str.splitlines() would also split at exotic separators, which some dictionaries contain as characters
+        return cls.from_lines(text.replace("\r\n", "\n").split("\n"), space)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of the CTC layer: the blank and every character."""
+        return len(self.characters) + 1
+
+    def __contains__(self, character: object) -> bool:
+        return character in self._index
+
+    def encode(self, text: str) -> list[int]:
+        """Class indices of a text; characters that the set lacks are dropped (upstream's BaseRecLabelEncode)."""
+        return [self._index[c] for c in text if c in self._index]
+
+    def decode_ctc(self, indices: Sequence[int] | np.ndarray, probs: Sequence[float] | np.ndarray) -> CTCText:
+        """Greedy CTC decoding of one line (upstream: CTCLabelDecode).
+
+        indices, probs: (T,) best class and its probability per time step.
+        """
+        steps = np.asarray(indices)
+        probs = np.asarray(probs, dtype=np.float32)
+        keep = steps != BLANK
+        keep[1:] &= steps[1:] != steps[:-1]
+        columns = np.flatnonzero(keep)
+        char_scores = probs[columns]
+        text = "".join(self.characters[i - 1] for i in steps[columns])
+        score = float(char_scores.mean()) if len(columns) else 0.0
+        return CTCText(text, score, columns, char_scores)

@@ -1,0 +1,122 @@
+"""From the `architecture` of a spec to a network: explicit tables, no registry, nothing reachable but what stands here."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from ptocr.errors import SpecError
+from ptocr.nn.backbones.mobilenet_v3 import MobileNetV3Det, MobileNetV3Line
+from ptocr.nn.backbones.pplcnet_v3 import PPLCNetV3
+from ptocr.nn.heads.cls import ClsHead
+from ptocr.nn.heads.ctc import CTCHead
+from ptocr.nn.heads.db import DBHead
+from ptocr.nn.heads.multi import MultiHead
+from ptocr.nn.heads.nrtr import NRTRHead
+from ptocr.nn.heads.sar import SARHead
+from ptocr.nn.necks.db_fpn import RSEFPN
+from ptocr.nn.necks.sequence import EncoderWithSVTR, Reshape, SequenceEncoder
+
+Table = dict[str, Callable[..., nn.Module]]
+
+
+def _multi_head(
+    in_channels: int, classes: int, ctc: dict[str, Any], gtc: dict[str, Any] | None = None, train: bool = False
+) -> MultiHead:
+    encoder = make(ENCODERS, ctc["neck"], in_channels=in_channels)
+    head = make({"CTCHead": CTCHead}, {"name": "CTCHead", **ctc.get("head", {})}, in_channels=encoder.out_channels,
+                classes=classes)
+    guide = make(GUIDES, gtc, in_channels=in_channels, classes=classes) if train and gtc else None
+    return MultiHead(encoder, head, guide, in_channels)
+
+
+def _svtr(**config: Any) -> SequenceEncoder:
+    return SequenceEncoder(make({"svtr": EncoderWithSVTR}, {"name": "svtr", **config}))
+
+
+BACKBONES: Table = {
+    "MobileNetV3Det": MobileNetV3Det,
+    "MobileNetV3Line": MobileNetV3Line,
+    "PPLCNetV3": PPLCNetV3,
+}
+NECKS: Table = {
+    "RSEFPN": RSEFPN,
+}
+ENCODERS: Table = {"svtr": _svtr, "reshape": Reshape}
+GUIDES: Table = {"NRTRHead": NRTRHead, "SARHead": SARHead}
+HEADS: Table = {
+    "ClsHead": ClsHead,
+    "DBHead": DBHead,
+    "MultiHead": _multi_head,
+}
+NETWORKS: Table = {}
+
+
+def make(table: Table, config: dict[str, Any], **given: Any) -> nn.Module:
+    """Build `config["name"]` of a table with the other keys of `config`.
+
+    `given` are facts the surroundings know (in_channels, classes, train); what the block does not ask for is left out.
+
+    Raises:
+        SpecError: unknown name or key; names it and what is allowed.
+    """
+    options = dict(config)
+    name = options.pop("name", None)
+    if name not in table:
+        raise SpecError(f"unknown block {name!r}; known: {', '.join(sorted(table))}")
+    builder = table[name]
+    parameters = inspect.signature(builder).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return builder(**options, **given)
+    unknown = sorted(set(options) - set(parameters)) + sorted(set(options) & set(given))
+    if unknown:
+        allowed = ", ".join(sorted(set(parameters) - set(given))) or "none"
+        raise SpecError(f"{name}: unknown key {unknown[0]!r}; allowed: {allowed}")
+    try:
+        return builder(**options, **{k: v for k, v in given.items() if k in parameters})
+    except TypeError as error:
+        raise SpecError(f"{name}: {error}") from None
+
+
+class OCRNet(nn.Module):
+    """Backbone, optional neck, head: picture (N, 3, H, W) -> the head's output."""
+
+    def __init__(self, backbone: nn.Module, neck: nn.Module | None, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neck = neck
+        self.head = head
+
+    def features(self, x: Tensor) -> Tensor:
+        x = self.backbone(x)
+        return x if self.neck is None else self.neck(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))
+
+    def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """What the losses need, by name; wants a network built with train=True."""
+        return self.head.forward_train(self.features(x), targets)
+
+
+def build_network(architecture: dict[str, Any], classes: int | None, train: bool = False) -> nn.Module:
+    """The untrained network of a spec's `architecture`.
+
+    classes: output classes (None for detectors and unwarping); train: build the training-only branches as well.
+
+    Raises:
+        SpecError: unknown block or key.
+    """
+    if "network" in architecture:
+        return make(NETWORKS, architecture["network"], train=train)
+    backbone = make(BACKBONES, architecture["backbone"])
+    channels = backbone.out_channels
+    neck = None
+    if architecture.get("neck"):
+        neck = make(NECKS, architecture["neck"], in_channels=channels)
+        channels = neck.out_channels
+    head = make(HEADS, architecture["head"], in_channels=channels, classes=classes, train=train)
+    return OCRNet(backbone, neck, head)

@@ -1,0 +1,138 @@
+"""NRTR decoder (arXiv 1806.00926): the training-only guide of PP-OCRv4 and later recognisers.
+
+Upstream: ppocr/modeling/heads/rec_nrtr_head.py, rec_multi_head.py.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ptocr.nn.necks.sequence import Mlp
+
+PAD = 0
+EXTRA_CLASSES = 3  # the label encoder adds blank, <unk>, <s>, </s> where CTC has its blank only
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of a sequence to its past: (N, L, C) -> (N, L, C)."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out_proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
+        return self.out_proj(join_heads(F.scaled_dot_product_attention(q, k, v, is_causal=True)))
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of a sequence (N, L, C) to a memory (N, S, C)."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(dim, dim)
+        self.kv = nn.Linear(dim, 2 * dim)
+        self.out_proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
+        q = split_heads(self.q(x), self.heads)
+        k, v = (split_heads(part, self.heads) for part in self.kv(memory).chunk(2, dim=-1))
+        return self.out_proj(join_heads(F.scaled_dot_product_attention(q, k, v)))
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(N, L, C) -> (N, heads, L, C / heads)."""
+    return x.unflatten(2, (heads, -1)).transpose(1, 2)
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """(N, heads, L, D) -> (N, L, heads * D)."""
+    return x.transpose(1, 2).flatten(2)
+
+
+class DecoderLayer(nn.Module):
+    """Post-norm transformer decoder layer."""
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.self_attn = SelfAttention(dim, heads)
+        self.norm1 = nn.LayerNorm(dim)
+        self.cross_attn = CrossAttention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = Mlp(dim, 4 * dim, nn.ReLU())
+        self.norm3 = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
+        x = self.norm1(x + self.dropout(self.self_attn(x)))
+        x = self.norm2(x + self.dropout(self.cross_attn(x, memory)))
+        return self.norm3(x + self.dropout(self.mlp(x)))
+
+
+class Embedding(nn.Module):
+    """Token embedding times sqrt(dim); the padding token gives zero."""
+
+    def __init__(self, tokens: int, dim: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(tokens, dim, padding_idx=PAD)
+        self.dim = dim
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        # Paddle's padding token gives zero whatever the table holds, so it is masked rather than trusted to be zero
+        vectors = self.embedding(tokens) * (tokens != PAD).unsqueeze(-1)
+        return vectors * math.sqrt(self.dim)
+
+
+class PositionalEncoding(nn.Module):
+    """Adds the sinusoid table `pe` (5000, 1, dim), which checkpoints hold as a buffer."""
+
+    def __init__(self, dim: int, length: int = 5000, dropout: float = 0.1) -> None:
+        super().__init__()
+        position = torch.arange(length, dtype=torch.float32).unsqueeze(1)
+        frequency = torch.exp(torch.arange(0, dim, 2, dtype=torch.float32) * (-math.log(10000.0) / dim))
+        table = torch.zeros(length, 1, dim)
+        table[:, 0, 0::2] = torch.sin(position * frequency)
+        table[:, 0, 1::2] = torch.cos(position * frequency)
+        self.register_buffer("pe", table)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dropout(x + self.pe[: x.shape[1], 0])
+
+
+class NRTRHead(nn.Module):
+    """Transformer decoder with teacher forcing, no encoder.
+
+    classes: CTC classes of the recogniser (blank included). forward_train: memory (N, S, dim) and label tokens
+    (N, L) with start and end tokens, padded with 0 -> logits (N, L - 1, classes + 4) for tokens 1..L - 1.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        nrtr_dim: int = 384,
+        num_decoder_layers: int = 4,
+        max_text_length: int = 25,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.max_text_length = max_text_length
+        tokens = classes + EXTRA_CLASSES + 1
+        self.embedding = Embedding(tokens, nrtr_dim)
+        self.positional_encoding = PositionalEncoding(nrtr_dim)
+        heads = nrtr_dim // 32
+        self.decoder = nn.ModuleList(DecoderLayer(nrtr_dim, heads, dropout) for _ in range(num_decoder_layers))
+        self.tgt_word_prj = nn.Linear(nrtr_dim, tokens, bias=False)
+
+    def forward_train(self, memory: Tensor, tokens: Tensor) -> Tensor:
+        x = self.positional_encoding(self.embedding(tokens[:, :-1]))
+        for layer in self.decoder:
+            x = layer(x, memory)
+        return self.tgt_word_prj(x)

@@ -1,0 +1,54 @@
+"""Feature pyramids of the DB detectors. Upstream: ppocr/modeling/necks/db_fpn.py."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ptocr.nn.layers import SE
+
+
+def merge_top_down(laterals: list[Tensor]) -> list[Tensor]:
+    """Add each coarser map, doubled in size, to the next finer one. Finest first, in and out."""
+    merged = [laterals[-1]]
+    for lateral in reversed(laterals[:-1]):
+        merged.append(lateral + F.interpolate(merged[-1], scale_factor=2.0, mode="nearest"))
+    return merged[::-1]
+
+
+def concat_at_finest(maps: list[Tensor]) -> Tensor:
+    """Enlarge every map to the size of the finest and stack, coarsest first: (N, sum of channels, H / 4, W / 4)."""
+    grown = [F.interpolate(m, scale_factor=float(2**i), mode="nearest") if i else m for i, m in enumerate(maps)]
+    return torch.cat(grown[::-1], dim=1)
+
+
+class RSELayer(nn.Module):
+    """Convolution followed by squeeze-excite, with an optional residual (RSE-FPN, PP-OCRv3 onwards)."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, shortcut: bool = True) -> None:
+        super().__init__()
+        self.in_conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
+        self.se_block = SE(out_channels, slope=0.2)
+        self.shortcut = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.in_conv(x)
+        return x + self.se_block(x) if self.shortcut else self.se_block(x)
+
+
+class RSEFPN(nn.Module):
+    """Residual squeeze-excite pyramid (PP-OCRv3 and later mobile detectors).
+
+    Four maps, finest first -> (N, out_channels, H / 4, W / 4).
+    """
+
+    def __init__(self, in_channels: list[int], out_channels: int, shortcut: bool = True) -> None:
+        super().__init__()
+        self.out_channels = out_channels
+        self.ins_conv = nn.ModuleList(RSELayer(c, out_channels, 1, shortcut) for c in in_channels)
+        self.inp_conv = nn.ModuleList(RSELayer(out_channels, out_channels // 4, 3, shortcut) for _ in in_channels)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        laterals = [conv(m) for conv, m in zip(self.ins_conv, maps, strict=True)]
+        return concat_at_finest([conv(m) for conv, m in zip(self.inp_conv, merge_top_down(laterals), strict=True)])
