@@ -1,0 +1,9 @@
+"""Package layout only: `configs/` is shipped inside the wheel as `ptocr.configs`. Metadata lives in pyproject.toml."""
+
+from setuptools import find_packages, setup
+
+setup(
+    packages=[*find_packages(include=["ptocr", "ptocr.*"]), "ptocr.configs"],
+    package_dir={"ptocr.configs": "configs"},
+    package_data={"ptocr": ["py.typed"], "ptocr.configs": ["**/*.yaml", "**/*.txt"]},
+)
