@@ -1,0 +1,219 @@
+"""Detector input and DB postprocessing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import cv2
+import numpy as np
+import pyclipper
+
+from ptocr.errors import InputError
+from ptocr.processing.geometry import clip_points, filter_quads, min_area_quad
+from ptocr.processing.image import Normalization, checked, normalize, resize
+
+STRIDE = 32  # the detectors' total stride; also the shortest side they get
+
+
+class DetSettings(Protocol):
+    """What `det_input` reads of a detector's preprocessing settings."""
+
+    @property
+    def limit_side_len(self) -> int: ...
+    @property
+    def limit_type(self) -> Literal["max", "min", "resize_long"]: ...
+    @property
+    def max_side_limit(self) -> int: ...
+    @property
+    def normalize(self) -> Normalization: ...
+
+
+def padded_size(height: int, width: int) -> tuple[int, int]:
+    """(height, width) of the canvas that `resize_det` sees: tiny pictures are padded to 32 px a side."""
+    if height + width < 2 * STRIDE:
+        return max(STRIDE, height), max(STRIDE, width)
+    return height, width
+
+
+def det_size(
+    height: int,
+    width: int,
+    limit_side_len: int = 960,
+    limit_type: str = "max",
+    max_side_limit: int = 4000,
+) -> tuple[int, int]:
+    """Height and width of the network input, multiples of 32 (upstream: DetResizeForTest; the limit is PaddleX's).
+
+    limit_type "max": the longer side is shrunk to the limit; "min": the shorter side is enlarged to it; "resize_long":
+    the longer side gets it. No side exceeds `max_side_limit` by more than rounding, whatever the limit type asks for.
+    """
+    height, width = padded_size(height, width)
+    if limit_type == "max":
+        ratio = min(1.0, limit_side_len / max(height, width))
+    elif limit_type == "min":
+        ratio = max(1.0, limit_side_len / min(height, width))
+    elif limit_type == "resize_long":
+        ratio = limit_side_len / max(height, width)
+    else:
+        raise InputError(f"limit_type {limit_type!r}: known are 'max', 'min', 'resize_long'")
+    height, width = int(height * ratio), int(width * ratio)
+    if max(height, width) > max_side_limit:
+        ratio = max_side_limit / max(height, width)
+        height, width = int(height * ratio), int(width * ratio)
+    return _to_stride(height), _to_stride(width)
+
+
+def _to_stride(side: int) -> int:
+    return max(round(side / STRIDE) * STRIDE, STRIDE)  # halves go to the even multiple, as upstream
+
+
+def resize_det(
+    image: np.ndarray, limit_side_len: int = 960, limit_type: str = "max", max_side_limit: int = 4000
+) -> np.ndarray:
+    """The picture in the size that `det_size` gives; pictures with height + width < 64 are padded with black first."""
+    height, width = checked(image).shape[:2]
+    full = padded_size(height, width)
+    if full != (height, width):
+        image = cv2.copyMakeBorder(image, 0, full[0] - height, 0, full[1] - width, cv2.BORDER_CONSTANT)
+    height, width = det_size(height, width, limit_side_len, limit_type, max_side_limit)
+    return resize(image, width, height)
+
+
+def det_input(image: np.ndarray, pre: DetSettings, out: np.ndarray | None = None) -> np.ndarray:
+    """Network input of a page: float32 (3, H, W), written into `out` if given."""
+    image = resize_det(image, pre.limit_side_len, pre.limit_type, pre.max_side_limit)
+    norm = pre.normalize
+    return normalize(image, norm.mean, norm.std, norm.scale, norm.order, out)
+
+
+@dataclass(frozen=True)
+class DBPostprocess:
+    """Text polygons of a DB probability map (https://arxiv.org/abs/1911.08947; upstream: DBPostProcess).
+
+    thresh: a pixel is text above it; box_thresh: least mean probability of a box; unclip_ratio: how far the shrunk
+    text kernels are grown; max_candidates: so many contours are looked at; use_dilation: 2x2 dilation of the mask;
+    score_mode "fast" averages inside the box, "slow" inside the contour (polygons are always scored inside the
+    polygon); min_size: least side of a kernel in pixels of the map.
+    """
+
+    thresh: float = 0.3
+    box_thresh: float = 0.6
+    unclip_ratio: float = 1.5
+    max_candidates: int = 1000
+    use_dilation: bool = False
+    score_mode: Literal["fast", "slow"] = "fast"
+    box_type: Literal["quad", "poly"] = "quad"
+    min_size: int = 3
+
+    def __post_init__(self) -> None:
+        if self.score_mode not in ("fast", "slow"):
+            raise InputError(f"score_mode {self.score_mode!r}: known are 'fast', 'slow'")
+        if self.box_type not in ("quad", "poly"):
+            raise InputError(f"box_type {self.box_type!r}: known are 'quad', 'poly'")
+
+    def __call__(self, prob: np.ndarray, size: tuple[int, int]) -> tuple[list[np.ndarray], list[float]]:
+        """Polygons in the picture and their scores, as upstream's text detector returns them.
+
+        prob: (H, W) probabilities; size: (height, width) of the picture before `resize_det`.
+        Quads are ordered clockwise from the top left, clipped, and dropped where a side is 3 px or less; polygons are
+        clipped only. Upstream scales boxes of padded pictures (height + width < 64) as if these had not been padded;
+        here they are where the text is.
+        """
+        polys, scores = self.candidates(prob, padded_size(*size))
+        if self.box_type == "poly":
+            return [clip_points(p, size) for p in polys], scores
+        quads, kept = filter_quads(np.array(polys), size)
+        return list(quads), [scores[i] for i in kept]
+
+    def candidates(self, prob: np.ndarray, size: tuple[int, int]) -> tuple[list[np.ndarray], list[float]]:
+        """All boxes that pass the thresholds, in upstream's (and PaddleX's) raw form: (n, 2) int32, rounded.
+
+        size: (height, width) of the picture that was resized to the map's size.
+        """
+        prob = np.ascontiguousarray(prob, dtype=np.float32)
+        mask: np.ndarray = (prob > self.thresh).view(np.uint8)
+        if self.use_dilation:
+            mask = np.asarray(cv2.dilate(mask, np.ones((2, 2), np.uint8)))
+        contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        find = self._quad if self.box_type == "quad" else self._poly
+        polys, scores = [], []
+        for contour in contours[: self.max_candidates]:
+            poly, score = find(prob, contour)
+            if len(poly):
+                polys.append(_rescale(poly, prob.shape, size))
+                scores.append(score)
+        return polys, scores
+
+    def _quad(self, prob: np.ndarray, contour: np.ndarray) -> tuple[np.ndarray, float]:
+        """Grown box of a contour, (4, 2) float32 in pixels of the map, or (0, 2) if it fails, and its score."""
+        quad, side = min_area_quad(contour)
+        if side < self.min_size:
+            return _NOTHING, 0.0
+        score = _mean_inside(prob, quad if self.score_mode == "fast" else contour.reshape(-1, 2).tolist())
+        if score < self.box_thresh:
+            return _NOTHING, score
+        grown = _unclip(quad, self.unclip_ratio)
+        if len(grown) == 0:
+            return _NOTHING, score
+        quad, side = min_area_quad(grown)
+        return (_NOTHING if side < self.min_size + 2 else np.array(quad, np.float32)), score
+
+    def _poly(self, prob: np.ndarray, contour: np.ndarray) -> tuple[np.ndarray, float]:
+        """Grown outline of a contour, (n, 2) int32 in pixels of the map, or (0, 2) if it fails, and its score."""
+        outline = cv2.approxPolyDP(contour, 0.002 * cv2.arcLength(contour, True), True).reshape(-1, 2).tolist()
+        if len(outline) < 4:
+            return _NOTHING, 0.0
+        score = _mean_inside(prob, outline)
+        if score < self.box_thresh:
+            return _NOTHING, score
+        grown = _unclip(outline, self.unclip_ratio)
+        if len(grown) == 0 or min_area_quad(grown)[1] < self.min_size + 2:
+            return _NOTHING, score
+        return grown, score
+
+
+_NOTHING = np.zeros((0, 2), np.int32)
+_NOTHING.flags.writeable = False
+
+
+def _rescale(poly: np.ndarray, shape: tuple[int, ...], size: tuple[int, int]) -> np.ndarray:
+    """Points of the map to pixels of the picture, rounded: divided in the points' precision, multiplied in double."""
+    extent = np.array(size[::-1], np.float64)
+    ratio = poly / np.array(shape[::-1], np.float32 if poly.dtype == np.float32 else np.float64)
+    return np.clip(np.round(ratio * extent), 0, extent).astype(np.int32)
+
+
+def _mean_inside(prob: np.ndarray, points: list[list[float]]) -> float:
+    """Mean of the map inside a polygon; only the polygon's surroundings are touched."""
+    height, width = prob.shape
+    xs, ys = zip(*points, strict=True)
+    x0, x1 = (max(0, min(x, width - 1)) for x in (math.floor(min(xs)), math.ceil(max(xs))))
+    y0, y1 = (max(0, min(y, height - 1)) for y in (math.floor(min(ys)), math.ceil(max(ys))))
+    mask = np.zeros((y1 - y0 + 1, x1 - x0 + 1), np.uint8)
+    corners = np.array([[int(x - x0), int(y - y0)] for x, y in points], np.int32)  # towards zero, as upstream
+    cv2.fillPoly(mask, [corners], 1)
+    return cv2.mean(prob[y0 : y1 + 1, x0 : x1 + 1], mask)[0]
+
+
+def _unclip(points: list[list[float]], ratio: float) -> np.ndarray:
+    """Grow a polygon by area * ratio / perimeter with round joins (Vatti clipping): (n, 2) int32.
+
+    (0, 2) if nothing or more than one polygon comes out, which upstream drops too.
+    """
+    area = perimeter = 0.0
+    x0, y0 = points[-1]
+    for x1, y1 in points:
+        area += x0 * y1 - x1 * y0
+        perimeter += math.hypot(x1 - x0, y1 - y0)
+        x0, y0 = x1, y1
+    if perimeter == 0:
+        return _NOTHING
+    offset = pyclipper.PyclipperOffset()
+    try:
+        offset.AddPath(points, pyclipper.JT_ROUND, pyclipper.ET_CLOSEDPOLYGON)
+        grown = offset.Execute(abs(area) / 2 * ratio / perimeter)
+    except pyclipper.ClipperException:  # fewer than three different corners
+        return _NOTHING
+    return np.array(grown[0], np.int32) if len(grown) == 1 else _NOTHING
