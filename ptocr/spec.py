@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from ptocr import paths
 from ptocr.charset import Charset
@@ -121,6 +121,24 @@ class Source(_Frozen):
     license: str = "Apache-2.0"
 
 
+_OFFICIAL = "https://paddle-model-ecology.bj.bcebos.com/paddlex/"
+
+# What a spec's `sources` may say in one word, for the model NAME. The addresses are those of PaddleX's model list.
+NAMED_SOURCES: dict[str, dict[str, str]] = {
+    "hub": {"kind": "hf", "location": "PaddlePaddle/NAME", "format": "paddle"},
+    "inference": {
+        "kind": "url",
+        "location": _OFFICIAL + "official_inference_model/paddle3.0.0/NAME_infer.tar",
+        "format": "paddle",
+    },
+    "pretrained": {
+        "kind": "url",
+        "location": _OFFICIAL + "official_pretrained_model/NAME_pretrained.pdparams",
+        "format": "pdparams",
+    },
+}
+
+
 class ModelSpec(_Frozen):
     """Everything true about one model. `name` is upstream's and equals the file's stem."""
 
@@ -154,6 +172,13 @@ class ModelSpec(_Frozen):
             raise ValueError(f"unknown key {unknown[0]!r}; allowed: backbone, neck, head, or network")
         return value
 
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _named_sources(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, (list, tuple)):
+            return value
+        return [_named_source(item, str(info.data.get("name"))) if isinstance(item, str) else item for item in value]
+
     def load_charset(self) -> Charset | None:
         """The official character set, None for models that read no text."""
         if self.charset is None:
@@ -170,12 +195,19 @@ class ModelSpec(_Frozen):
         return None if charset is None else charset.classes
 
 
+_INHERITED = ("task", "family", "architecture", "preprocess", "postprocess")
 _PROCESSING: dict[str, tuple[type[BaseModel], type[BaseModel] | None]] = {
     "det": (DetPreprocess, DetPostprocess),
     "rec": (RecPreprocess, RecPostprocess),
     "cls": (ClsPreprocess, ClsPostprocess),
     "unwarp": (UnwarpPreprocess, None),
 }
+
+
+def _named_source(word: str, name: str) -> dict[str, str]:
+    if word not in NAMED_SOURCES:
+        raise ValueError(f"unknown source {word!r}; known: {', '.join(NAMED_SOURCES)}, or a mapping with kind, location")
+    return {key: text.replace("NAME", name) for key, text in NAMED_SOURCES[word].items()}
 
 
 def _validated(kind: type[BaseModel], value: Any, where: str) -> BaseModel:
@@ -246,6 +278,24 @@ def parse_spec(data: Any, where: str) -> ModelSpec:
         raise SpecError(f"{where}: {explain(error, ModelSpec)}") from None
 
 
+def _extended(data: Any, path: Path) -> Any:
+    """Resolve `extends: NAME`: what a language variant does not say itself is that model's; one level deep.
+
+    Never inherited: name, languages, charset, sources.
+    """
+    if not isinstance(data, dict) or "extends" not in data:
+        return data
+    base, files = data["extends"], _spec_files()
+    if not isinstance(base, str) or base not in files:
+        near = difflib.get_close_matches(str(base), files, n=3) or sorted(files)
+        raise SpecError(f"{path}: extends unknown model {base!r}; did you mean {', '.join(near)}?")
+    inherited = read_yaml(files[base])
+    if "extends" in inherited:
+        raise SpecError(f"{path}: extends {base!r}, which itself extends {inherited['extends']!r}; name that one instead")
+    own = {key: value for key, value in data.items() if key != "extends"}
+    return {**{key: inherited[key] for key in _INHERITED if key in inherited}, **own}
+
+
 def load_spec(name_or_path: str | Path) -> ModelSpec:
     """The spec of a model name, or of a YAML file.
 
@@ -254,13 +304,13 @@ def load_spec(name_or_path: str | Path) -> ModelSpec:
     """
     text = str(name_or_path)
     if text.endswith((".yaml", ".yml")):
-        return parse_spec(read_yaml(Path(text)), text)
+        return parse_spec(_extended(read_yaml(Path(text)), Path(text)), text)
     files = _spec_files()
     if text not in files:
         near = difflib.get_close_matches(text, files, n=3) or sorted(files)
         raise SpecError(f"unknown model {text!r}; did you mean {', '.join(near)}? (`ptocr models` lists all)")
     path = files[text]
-    spec = parse_spec(read_yaml(path), str(path))
+    spec = parse_spec(_extended(read_yaml(path), path), str(path))
     if spec.name != path.stem:
         raise SpecError(f"{path}: name {spec.name!r} must equal the file's stem {path.stem!r}")
     return spec
