@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ptocr.errors import SpecError
+from ptocr.nn.backbones.mobilenet_v1_enhance import MobileNetV1Enhance
 from ptocr.nn.backbones.mobilenet_v3 import MobileNetV3Det, MobileNetV3Line
 from ptocr.nn.backbones.pplcnet_v3 import PPLCNetV3
 from ptocr.nn.heads.cls import ClsHead
@@ -38,6 +39,7 @@ def _svtr(**config: Any) -> SequenceEncoder:
 
 
 BACKBONES: Table = {
+    "MobileNetV1Enhance": MobileNetV1Enhance,
     "MobileNetV3Det": MobileNetV3Det,
     "MobileNetV3Line": MobileNetV3Line,
     "PPLCNetV3": PPLCNetV3,
