@@ -75,8 +75,8 @@ class RecPostprocess(_Frozen):
 class ClsPreprocess(_Frozen):
     """Classifier input.
 
-    mode "line": height and width of `image_shape`, aspect ratio kept, zero padding on the right (upstream ClsResizeImg);
-    "crop": short side to `resize_short`, then centre crop; "resize": plain resize.
+    mode "line": height and width of `image_shape`, aspect ratio kept, zero padding on the right (upstream
+    ClsResizeImg); "crop": short side to `resize_short`, then centre crop; "resize": plain resize.
     """
 
     mode: Literal["line", "crop", "resize"]
@@ -206,7 +206,7 @@ _PROCESSING: dict[str, tuple[type[BaseModel], type[BaseModel] | None]] = {
 
 def _named_source(word: str, name: str) -> dict[str, str]:
     if word not in NAMED_SOURCES:
-        raise ValueError(f"unknown source {word!r}; known: {', '.join(NAMED_SOURCES)}, or a mapping with kind, location")
+        raise ValueError(f"unknown source {word!r}; known: {', '.join(NAMED_SOURCES)}, or a mapping with kind ...")
     return {key: text.replace("NAME", name) for key, text in NAMED_SOURCES[word].items()}
 
 
@@ -291,7 +291,7 @@ def _extended(data: Any, path: Path) -> Any:
         raise SpecError(f"{path}: extends unknown model {base!r}; did you mean {', '.join(near)}?")
     inherited = read_yaml(files[base])
     if "extends" in inherited:
-        raise SpecError(f"{path}: extends {base!r}, which itself extends {inherited['extends']!r}; name that one instead")
+        raise SpecError(f"{path}: extends {base!r}, which itself extends {inherited['extends']!r}; name that one")
     own = {key: value for key, value in data.items() if key != "extends"}
     return {**{key: inherited[key] for key in _INHERITED if key in inherited}, **own}
 
