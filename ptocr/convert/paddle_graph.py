@@ -1,0 +1,91 @@
+"""Operations of a Paddle inference program -> `Graph`. The two program formats name the same operations differently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ptocr.convert.graph import Graph
+from ptocr.errors import WeightsError
+
+
+@dataclass
+class PaddleOp:
+    """One operation: `slots` maps a role ("x", "weight", ...) to a value, `inputs` are all values it reads."""
+
+    kind: str
+    inputs: list[str]
+    outputs: list[str]
+    slots: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+# operations whose output holds no picture data, only sizes
+SIZE_ONLY = {"shape", "shape64", "full", "full_int_array", "fill_constant", "assign_value", "assign_value_"}
+# operations that pass a parameter on with another shape
+RESHAPES = {"reshape", "reshape2", "unsqueeze", "unsqueeze2", "squeeze", "squeeze2", "assign", "cast", "flatten"}
+CONVOLUTIONS = {"conv2d": "conv", "depthwise_conv2d": "conv", "conv2d_transpose": "deconv",
+                "depthwise_conv2d_transpose": "deconv"}  # fmt: skip
+PRODUCTS = {"matmul", "matmul_v2", "mul"}
+SUMS = {"add": "add", "elementwise_add": "add", "multiply": "mul", "elementwise_mul": "mul"}
+NORMS = {"batch_norm", "batch_norm_", "sync_batch_norm", "sync_batch_norm_"}
+
+
+def build_graph(where: str, ops: list[PaddleOp], shapes: dict[str, tuple[int, ...]]) -> Graph:
+    """The graph of a program.
+
+    shapes: of the parameters, by name.
+
+    Raises:
+        WeightsError: a parameter is used by an operation that we do not know; names both.
+    """
+    graph = Graph()
+    for op in ops:
+        for value in op.inputs:
+            graph.uses[value] = graph.uses.get(value, 0) + 1
+    parameter = {name: name for name in shapes}  # value -> parameter it is (a new shape of)
+    for op in ops:
+        _add(graph, where, op, shapes, parameter)
+    return graph
+
+
+def _add(graph: Graph, where: str, op: PaddleOp, shapes: dict[str, tuple[int, ...]], parameter: dict[str, str]) -> None:
+    if op.kind in SIZE_ONLY:
+        return
+    held = [v for v in op.inputs if v in parameter]
+    if not held:
+        graph.plain(op.inputs, op.outputs)
+        return
+    out = op.outputs[0]
+    names = [parameter[v] for v in held]
+    if op.kind in RESHAPES and op.inputs[0] in parameter:
+        parameter[out] = names[0]
+    elif op.kind in CONVOLUTIONS:
+        weight = parameter[op.slots["weight"]]
+        tensors = {"weight": weight}
+        if "bias" in op.slots:
+            tensors["bias"] = parameter[op.slots["bias"]]
+        groups = int(op.attributes.get("groups", 1))
+        graph.weighted(CONVOLUTIONS[op.kind], shapes[weight], tensors, [op.slots["x"]], out, groups)
+    elif op.kind in PRODUCTS and op.slots["weight"] in parameter:
+        weight = names[0]
+        turned = bool(op.attributes.get("transpose_y") or op.attributes.get("trans_y"))
+        shape = shapes[weight][::-1] if turned else shapes[weight]
+        graph.weighted("matmul", shape, {"weight" + ("^T" if turned else ""): weight}, [op.slots["x"]], out)
+    elif op.kind in SUMS and len(held) == 1:
+        data = next(v for v in op.inputs if v != held[0])
+        graph.affine(SUMS[op.kind], shapes[names[0]], names[0], data, out)
+    elif op.kind in NORMS:
+        roles = {role: parameter[op.slots[role]] for role in ("weight", "bias", "mean", "variance")}
+        graph.norm(shapes[roles["weight"]], roles, float(op.attributes.get("epsilon", 1e-5)), op.slots["x"], out)
+    elif op.kind == "layer_norm":
+        weight, bias = parameter[op.slots["weight"]], parameter[op.slots["bias"]]
+        graph.affine("mul", shapes[weight], weight, op.slots["x"], ("scaled", out))
+        graph.affine("add", shapes[bias], bias, ("scaled", out), out)
+    elif op.kind == "prelu":
+        graph.weighted("prelu", shapes[names[0]], {"weight": names[0]}, [op.slots["x"]], out)
+    else:
+        raise WeightsError(
+            f"{where}: operation {op.kind!r} uses the parameter {names[0]!r} in a way this converter does not know; "
+            "convert the training checkpoint (.pdparams) of the model, or its ONNX file"
+        )
