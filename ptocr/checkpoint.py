@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ptocr.charset import Charset
 from ptocr.errors import WeightsError
+from ptocr.nn.build import build_network
+from ptocr.nn.fuse import Reparam, fuse
 from ptocr.spec import ModelSpec, parse_spec
 
 FORMAT = 1
@@ -99,3 +102,60 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         state_dict=payload["state_dict"],
         source=payload["source"],
     )
+
+
+def build_network_of(checkpoint: Checkpoint, train: bool = False) -> nn.Module:
+    """The network of a checkpoint, filled with its tensors; nothing is broadcast and nothing left random.
+
+    train=True builds the training-only branches too; they are filled where the checkpoint holds them and keep their
+    start values otherwise (inference formats lack them).
+
+    Raises:
+        WeightsError: a tensor is missing, unknown or of another shape; names it.
+    """
+    form = checkpoint.form
+    if train:
+        network = build_network(checkpoint.spec.architecture, checkpoint.classes, train=True)
+        if form == "deploy":
+            network = fuse(network, only=Reparam)
+        _check(checkpoint, network.state_dict(), optional=_training_only(checkpoint))
+        network.load_state_dict(checkpoint.state_dict, strict=False)
+        return network
+    network = _skeleton(checkpoint, train=False)
+    wanted = network.state_dict()
+    extra = set(checkpoint.state_dict) - set(wanted)
+    _check(checkpoint, wanted, unused=_training_only(checkpoint) if extra else set())
+    state = {key: checkpoint.state_dict[key] for key in wanted}
+    network.load_state_dict(state, strict=True, assign=True)
+    return network.requires_grad_(False).eval()
+
+
+def _skeleton(checkpoint: Checkpoint, train: bool) -> nn.Module:
+    """The network without memory for its parameters."""
+    with torch.device("meta"):
+        network = build_network(checkpoint.spec.architecture, checkpoint.classes, train)
+        return fuse(network, only=Reparam) if checkpoint.form == "deploy" else network
+
+
+def _training_only(checkpoint: Checkpoint) -> set[str]:
+    inference, everything = (_skeleton(checkpoint, train).state_dict() for train in (False, True))
+    return set(everything) - set(inference)
+
+
+def _check(
+    checkpoint: Checkpoint, wanted: dict[str, Tensor], unused: Collection[str] = (), optional: Collection[str] = ()
+) -> None:
+    """Every wanted tensor is there in the right shape, and nothing else is."""
+    state, name = checkpoint.state_dict, checkpoint.spec.name
+    missing = [key for key in wanted if key not in state and key not in optional]
+    extra = [key for key in state if key not in wanted and key not in unused]
+    if missing or extra:
+        what = f"lacks {missing[0]!r}" if missing else f"holds {extra[0]!r}, which the network has not"
+        count = len(missing) + len(extra)
+        raise WeightsError(f"{name}: the checkpoint {what} ({count} tensors disagree); convert the weights again")
+    for key, tensor in wanted.items():
+        if key in state and state[key].shape != tensor.shape:
+            raise WeightsError(
+                f"{name}: {key} has shape {tuple(state[key].shape)} in the checkpoint and {tuple(tensor.shape)} in the "
+                "network; the weights belong to another model or character set"
+            )

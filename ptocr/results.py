@@ -60,7 +60,7 @@ _CLAIMS = Claims()
 
 
 @dataclass(kw_only=True, eq=False)
-class Result:
+class Result(Mapping[str, Any]):
     """What all results share: mapping access, `json`, `img`, `print` and saving.
 
     input_path: as the user gave it, None for pictures from memory. page_index: 0-based, None for single pictures.
@@ -96,24 +96,7 @@ class Result:
     def __len__(self) -> int:
         return len(self.to_dict())
 
-    def keys(self) -> list[str]:
-        """Names of the fields, in PaddleX's order."""
-        return list(self.to_dict())
-
-    def values(self) -> list[Any]:
-        """Values in the order of `keys()`."""
-        return list(self.to_dict().values())
-
-    def items(self) -> list[tuple[str, Any]]:
-        """Pairs in the order of `keys()`."""
-        return list(self.to_dict().items())
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The field `key`, or `default`."""
-        try:
-            return self[key]
-        except KeyError:
-            return default
+    __eq__, __hash__ = object.__eq__, object.__hash__  # arrays field by field have no single answer
 
     # ---- output ----
 
@@ -344,7 +327,7 @@ class OCRResult(Result):
     text_word, text_word_region: words of each line and their (4, 2) regions, only with `return_word_box`.
     doc_preprocessor_res: set when document preprocessing was used; then `image` is its output.
     More than PaddleX: `image` (what the polygons lie on), `page_size` (width, height), `polys_original` (rec_polys in
-    the user's own picture), `char_boxes` and `char_scores` per line, `alternatives` per line, `pdf`, `timings`.
+    the user's own picture), `char_boxes` and `char_scores` per line, `alternatives` per line, `pdf`, `line_images` (as they were read), `timings`.
     """
 
     model_settings: dict[str, bool] = field(default_factory=dict)
@@ -367,6 +350,7 @@ class OCRResult(Result):
     char_scores: list[list[float]] | None = field(default=None, repr=False)
     alternatives: list[list[tuple[str, float]]] | None = field(default=None, repr=False)
     pdf: Any = field(default=None, repr=False)
+    line_images: list[np.ndarray] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Bring points to integers and derive what was not given."""

@@ -58,8 +58,28 @@ def find(name_or_path: str | Path, model: str | None = None, charset: str | Path
 
 
 def load(name_or_path: str | Path, model: str | None = None, charset: str | Path | None = None) -> Checkpoint:
-    """`find`, read: weights, spec and charset."""
-    return load_checkpoint(find(name_or_path, model, charset))
+    """`find`, read: weights, spec and charset.
+
+    Raises:
+        WeightsError: as `find`; the file holds another model than `model`; `charset` does not fit its classes.
+    """
+    path = find(name_or_path, model, charset)
+    checkpoint = load_checkpoint(path)
+    if model and checkpoint.spec.name != model:
+        raise WeightsError(f"{path}: holds weights of {checkpoint.spec.name}, not of {model}")
+    return checkpoint if charset is None else _with_charset(checkpoint, Path(charset), path)
+
+
+def _with_charset(checkpoint: Checkpoint, charset: Path, path: Path) -> Checkpoint:
+    """The checkpoint with the user's dictionary; the number of classes says whether the space belongs to it."""
+    for space in (True, False):
+        characters = Charset.load(charset, space)
+        if characters.classes == checkpoint.classes:
+            return dataclasses.replace(checkpoint, charset=characters)
+    raise WeightsError(
+        f"{charset}: {characters.classes} classes with the blank, one more with the space, but {path} has "
+        f"{checkpoint.classes}; give the dictionary the weights were trained with"
+    )
 
 
 def build_model(name_or_spec: str | Path | ModelSpec, train: bool = False) -> nn.Module:

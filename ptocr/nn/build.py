@@ -1,4 +1,4 @@
-"""From the `architecture` of a spec to a network: explicit tables, no registry, nothing reachable but what stands here."""
+"""From the `architecture` of a spec to a network: explicit tables, nothing reachable but what stands in them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,12 @@ def _multi_head(
     in_channels: int, classes: int, ctc: dict[str, Any], gtc: dict[str, Any] | None = None, train: bool = False
 ) -> MultiHead:
     encoder = make(ENCODERS, ctc["neck"], in_channels=in_channels)
-    head = make({"CTCHead": CTCHead}, {"name": "CTCHead", **ctc.get("head", {})}, in_channels=encoder.out_channels,
-                classes=classes)
+    head = make(
+        {"CTCHead": CTCHead},
+        {"name": "CTCHead", **ctc.get("head", {})},
+        in_channels=encoder.out_channels,
+        classes=classes,
+    )
     guide = make(GUIDES, gtc, in_channels=in_channels, classes=classes) if train and gtc else None
     return MultiHead(encoder, head, guide, in_channels)
 

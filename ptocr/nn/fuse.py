@@ -28,7 +28,7 @@ class Reparam(Fusible):
 
 
 def fuse(model: nn.Module, only: type[Fusible] = Fusible) -> nn.Module:
-    """A copy of `model` in evaluation mode with every `only` module replaced by its fused form; `model` is untouched."""
+    """A copy of `model` in evaluation mode, every `only` module replaced by its fused form; `model` is untouched."""
     return _walk(copy.deepcopy(model).eval(), only)
 
 
@@ -57,9 +57,11 @@ def scaled(conv: Conv, scale: Tensor, shift: Tensor) -> Conv:
     scale, shift = scale.double(), shift.double()
     bias = torch.zeros(conv.out_channels, dtype=torch.float64) if conv.bias is None else conv.bias.double()
     if isinstance(conv, nn.ConvTranspose2d):
-        per_weight = scale.expand(conv.out_channels).reshape(conv.groups, -1).repeat_interleave(
-            conv.in_channels // conv.groups, dim=0
-        )[:, :, None, None]
+        per_weight = (
+            scale.expand(conv.out_channels)
+            .reshape(conv.groups, -1)
+            .repeat_interleave(conv.in_channels // conv.groups, dim=0)[:, :, None, None]
+        )
     else:
         per_weight = scale.expand(conv.out_channels)[:, None, None, None]
     result.weight = nn.Parameter((conv.weight.double() * per_weight).type(conv.weight.dtype), requires_grad=False)

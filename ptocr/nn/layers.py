@@ -26,9 +26,18 @@ def same_padding(kernel_size: Size) -> tuple[int, int]:
 
 
 def make_divisible(value: float, divisor: int = 8, minimum: int | None = None) -> int:
-    """The multiple of `divisor` nearest to `value`, not below `minimum` nor below 90 % of `value` (MobileNet papers)."""
+    """The multiple of `divisor` nearest to `value`, not below `minimum` nor 90 % of `value` (MobileNet papers)."""
     rounded = max(minimum or divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+def pool_rec(x: Tensor) -> Tensor:
+    """Mean over the height and pairs of columns: (N, C, h, w) -> (N, C, 1, w / 2).
+
+    Equal to both of upstream's poolings: (3, 2) windows in evaluation, where h is 3, and (1, 40) cells in training, where
+    w is 80.
+    """
+    return F.avg_pool2d(x, (x.shape[2], 2))
 
 
 class HardSigmoid(nn.Module):
@@ -62,7 +71,7 @@ def activation(name: str | None) -> nn.Module:
 
 
 class ConvBN(Fusible):
-    """Convolution without bias, batch norm, activation. Subclasses rename the two children to what Paddle calls them."""
+    """Convolution, batch norm, activation. Subclasses rename the two children to what Paddle calls them."""
 
     CONV, BN = "conv", "bn"
 
@@ -101,6 +110,12 @@ class ConvNorm(ConvBN):
     """ConvBN whose batch norm is called `norm` (SVTR and its necks)."""
 
     BN = "norm"
+
+
+class ConvBatchNorm(ConvBN):
+    """ConvBN under the names of upstream's oldest files (MobileNetV1, ResNet-vd)."""
+
+    CONV, BN = "_conv", "_batch_norm"
 
 
 class SE(nn.Module):
@@ -151,7 +166,13 @@ class LearnableRep(Reparam):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, stride: Size = 1, groups: int = 1, branches: int = 4
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: Size = 1,
+        groups: int = 1,
+        branches: int = 4,
     ) -> None:
         super().__init__()
         self.activate = stride != 2
@@ -192,9 +213,7 @@ def with_bias(conv: nn.Conv2d) -> nn.Conv2d:
 class DeployedRep(Fusible):
     """`LearnableRep` with its branches merged: what Paddle's export contains."""
 
-    def __init__(
-        self, conv: nn.Conv2d, branches: list[nn.Conv2d], lab: LearnableAffine, act: AffineAct | None
-    ) -> None:
+    def __init__(self, conv: nn.Conv2d, branches: list[nn.Conv2d], lab: LearnableAffine, act: AffineAct | None) -> None:
         super().__init__()
         self.reparam_conv = merge_convs(conv, branches)
         self.lab = lab

@@ -10,7 +10,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ptocr.nn.layers import SE, ConvBN, Size, pair
+from ptocr.nn.layers import SE, ConvBatchNorm, Size, pair
 
 # kernel, in, out, stride, squeeze-excite; channels at scale 1. The last stride is a setting of the model.
 Row = tuple[int, int, int, Size, bool]
@@ -25,12 +25,6 @@ ROWS: list[Row] = [
     (5, 512, 1024, (2, 1), True),
 ]
 LAST = 1024  # channels of the last block at scale 1
-
-
-class ConvBatchNorm(ConvBN):
-    """ConvBN under the names of this file's upstream."""
-
-    CONV, BN = "_conv", "_batch_norm"
 
 
 class Separable(nn.Module):
@@ -68,7 +62,10 @@ class MobileNetV1Enhance(nn.Module):
         rows = [*ROWS, (5, LAST, LAST, pair(last_conv_stride), True)]
         self.conv1 = ConvBatchNorm(3, int(32 * scale), 3, stride=2, act="hardswish")
         self.block_list = nn.Sequential(
-            *(Separable(int(cin * scale), int(cout * scale), kernel, stride, se) for kernel, cin, cout, stride, se in rows)
+            *(
+                Separable(int(cin * scale), int(cout * scale), kernel, stride, se)
+                for kernel, cin, cout, stride, se in rows
+            )
         )
         self.pool = F.avg_pool2d if last_pool_type == "avg" else F.max_pool2d
         self.pool_size = pair(last_pool_kernel_size)

@@ -5,6 +5,8 @@ Upstream: ppocr/modeling/backbones/det_mobilenet_v3.py, rec_mobilenet_v3.py.
 
 from __future__ import annotations
 
+import itertools
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -86,7 +88,7 @@ class MobileNetV3Det(nn.Module):
         # the first down-sampling unit (1/4) stays in the first stage, every later one opens the next stage
         starts = [i for i, row in enumerate(rows) if row[5]][1 if model_name == "large" else 2 :]
         bounds = [0, *starts, len(units)]
-        stages = [units[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        stages = [units[a:b] for a, b in itertools.pairwise(bounds)]
         last_conv = ConvBN(width, make_divisible(last * scale), 1, act="hardswish")
         self.out_channels = [stage[-1].linear_conv.conv.out_channels for stage in stages]
         self.out_channels[-1] = last_conv.conv.out_channels

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ptocr.nn.layers import SE, ConvBN, LearnableRep, Size, make_divisible
+from ptocr.nn.layers import SE, ConvBN, LearnableRep, Size, make_divisible, pool_rec
 
 # kernel, in, out, stride, squeeze-excite; channels at scale 1
 Row = tuple[int, int, int, Size, bool]
@@ -91,15 +90,6 @@ class PPLCNetV3Rec(_Trunk):
 
     def forward(self, x: Tensor) -> Tensor:
         return pool_rec(self.features(x)[-1])
-
-
-def pool_rec(x: Tensor) -> Tensor:
-    """Mean over the height and pairs of columns: (N, C, h, w) -> (N, C, 1, w / 2).
-
-    Equal to both of upstream's poolings: (3, 2) windows in evaluation, where h is 3, and (1, 40) cells in training, where
-    w is 80.
-    """
-    return F.avg_pool2d(x, (x.shape[2], 2))
 
 
 def PPLCNetV3(scale: float = 1.0, det: bool = False) -> nn.Module:

@@ -37,12 +37,16 @@ class MultiHead(nn.Module):
         elif isinstance(gtc, SARHead):
             self.sar_head = gtc
 
+    def logits(self, x: Tensor) -> Tensor:
+        """The CTC branch before its softmax: (N, T, classes)."""
+        return self.ctc_head.logits(self.ctc_encoder(x))
+
     def forward(self, x: Tensor) -> Tensor:
         return self.ctc_head(self.ctc_encoder(x))
 
     def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Logits of the branches: "ctc" (N, T, classes) and, with targets["gtc"], "gtc" (N, L, tokens)."""
-        outputs = {"ctc": self.ctc_head.logits(self.ctc_encoder(x))}
+        outputs = {"ctc": self.logits(x)}
         if targets is None or "gtc" not in targets:
             return outputs
         if hasattr(self, "gtc_head"):

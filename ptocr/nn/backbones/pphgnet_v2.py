@@ -1,0 +1,151 @@
+"""PP-HGNetV2 B4 (PP-OCRv5 server). Upstream: ppocr/modeling/backbones/rec_pphgnetv2.py."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ptocr.nn.layers import ConvBN, Size, pool_rec
+
+
+class Stage(NamedTuple):
+    """Channels, blocks, kind and kernel of the blocks' layers, and strides of the down-sampling in front (or None)."""
+
+    mid: int
+    out: int
+    blocks: int
+    light: bool
+    kernel: int
+    stride_det: Size | None
+    stride_rec: Size
+
+
+STEM = (32, 48)  # middle, out
+B4 = (
+    Stage(48, 128, 1, False, 3, None, (2, 1)),
+    Stage(96, 512, 1, False, 3, 2, (1, 2)),
+    Stage(192, 1024, 3, True, 5, 2, (2, 1)),
+    Stage(384, 2048, 1, True, 5, 2, (2, 1)),
+)
+LAYERS = 6  # layers of a block
+IMAGENET_CLASSES = 1000
+
+
+class Stem(nn.Module):
+    """Down-sampling with a convolution path beside a pooling path: (N, 3, H, W) -> (N, out, H / 2s, W / 2s)."""
+
+    def __init__(self, mid: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.stem1 = ConvBN(3, mid, 3, stride=2, act="relu")
+        self.stem2a = ConvBN(mid, mid // 2, 2, padding=0, act="relu")
+        self.stem2b = ConvBN(mid // 2, mid, 2, padding=0, act="relu")
+        self.stem3 = ConvBN(2 * mid, mid, 3, stride, act="relu")
+        self.stem4 = ConvBN(mid, out, 1, act="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Paddle's "SAME" for a window of 2 adds one row below and one column to the right. Zeros serve the pooling too:
+        # its input is never negative.
+        x = F.pad(self.stem1(x), (0, 1, 0, 1))
+        y = self.stem2b(F.pad(self.stem2a(x), (0, 1, 0, 1)))
+        y = torch.cat([F.max_pool2d(x, 2, stride=1), y], dim=1)
+        return self.stem4(self.stem3(y))
+
+
+class LightConv(nn.Module):
+    """Pointwise convolution, then depthwise with activation (upstream `LightConvBNAct`)."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
+        super().__init__()
+        self.conv1 = ConvBN(in_channels, out_channels, 1)
+        self.conv2 = ConvBN(out_channels, out_channels, kernel, groups=out_channels, act="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv2(self.conv1(x))
+
+
+class Block(nn.Module):
+    """A chain of layers whose outputs, with the input, are stacked and aggregated in two steps."""
+
+    def __init__(self, in_channels: int, stage: Stage, shortcut: bool) -> None:
+        super().__init__()
+        self.shortcut = shortcut
+        widths = [in_channels] + [stage.mid] * LAYERS
+        self.layers = nn.ModuleList(
+            LightConv(width, stage.mid, stage.kernel)
+            if stage.light
+            else ConvBN(width, stage.mid, stage.kernel, act="relu")
+            for width in widths[:-1]
+        )
+        self.aggregation_squeeze_conv = ConvBN(sum(widths), stage.out // 2, 1, act="relu")
+        self.aggregation_excitation_conv = ConvBN(stage.out // 2, stage.out, 1, act="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = [x]
+        for layer in self.layers:
+            maps.append(layer(maps[-1]))
+        y = self.aggregation_excitation_conv(self.aggregation_squeeze_conv(torch.cat(maps, dim=1)))
+        return x + y if self.shortcut else y
+
+
+def _stage(in_channels: int, stage: Stage, stride: Size | None) -> nn.Sequential:
+    parts = nn.Sequential()
+    if stride is not None:
+        parts.add_module("downsample", ConvBN(in_channels, in_channels, 3, stride, groups=in_channels))
+    blocks = (Block(stage.out if i else in_channels, stage, shortcut=i > 0) for i in range(stage.blocks))
+    parts.add_module("blocks", nn.Sequential(*blocks))
+    return parts
+
+
+class _Trunk(nn.Module):
+    """Stem and four stages with the given strides.
+
+    train: also build what training checkpoints carry over from the classification network. Nothing uses it, so it asks
+    for no gradient.
+    """
+
+    def __init__(self, stem_stride: int, strides: list[Size | None], train: bool, left_over_fc: bool) -> None:
+        super().__init__()
+        self.stem = Stem(*STEM, stem_stride)
+        inputs = (STEM[-1], *(stage.out for stage in B4))
+        self.stages = nn.ModuleList(_stage(*row) for row in zip(inputs[:-1], B4, strides, strict=True))
+        width = B4[-1].out
+        if train:
+            self.last_conv = nn.Conv2d(width, width, 1, bias=False).requires_grad_(False)
+        if train and left_over_fc:
+            self.fc = nn.Linear(width, IMAGENET_CLASSES).requires_grad_(False)
+
+
+class PPHGNetV2Det(_Trunk):
+    """(N, 3, H, W) -> four maps at 1/4 .. 1/32, finest first."""
+
+    def __init__(self, train: bool) -> None:
+        super().__init__(2, [stage.stride_det for stage in B4], train, left_over_fc=False)
+        self.out_channels = [stage.out for stage in B4]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps = [self.stem(x)]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        return maps[1:]
+
+
+class PPHGNetV2Rec(_Trunk):
+    """(N, 3, 48, W) -> (N, C, 1, W / 8)."""
+
+    def __init__(self, train: bool) -> None:
+        super().__init__(1, [stage.stride_rec for stage in B4], train, left_over_fc=True)
+        self.out_channels = B4[-1].out
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for stage in self.stages:
+            x = stage(x)
+        return pool_rec(x)
+
+
+def PPHGNetV2B4(det: bool = False, train: bool = False) -> nn.Module:
+    """The form that upstream's switches `det` and `text_rec` of `PPHGNetV2_B4` pick."""
+    return PPHGNetV2Det(train) if det else PPHGNetV2Rec(train)

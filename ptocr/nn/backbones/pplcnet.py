@@ -1,0 +1,78 @@
+"""PP-LCNet (arXiv 2109.15099), the classifier of page and line orientation.
+
+Upstream: PaddleClas ppcls/arch/backbone/legendary_models/pp_lcnet.py.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ptocr.nn.layers import SE, ConvBN, Size, make_divisible, pair
+
+# kernel, in, out, squeeze-excite; channels at scale 1. The first row of every group but the first one is down-sampling.
+Row = tuple[int, int, int, bool]
+ROWS: dict[str, list[Row]] = {
+    "blocks2": [(3, 16, 32, False)],
+    "blocks3": [(3, 32, 64, False), (3, 64, 64, False)],
+    "blocks4": [(3, 64, 128, False), (3, 128, 128, False)],
+    "blocks5": [(3, 128, 256, False)] + [(5, 256, 256, False)] * 5,
+    "blocks6": [(5, 256, 512, True), (5, 512, 512, True)],
+}
+EXPAND = 1280  # channels of the last convolution, at every scale
+DROPOUT = 0.2
+
+
+class Block(nn.Module):
+    """Depthwise, optional squeeze-excite, pointwise."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: Size, se: bool) -> None:
+        super().__init__()
+        self.dw_conv = ConvBN(in_channels, in_channels, kernel, stride, groups=in_channels, act="hardswish")
+        self.se = SE(in_channels) if se else None
+        self.pw_conv = ConvBN(in_channels, out_channels, 1, act="hardswish")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.dw_conv(x)
+        if self.se is not None:
+            x = self.se(x)
+        return self.pw_conv(x)
+
+
+class PPLCNetClassifier(nn.Module):
+    """(N, 3, H, W) -> class probabilities (N, K).
+
+    strides: of the stem and of the four down-sampling blocks. One module without a head, as its checkpoints are.
+    """
+
+    def __init__(self, classes: int, scale: float = 1.0, strides: tuple[Size, ...] = (2, 2, 2, 2, 2)) -> None:
+        super().__init__()
+        self.conv1 = ConvBN(3, make_divisible(16 * scale), 3, pair(strides[0]), act="hardswish")
+        group_strides: list[Size] = [1, *(pair(stride) for stride in strides[1:])]
+        width = make_divisible(16 * scale)
+        for (name, rows), first in zip(ROWS.items(), group_strides, strict=True):
+            blocks = nn.Sequential()
+            for i, (kernel, cin, cout, se) in enumerate(rows):
+                width = make_divisible(cout * scale)
+                blocks.append(Block(make_divisible(cin * scale), width, kernel, 1 if i else first, se))
+            self.add_module(name, blocks)
+        self.last_conv = nn.Conv2d(width, EXPAND, 1, bias=False)
+        self.fc = nn.Linear(EXPAND, classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """The last map, before the pooling: (N, C, h, w)."""
+        x = self.conv1(x)
+        for name in ROWS:
+            x = getattr(self, name)(x)
+        return x
+
+    def logits(self, x: Tensor) -> Tensor:
+        x = F.hardswish(self.last_conv(self.features(x).mean((2, 3), keepdim=True))).flatten(1)
+        # upstream's dropout leaves what it keeps as it is while training and shrinks everything in evaluation
+        return self.fc(F.dropout(x, DROPOUT, self.training) * (1 - DROPOUT))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(x).softmax(1)
+
+    def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        return {"logits": self.logits(x)}

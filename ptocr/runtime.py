@@ -1,0 +1,166 @@
+"""Runtime: a batch in, arrays out. Nothing else in ptocr knows devices, data types, fusing or compilation."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ptocr import store
+from ptocr.checkpoint import Checkpoint, build_network_of
+from ptocr.errors import DeviceError
+from ptocr.nn.decode import GreedyCTC
+from ptocr.nn.fuse import fuse as fuse_network
+
+Compile = Literal["off", "auto", "aot", "inductor"]
+Engine = Literal["torch", "onnxruntime", "openvino"]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+ALIASES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+BACKENDS = {"gpu": "cuda", "cuda": "cuda", "cpu": "cpu", "mps": "mps", "xpu": "xpu", "npu": "npu"}
+
+
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """How networks run.
+
+    device: "auto" (CUDA, else MPS, else CPU), "cpu", "gpu", "gpu:1", "cuda:0", "mps", "xpu", "npu:0".
+    dtype: "float32", "bfloat16", "float16" (weights and activations; what comes out is float32).
+    compile: "off" = fused eager; "aot" = compiled package, built and cached when absent; "auto" = a package when one is
+    there, never compiles; "inductor" = torch.compile. threads: CPU threads, None = torch's setting.
+    """
+
+    device: str = "auto"
+    dtype: str = "float32"
+    compile: Compile = "off"
+    engine: Engine = "torch"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", ALIASES.get(self.dtype, self.dtype))
+        if self.dtype not in DTYPES:
+            raise DeviceError(f"unknown dtype {self.dtype!r}; known: {', '.join([*DTYPES, *ALIASES])}")
+        for name, allowed in (("compile", Compile), ("engine", Engine)):
+            value = getattr(self, name)
+            if value not in allowed.__args__:  # type: ignore[attr-defined]
+                raise DeviceError(f"unknown {name} {value!r}; known: {', '.join(allowed.__args__)}")  # type: ignore[attr-defined]
+
+
+def available_devices() -> list[str]:
+    """Names that `device=` accepts on this machine."""
+    names = ["cpu"]
+    if torch.cuda.is_available():
+        names += [f"gpu:{i}" for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        names.append("mps")
+    for kind in ("xpu", "npu"):
+        module = getattr(torch, kind, None)
+        if module is not None and module.is_available():
+            names += [f"{kind}:{i}" for i in range(module.device_count())]
+    return names
+
+
+def resolve_device(name: str) -> torch.device:
+    """The torch device of a name; never falls back silently.
+
+    Raises:
+        DeviceError: unknown, or not on this machine; lists what is.
+    """
+    if name == "auto":
+        here = available_devices()
+        return resolve_device(next((d for d in here if d != "cpu"), "cpu"))
+    kind, _, index = name.partition(":")
+    here = available_devices()
+    if kind not in BACKENDS or (index and not index.isdigit()):
+        raise DeviceError(f"unknown device {name!r}; devices here: {', '.join(here)}")
+    backend = BACKENDS[kind]
+    wanted = backend if backend in ("cpu", "mps") else f"{'gpu' if backend == 'cuda' else backend}:{index or 0}"
+    if wanted not in here:
+        raise DeviceError(f"device {name!r} is not available; devices here: {', '.join(here)}")
+    return torch.device(backend if backend in ("cpu", "mps") else f"{backend}:{index or 0}")
+
+
+def network_of(checkpoint: Checkpoint, fuse: bool = True) -> nn.Module:
+    """The filled network of a checkpoint in evaluation mode, float32 on the CPU.
+
+    Raises:
+        WeightsError: the tensors do not fit the spec.
+    """
+    network = build_network_of(checkpoint)
+    return fuse_network(network) if fuse else network
+
+
+def load_model(
+    name_or_pth: str | os.PathLike[str], fuse: bool = True, device: str = "cpu", dtype: str = "float32"
+) -> nn.Module:
+    """A network with its weights, in evaluation mode.
+
+    name_or_pth: a model name (fetched and converted when it is not on this machine) or a `.pth` of ptocr. The module
+    maps NCHW float tensors to: det (N, 1, H, W) probabilities; rec (N, T, C) softmax; cls (N, K) softmax; unwarp
+    (N, 3, H, W).
+
+    Raises:
+        SpecError, WeightsError, DeviceError: unknown name, no weights, no such device.
+    """
+    options = RuntimeOptions(device=device, dtype=dtype)
+    network = network_of(store.load(os.fspath(name_or_pth)), fuse)
+    return network.to(resolve_device(options.device), DTYPES[options.dtype], memory_format=torch.channels_last)
+
+
+class Runtime:
+    """One network on one device: NCHW float32 batch -> list of float32 / int64 arrays. Stateless and thread-safe.
+
+    Recognisers return the best class and its probability per step, (N, T) each, unless `raw` asks for all classes.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, options: RuntimeOptions | None = None) -> None:
+        self.checkpoint = checkpoint
+        self.options = options or RuntimeOptions()
+        self.device = resolve_device(self.options.device)
+        self.dtype = DTYPES[self.options.dtype]
+        if self.options.threads is not None:
+            torch.set_num_threads(self.options.threads)
+        network = network_of(checkpoint)
+        self.network = network.to(self.device, self.dtype, memory_format=torch.channels_last)
+        self.module = GreedyCTC(self.network) if checkpoint.spec.task == "rec" else self.network
+        if self.options.compile == "inductor":
+            self.module = torch.compile(self.module, dynamic=True)
+
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        return self._run(self.module, batch)
+
+    def raw(self, batch: np.ndarray) -> np.ndarray:
+        """The whole output of the network, all classes included."""
+        return self._run(self.network, batch)[0]
+
+    def _run(self, module: nn.Module, batch: np.ndarray) -> list[np.ndarray]:
+        with torch.inference_mode():
+            x = torch.from_numpy(batch).to(self.device, self.dtype, memory_format=torch.channels_last)
+            outputs = module(x)
+        outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
+        return [(y.float() if y.is_floating_point() else y).cpu().numpy() for y in outputs]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Only what the runtime is made of: the other process builds its own."""
+        return {"checkpoint": self.checkpoint, "options": self.options}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["checkpoint"], state["options"])  # type: ignore[misc]
+
+
+def make_runtime(
+    model: str | os.PathLike[str] | Checkpoint,
+    options: RuntimeOptions,
+    expected: str | None = None,
+    charset: str | os.PathLike[str] | None = None,
+) -> Runtime:
+    """The runtime of a model name, a weights file (converted when needed) or a checkpoint.
+
+    expected: the model that a file must hold; charset: a dictionary file instead of the weights' own.
+    """
+    if not isinstance(model, Checkpoint):
+        model = store.load(os.fspath(model), expected, None if charset is None else os.fspath(charset))
+    return Runtime(model, options)
