@@ -82,6 +82,7 @@ class Embedding(nn.Module):
     def __init__(self, tokens: int, dim: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(tokens, dim, padding_idx=PAD)
+        nn.init.normal_(self.embedding.weight, std=dim**-0.5)
         self.dim = dim
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -130,6 +131,7 @@ class NRTRHead(nn.Module):
         heads = nrtr_dim // 32
         self.decoder = nn.ModuleList(DecoderLayer(nrtr_dim, heads, dropout) for _ in range(num_decoder_layers))
         self.tgt_word_prj = nn.Linear(nrtr_dim, tokens, bias=False)
+        nn.init.normal_(self.tgt_word_prj.weight, std=nrtr_dim**-0.5)
 
     def forward_train(self, memory: Tensor, tokens: Tensor) -> Tensor:
         x = self.positional_encoding(self.embedding(tokens[:, :-1]))

@@ -16,7 +16,7 @@ class SAREncoder(nn.Module):
 
     def __init__(self, in_channels: int, hidden: int) -> None:
         super().__init__()
-        self.rnn_encoder = nn.LSTM(in_channels, hidden, num_layers=2, batch_first=True)
+        self.rnn_encoder = nn.LSTM(in_channels, hidden, num_layers=2, batch_first=True, dropout=0.1)
         self.linear = nn.Linear(hidden, hidden)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
@@ -44,7 +44,8 @@ class SARDecoder(nn.Module):
         states, _ = self.rnn_decoder(torch.cat([holistic.unsqueeze(1), embedded], dim=1))  # (N, L + 1, hidden)
         context = self.attend(x, states, valid)
         shared = holistic.unsqueeze(1).expand(-1, states.shape[1], -1)
-        return self.prediction(self.pred_dropout(torch.cat([states, context, shared], dim=2)))[:, 1:]
+        # upstream drops whole predictions, not features
+        return self.pred_dropout(self.prediction(torch.cat([states, context, shared], dim=2)))[:, 1:]
 
     def attend(self, x: Tensor, states: Tensor, valid: Tensor) -> Tensor:
         """Weighted means of the map: (N, C, H, W), (N, L, hidden) -> (N, L, C)."""
