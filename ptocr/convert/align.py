@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ptocr.convert.graph import Graph, Node
+from ptocr.convert.graph import Graph, Node, Shape, squeezed
 from ptocr.errors import WeightsError
 
 ROUNDS = 12  # of refinement; depth from both ends separates nearly everything at once
@@ -93,8 +93,10 @@ def _list(nodes: Sequence[Node]) -> str:
     return "; ".join(map(str, nodes[:3])) or "nothing"
 
 
-def transfer(pairs: list[tuple[Node, Node]], tensors: Mapping[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
-    """Our tensor name -> array in Paddle's layout, for all pairs.
+def transfer(
+    pairs: list[tuple[Node, Node]], tensors: Mapping[str, np.ndarray], shapes: Mapping[str, Shape], where: str
+) -> dict[str, np.ndarray]:
+    """Our tensor name -> array in Paddle's layout, for all pairs. shapes: of our tensors, by name.
 
     A batch norm that the exporter folded into its convolution comes back as one that only adds the folded shift.
 
@@ -113,9 +115,12 @@ def transfer(pairs: list[tuple[Node, Node]], tensors: Mapping[str, np.ndarray], 
                 f"{where}: {theirs} holds {', '.join(sorted(values))}, our {ours} wants {', '.join(sorted(ours.tensors))}"
             )
         for role, name in ours.tensors.items():
-            if name in state and not np.array_equal(state[name], values[role].reshape(state[name].shape)):
+            value = values[role]
+            if squeezed(value.shape) == squeezed(shapes[name]):  # [1, C, 1, 1] where we keep [C]
+                value = value.reshape(shapes[name]) if role != "weight" or value.ndim != 2 else value
+            if name in state and not np.array_equal(state[name], value):
                 raise WeightsError(f"{where}: {name!r} is one tensor in our network and two different ones in the file")
-            state[name] = values[role]
+            state[name] = value
     return state
 
 
