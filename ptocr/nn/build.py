@@ -12,6 +12,7 @@ from ptocr.errors import SpecError
 from ptocr.nn.backbones.mobilenet_v1_enhance import MobileNetV1Enhance
 from ptocr.nn.backbones.mobilenet_v3 import MobileNetV3Det, MobileNetV3Line
 from ptocr.nn.backbones.pplcnet_v3 import PPLCNetV3
+from ptocr.nn.backbones.pplcnet_v4 import PPLCNetV4
 from ptocr.nn.heads.cls import ClsHead
 from ptocr.nn.heads.ctc import CTCHead
 from ptocr.nn.heads.db import DBHead
@@ -19,6 +20,8 @@ from ptocr.nn.heads.multi import MultiHead
 from ptocr.nn.heads.nrtr import NRTRHead
 from ptocr.nn.heads.sar import SARHead
 from ptocr.nn.necks.db_fpn import RSEFPN
+from ptocr.nn.necks.light_svtr import EncoderWithLightSVTR
+from ptocr.nn.necks.rep_lk import AuxPyramid, RepLKFPN, RepLKPAN
 from ptocr.nn.necks.sequence import EncoderWithSVTR, Reshape, SequenceEncoder
 
 Table = dict[str, Callable[..., nn.Module]]
@@ -42,16 +45,23 @@ def _svtr(**config: Any) -> SequenceEncoder:
     return SequenceEncoder(make({"svtr": EncoderWithSVTR}, {"name": "svtr", **config}))
 
 
+def _light_svtr(**config: Any) -> SequenceEncoder:
+    return SequenceEncoder(make({"lightsvtr": EncoderWithLightSVTR}, {"name": "lightsvtr", **config}))
+
+
 BACKBONES: Table = {
     "MobileNetV1Enhance": MobileNetV1Enhance,
     "MobileNetV3Det": MobileNetV3Det,
     "MobileNetV3Line": MobileNetV3Line,
     "PPLCNetV3": PPLCNetV3,
+    "PPLCNetV4": PPLCNetV4,
 }
 NECKS: Table = {
     "RSEFPN": RSEFPN,
+    "RepLKFPN": RepLKFPN,
+    "RepLKPAN": RepLKPAN,
 }
-ENCODERS: Table = {"svtr": _svtr, "reshape": Reshape}
+ENCODERS: Table = {"svtr": _svtr, "lightsvtr": _light_svtr, "reshape": Reshape}
 GUIDES: Table = {"NRTRHead": NRTRHead, "SARHead": SARHead}
 HEADS: Table = {
     "ClsHead": ClsHead,
@@ -105,7 +115,11 @@ class OCRNet(nn.Module):
 
     def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """What the losses need, by name; wants a network built with train=True."""
-        return self.head.forward_train(self.features(x), targets)
+        maps = self.backbone(x)
+        if isinstance(self.neck, AuxPyramid):
+            features, merged = self.neck.forward_train(maps)
+            return self.head.forward_train(features, targets, merged)
+        return self.head.forward_train(maps if self.neck is None else self.neck(maps), targets)
 
 
 def build_network(architecture: dict[str, Any], classes: int | None, train: bool = False) -> nn.Module:

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
 Conv = nn.Conv2d | nn.ConvTranspose2d
+AnyConv = TypeVar("AnyConv", nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
 class Fusible(nn.Module):
@@ -41,7 +43,7 @@ def _walk(module: nn.Module, only: type[Fusible]) -> nn.Module:
 
 
 @torch.no_grad()
-def fold_bn(conv: Conv, bn: nn.BatchNorm2d) -> Conv:
+def fold_bn(conv: AnyConv, bn: nn.BatchNorm1d | nn.BatchNorm2d) -> AnyConv:
     """conv followed by bn as one convolution, computed in float64 and returned in the type of `conv`."""
     dtype = conv.weight.dtype
     wide_conv, wide_bn = copy.deepcopy(conv).double(), copy.deepcopy(bn).double()

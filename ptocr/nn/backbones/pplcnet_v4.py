@@ -12,9 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ptocr.nn.backbones.pplcnet_v3 import pool_rec
 from ptocr.nn.fuse import Reparam, fold_bn, identity_conv, merge_convs
-from ptocr.nn.layers import SE, ConvBN, Size, with_bias
+from ptocr.nn.layers import SE, ConvBN, Size, pool_rec, with_bias
 
 ModelSize = Literal["tiny", "small", "medium"]
 # channels in, out, stride, squeeze-excite of each block; every depthwise kernel is 3 x 3

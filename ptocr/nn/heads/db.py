@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ptocr.nn.fuse import Fusible, fold_bn
+from ptocr.nn.fuse import Fusible, Reparam, fold_bn
 
 
 class MapBranch(Fusible):
@@ -49,27 +49,61 @@ class FusedMapBranch(nn.Module):
         return torch.sigmoid(self.conv3(self.features(x)))
 
 
+class ExportedMapBranch(MapBranch, Reparam):
+    """A branch whose batch norms Paddle's export folds, as it does from PP-OCRv6 on."""
+
+
+LEVELS = {"p4": 4, "p3": 2, "p2": 1}  # of the auxiliary heads: how much finer their output is than the pyramid's map
+
+
 class DBHead(nn.Module):
     """(N, C, H / 4, W / 4) -> probability map (N, 1, H, W).
 
-    k: steepness of the differentiable threshold; the threshold branch exists for training only.
+    k: steepness of the differentiable threshold. The threshold branch exists for training only, and so do the heads for
+    the pyramid's maps of `aux_in_channels` channels, where that is not 0.
     """
 
     def __init__(
-        self, in_channels: int, k: int = 50, kernel_list: tuple[int, int, int] = (3, 2, 2), train: bool = False
+        self,
+        in_channels: int,
+        k: int = 50,
+        kernel_list: tuple[int, int, int] = (3, 2, 2),
+        aux_in_channels: int = 0,
+        rep: bool = False,
+        train: bool = False,
     ) -> None:
         super().__init__()
+        branch = ExportedMapBranch if rep else MapBranch
         self.k = k
-        self.binarize = MapBranch(in_channels, kernel_list)
-        self.thresh = MapBranch(in_channels, kernel_list) if train else None
+        self.binarize = branch(in_channels, kernel_list)
+        self.thresh = branch(in_channels, kernel_list) if train else None
+        self.levels = LEVELS if train and aux_in_channels else {}
+        for level in self.levels:
+            self.add_module(f"aux_binarize_{level}", branch(aux_in_channels, kernel_list))
+            self.add_module(f"aux_thresh_{level}", branch(aux_in_channels, kernel_list))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.binarize(x)
 
-    def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """The three maps of the DB loss, each (N, 1, H, W)."""
+    def forward_train(
+        self, x: Tensor, targets: dict[str, Tensor] | None = None, merged: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """The three maps of the DB loss, each (N, 1, H, W), and "aux_p2.shrink" etc. where there are auxiliary heads.
+
+        merged: the pyramid's maps "p2", "p3", "p4", which the auxiliary heads look at.
+        """
         assert self.thresh is not None, "built without train=True"
-        shrink, threshold = self.binarize(x), self.thresh(x)
+        outputs = self._maps(x, self.binarize, self.thresh)
+        for level, factor in self.levels.items() if merged else ():
+            finer = merged[level]
+            if factor > 1:
+                finer = F.interpolate(finer, scale_factor=float(factor), mode="bilinear", align_corners=False)
+            maps = self._maps(finer, getattr(self, f"aux_binarize_{level}"), getattr(self, f"aux_thresh_{level}"))
+            outputs |= {f"aux_{level}.{name}": value for name, value in maps.items()}
+        return outputs
+
+    def _maps(self, x: Tensor, binarize: nn.Module, thresh: nn.Module) -> dict[str, Tensor]:
+        shrink, threshold = binarize(x), thresh(x)
         return {"shrink": shrink, "threshold": threshold, "binary": step(shrink, threshold, self.k)}
 
 
