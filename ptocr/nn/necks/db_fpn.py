@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,6 +17,12 @@ def merge_top_down(laterals: list[Tensor]) -> list[Tensor]:
     for lateral in reversed(laterals[:-1]):
         merged.append(lateral + F.interpolate(merged[-1], scale_factor=2.0, mode="nearest"))
     return merged[::-1]
+
+
+def coarsest_first(layers: Iterable[Callable[[Tensor], Tensor]], maps: list[Tensor]) -> list[Tensor]:
+    """layer(map) for each pair, finest first in and out, but run in upstream's order, which exported graphs keep."""
+    pairs = list(zip(layers, maps, strict=True))
+    return [layer(x) for layer, x in reversed(pairs)][::-1]
 
 
 def concat_at_finest(maps: list[Tensor]) -> Tensor:
@@ -50,5 +58,5 @@ class RSEFPN(nn.Module):
         self.inp_conv = nn.ModuleList(RSELayer(out_channels, out_channels // 4, 3, shortcut) for _ in in_channels)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        laterals = [conv(m) for conv, m in zip(self.ins_conv, maps, strict=True)]
-        return concat_at_finest([conv(m) for conv, m in zip(self.inp_conv, merge_top_down(laterals), strict=True)])
+        merged = merge_top_down(coarsest_first(self.ins_conv, maps))
+        return concat_at_finest(coarsest_first(self.inp_conv, merged))

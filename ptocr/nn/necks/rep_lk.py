@@ -6,14 +6,13 @@ Upstream: ppocr/modeling/necks/db_fpn.py. The dilated branches are UniRepLKNet's
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
 from functools import partial
 
 from torch import Tensor, nn
 
 from ptocr.nn.fuse import Reparam, fold_bn, merge_convs
 from ptocr.nn.layers import SE, with_bias
-from ptocr.nn.necks.db_fpn import RSELayer, concat_at_finest, merge_top_down
+from ptocr.nn.necks.db_fpn import RSELayer, coarsest_first, concat_at_finest, merge_top_down
 from ptocr.nn.necks.intracl import IntraCLBlock
 
 # size of the merged kernel -> (kernel, dilation) of the branches beside it
@@ -156,9 +155,3 @@ class RepLKPAN(AuxPyramid):
         if self.intracl:
             outs = coarsest_first([getattr(self, f"incl{i + 1}") for i in range(len(outs))], outs)
         return concat_at_finest(outs)
-
-
-def coarsest_first(layers: Iterable[Callable[[Tensor], Tensor]], maps: list[Tensor]) -> list[Tensor]:
-    """layer(map) for each pair, finest first in and out, but run in upstream's order, which exported graphs keep."""
-    pairs = list(zip(layers, maps, strict=True))
-    return [layer(x) for layer, x in reversed(pairs)][::-1]
