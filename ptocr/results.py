@@ -21,39 +21,9 @@ from PIL import Image
 
 from ptocr.io import draw
 from ptocr.io.files import Claims, write_atomic
+from ptocr.io.values import boxes_of, point_array, stacked, to_plain
 
 _UNNAMED = itertools.count(1)
-
-
-def to_plain(value: Any) -> Any:
-    """Arrays, NumPy numbers, tuples and paths -> what `json` can write; NaN never occurs in results."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, PurePath):
-        return value.as_posix()
-    if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_plain(item) for item in value]
-    return value
-
-
-def point_array(points: Any) -> np.ndarray:
-    """Points as integers: int16 like PaddleX where they fit, int32 on pages beyond 32767 pixels. Floats are rounded."""
-    array = np.asarray(points)
-    if np.issubdtype(array.dtype, np.floating):
-        array = np.rint(array)
-    fits = array.size == 0 or (array.min() >= -32768 and array.max() <= 32767)
-    return array.astype(np.int16 if fits else np.int32)
-
-
-def boxes_of(polys: list[np.ndarray]) -> np.ndarray:
-    """Polygons, each (n, 2) -> upright boxes (len(polys), 4): x_min, y_min, x_max, y_max."""
-    if not polys:
-        return np.zeros((0, 4), np.int16)
-    return point_array([[*np.min(poly, axis=0), *np.max(poly, axis=0)] for poly in polys])
 
 
 _CLAIMS = Claims()
@@ -116,7 +86,7 @@ class Result(Mapping[str, Any]):
             text = json.dumps(self.json, indent=indent, ensure_ascii=ensure_ascii)
         else:
             with np.printoptions(threshold=1, edgeitems=1):
-                text = str({"res": _stacked(self.to_dict())})
+                text = str({"res": stacked(self.to_dict())})
         sys.stdout.write(text + "\n")
 
     def save_to_json(self, save_path: str | PurePath, indent: int | None = 4, ensure_ascii: bool = False) -> Path:
@@ -168,19 +138,6 @@ class Result(Mapping[str, Any]):
         if self.input_path is not None and "://" not in where:
             where = str(Path(where).absolute())
         return f"{where}#{self.page_index}"
-
-
-def _stacked(data: dict[str, Any]) -> dict[str, Any]:
-    """Lists of arrays of one shape as one array: shorter to print."""
-    out = {}
-    for key, value in data.items():
-        if isinstance(value, list) and value and all(isinstance(item, np.ndarray) for item in value):
-            same = len({item.shape for item in value}) == 1
-            value = np.array(value) if same else value
-        elif key in ("rec_scores", "dt_scores", "textline_orientation_angles"):
-            value = np.array(value)
-        out[key] = value
-    return out
 
 
 def _is_picture_name(path: PurePath) -> bool:
@@ -327,7 +284,8 @@ class OCRResult(Result):
     text_word, text_word_region: words of each line and their (4, 2) regions, only with `return_word_box`.
     doc_preprocessor_res: set when document preprocessing was used; then `image` is its output.
     More than PaddleX: `image` (what the polygons lie on), `page_size` (width, height), `polys_original` (rec_polys in
-    the user's own picture), `char_boxes` and `char_scores` per line, `alternatives` per line, `pdf`, `line_images` (as they were read), `timings`.
+    the user's own picture), `char_boxes`, `char_scores` and `alternatives` per line, `pdf` (its `PdfPage`),
+    `line_images` (the crops as they were read), `timings`.
     """
 
     model_settings: dict[str, bool] = field(default_factory=dict)

@@ -23,38 +23,12 @@ from ptocr.io.url import fetch_url, is_url
 log = logging.getLogger(__name__)
 
 # Files of a folder that are taken even if they turn out to be something else, so that the user hears about them.
-SUFFIXES = frozenset(
-    # fmt: off
-    (
-        ".apng",
-        ".avif",
-        ".bmp",
-        ".dib",
-        ".gif",
-        ".heic",
-        ".heif",
-        ".ico",
-        ".j2k",
-        ".jp2",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".pbm",
-        ".pcx",
-        ".pdf",
-        ".pgm",
-        ".png",
-        ".pnm",
-        ".ppm",
-        ".sgi",
-        ".svg",
-        ".tga",
-        ".tif",
-        ".tiff",
-        ".webp",
-    )
-    # fmt: on
-)
+# fmt: off
+SUFFIXES = frozenset((
+    ".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".ico", ".j2k", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm",
+    ".pcx", ".pdf", ".pgm", ".png", ".pnm", ".ppm", ".sgi", ".svg", ".tga", ".tif", ".tiff", ".webp",
+))
+# fmt: on
 OnError = Callable[[InputError], None]
 
 
@@ -212,10 +186,11 @@ def _walk(folder: str, recursive: bool) -> Iterator[_Source | InputError]:
     for entry in listed:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
-            if recursive and not entry.is_symlink():  # a link may lead in a circle
+        path = Path(entry.path)
+        if path.is_dir():
+            if recursive and not path.is_symlink():  # a link may lead in a circle
                 yield from _walk(entry.path, recursive)
-        elif Path(entry.name).suffix.lower() in SUFFIXES or (entry.is_file() and _looks_readable(entry.path)):
+        elif path.suffix.lower() in SUFFIXES or (path.is_file() and _looks_readable(entry.path)):
             yield _Source(entry.path, entry.path)
         else:
             log.debug("%s: neither picture nor PDF, left out", entry.path)

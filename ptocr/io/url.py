@@ -59,11 +59,13 @@ def _request(url: str, deadline: float, max_bytes: int, allow_private: bool) -> 
     address = _checked_address(parts, allow_private, must_resolve=proxy is None)
     connection, target, headers = _connection(parts, address, proxy, max(deadline - time.monotonic(), 0.01))
     headers |= {"User-Agent": "ptocr", "Accept": "*/*", "Accept-Encoding": "identity"}
-    # A server that drips bytes never trips a socket timeout, so the whole exchange is cut off from outside.
-    guard = threading.Timer(max(deadline - time.monotonic(), 0.01), _shut, [connection])
-    guard.daemon = True
-    guard.start()
+    guard = None
     try:
+        connection.connect()
+        # A server that drips bytes never trips a socket timeout, so the whole exchange is cut off from outside.
+        guard = threading.Timer(max(deadline - time.monotonic(), 0.01), _shut, [connection.sock])
+        guard.daemon = True
+        guard.start()
         connection.request("GET", target, headers=headers)
         response = connection.getresponse()
         location = response.getheader("Location")
@@ -71,22 +73,25 @@ def _request(url: str, deadline: float, max_bytes: int, allow_private: bool) -> 
             return location
         if response.status != 200:
             raise InputError(f"the server answers {response.status} {response.reason}")
-        return _body(response, max_bytes)
+        body = _body(response, max_bytes)
+        if time.monotonic() >= deadline:  # a body of unknown length ends quietly where the guard cut it off
+            raise TimeoutError
+        return body
     except (OSError, http.client.HTTPException):
         if time.monotonic() >= deadline:
             raise TimeoutError from None
         raise
     finally:
-        guard.cancel()
+        if guard is not None:
+            guard.cancel()
         connection.close()
 
 
-def _shut(connection: http.client.HTTPConnection) -> None:
-    if connection.sock is not None:
-        try:
-            connection.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # already closed
+def _shut(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # already closed
 
 
 def _body(response: http.client.HTTPResponse, max_bytes: int) -> bytes:
