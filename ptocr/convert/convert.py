@@ -1,20 +1,172 @@
-"""Official weights of any format -> `Checkpoint`."""
+"""Official weights of any format -> `Checkpoint`. No Paddle anywhere."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
-import torch
+from torch import Tensor, nn
 
 from ptocr.charset import Charset
-from ptocr.checkpoint import Checkpoint
+from ptocr.checkpoint import Checkpoint, Form
 from ptocr.convert.align import align, transfer
-from ptocr.convert.mapping import map_state
+from ptocr.convert.description import apply_description
+from ptocr.convert.identify import class_count, deploy_graph, identify, layout, meta_network
+from ptocr.convert.mapping import lstm_aliases, map_state, paddle_names
 from ptocr.convert.readers import Source, read
-from ptocr.convert.trace import trace
-from ptocr.nn.build import build_network
-from ptocr.nn.fuse import Reparam, fuse
+from ptocr.errors import WeightsError
 from ptocr.spec import ModelSpec, load_spec
 
 log = logging.getLogger(__name__)
+
+
+def convert(
+    src: str | Path,
+    model: str | ModelSpec | None = None,
+    charset: str | Path | Charset | None = None,
+    prefer: str | None = None,
+) -> Checkpoint:
+    """Read weights and fit them into one of our networks.
+
+    src: a `.pdparams`, an ONNX or `.safetensors` file, a Paddle inference folder (or one of its files), or a `.tar` of
+    these. model: the spec or its name; None: recognised from the weights. charset: the dictionary of a recogniser; None:
+    the one that comes with the weights, else the model's official one. prefer: "Student", "Student2" or "Teacher" of a
+    distillation checkpoint.
+
+    Raises:
+        WeightsError: unreadable, another model's, or a character set of another size; names file, tensor and shapes.
+        SpecError: unknown model.
+    """
+    source = read(src, prefer)
+    log.info("%s: %s, %d tensors", source.where, source.format, len(source.tensors))
+    given = charset if charset is None or isinstance(charset, Charset) else Charset.load(charset, space=False)
+    if model is None:
+        spec = identify(source, given.characters if given else _brought(source))
+        log.info("%s: recognised as %s", source.where, spec.name)
+    else:
+        spec = model if isinstance(model, ModelSpec) else load_spec(model)
+    notes = list(source.notes)
+    if source.description is not None:
+        notes += _check_name(source, spec)
+        spec, differences = apply_description(spec, source.description)
+        notes += differences
+    classes = _classes(source, spec)
+    characters = _charset(source, spec, classes, given)
+    form, state, more = _deploy(source, spec, classes) if source.graph is not None else _train(source, spec, classes)
+    for note in notes + more:
+        log.warning("%s: %s", source.where, note)
+    log.info("%s: %d tensors in %s form", spec.name, len(state), form)
+    return Checkpoint(spec, characters, form, state, _origin(source, notes + more))
+
+
+def _origin(source: Source, notes: list[str]) -> dict[str, Any]:
+    name, digest = next(iter(source.files.items()))
+    return {"name": name, "sha256": digest, "format": source.format, "files": dict(source.files), "notes": notes}
+
+
+def _check_name(source: Source, spec: ModelSpec) -> list[str]:
+    assert source.description is not None
+    name = source.description.name
+    return [f"{source.description.where} calls this model {name}"] if name not in (None, spec.name) else []
+
+
+# ------------------------------------------------------------------------------------------------- classes, characters
+
+
+def _brought(source: Source) -> list[str] | None:
+    """The characters that come with the weights, in class order, without the blank and perhaps without the space."""
+    if source.description is not None and source.description.characters:
+        return source.description.characters
+    return source.characters
+
+
+def _classes(source: Source, spec: ModelSpec) -> int | None:
+    classes = class_count(source, spec)
+    if spec.task in ("rec", "cls") and classes is None:
+        raise WeightsError(
+            f"{source.where}: not {spec.name}: there is no classification layer in these weights; "
+            "give the model's real name, or leave it out to have it recognised"
+        )
+    if spec.task == "cls" and classes != spec.classes:
+        raise WeightsError(
+            f"{source.where}: not {spec.name}: {classes} classes in the weights, {spec.classes} labels in the spec "
+            f"({', '.join(getattr(spec.postprocess, 'labels', ()))})"
+        )
+    return classes
+
+
+def _charset(source: Source, spec: ModelSpec, classes: int | None, given: Charset | None) -> Charset | None:
+    """The character set that fits the class count; with the space appended where that makes it fit.
+
+    Raises:
+        WeightsError: no character set of the right size; names both numbers.
+    """
+    if spec.task != "rec" or classes is None:
+        return None
+    brought = _brought(source)
+    if given is not None:
+        return _fitting(given.characters, classes, "the character dictionary that was given", source.where)
+    if brought is not None:
+        return _fitting(tuple(brought), classes, "the character list that comes with it", source.where)
+    official = spec.load_charset()
+    if official is not None and official.classes == classes:
+        return official
+    has = "no official character set" if official is None else f"an official character set of {official.classes} classes"
+    raise WeightsError(
+        f"{source.where}: the weights have {classes} classes (blank included) and {spec.name} has {has}; "
+        "give the dictionary they were trained with (--charset FILE, one character per line)"
+    )
+
+
+def _fitting(characters: tuple[str, ...], classes: int, what: str, where: str) -> Charset:
+    for candidate in (characters, (*characters, " ")):
+        if len(candidate) + 1 == classes:
+            return Charset(candidate)
+    raise WeightsError(
+        f"{where}: {what} has {len(characters)} characters, that makes {len(characters) + 1} classes with the blank and "
+        f"{len(characters) + 2} with the space, but the weights have {classes}; give the dictionary they were trained "
+        "with (--charset FILE, one character per line)"
+    )
+
+
+# --------------------------------------------------------------------------------------------------------- state dicts
+
+
+def _deploy(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:
+    """Weights of an exported program in Paddle's deploy form of our network."""
+    assert source.graph is not None
+    network, graph = deploy_graph(spec, classes)
+    pairs = align(source.graph, graph, source.where, spec.name)
+    names = paddle_names(network)
+    shapes = layout(network)
+    arrays = transfer(pairs, source.tensors, {key: shapes[name] for key, (name, _) in names.items()}, source.where)
+    taken = {name for node in source.graph.nodes for name in node.tensors.values()}
+    if idle := sorted(set(source.tensors) - taken):
+        raise WeightsError(f"{source.where}: {len(idle)} tensors that no known operation uses: {', '.join(idle[:8])}; "
+                           "convert the training checkpoint (.pdparams) of the model")
+    state, report = map_state({names[key][0]: value for key, value in arrays.items()}, network, source.where)
+    report.check(spec.name)
+    return "deploy", state, []
+
+
+def _train(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:
+    """Weights under structured names, with the training-only branches where the file has them completely."""
+    network, beyond = _networks(spec, classes)
+    state, report = map_state(source.tensors, network, source.where, beyond)
+    report.check(spec.name)
+    if not report.training_only:
+        return "train", state, []
+    full = meta_network(spec.architecture, classes, train=True)
+    whole, whole_report = map_state(source.tensors, full, source.where)
+    if whole_report.ok:
+        return "train", whole, []
+    return "train", state, [f"{len(report.training_only)} tensors of training-only branches left out: not a complete set"]
+
+
+def _networks(spec: ModelSpec, classes: int | None) -> tuple[nn.Module, set[str]]:
+    """The network for evaluation and Paddle's names of what only training has."""
+    network = meta_network(spec.architecture, classes)
+    full = meta_network(spec.architecture, classes, train=True)
+    beyond = {*layout(full), *lstm_aliases(full)} - set(layout(network))
+    return network, beyond

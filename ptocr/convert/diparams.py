@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
@@ -25,7 +24,7 @@ def as_float32(array: np.ndarray, dtype: str = "") -> np.ndarray:
     return array.astype(np.float32) if array.dtype.kind == "f" and array.dtype != np.float32 else array
 
 
-def read_tensors(path: Path, data: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+def read_tensors(where: str, data: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     """The tensors of a parameter file by name.
 
     shapes: of every parameter of the program; a stored tensor of another shape is an error.
@@ -39,14 +38,14 @@ def read_tensors(path: Path, data: bytes, shapes: Mapping[str, tuple[int, ...]])
         try:
             tensors[name], rest = _tensor(rest)
         except (ValueError, struct.error) as error:
-            raise WeightsError(f"{path}: cannot read tensor {name!r} {list(shapes[name])}: {error}; {REMEDY}") from None
+            raise WeightsError(f"{where}: cannot read tensor {name!r} {list(shapes[name])}: {error}; {REMEDY}") from None
         if tensors[name].shape != shapes[name]:
             raise WeightsError(
-                f"{path}: tensor {name!r} has shape {list(tensors[name].shape)}, the program says {list(shapes[name])}; "
+                f"{where}: tensor {name!r} has shape {list(tensors[name].shape)}, the program says {list(shapes[name])}; "
                 f"{REMEDY}"
             )
     if len(rest):
-        raise WeightsError(f"{path}: {len(rest)} bytes are left over after the program's {len(shapes)} tensors; {REMEDY}")
+        raise WeightsError(f"{where}: {len(rest)} bytes are left over after the program's {len(shapes)} tensors; {REMEDY}")
     return tensors
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ class OnnxModel:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-def read_onnx(path: Path) -> OnnxModel:
+def read_onnx(where: str, data: bytes) -> OnnxModel:
     """
     Raises:
         WeightsError: the `onnx` package is missing, the file is damaged, or it uses weights in an unknown way.
@@ -40,16 +39,16 @@ def read_onnx(path: Path) -> OnnxModel:
     try:
         import onnx
     except ImportError:
-        raise WeightsError(f"{path}: reading ONNX files needs the onnx package: pip install 'ptocr[convert]'") from None
+        raise WeightsError(f"{where}: reading ONNX files needs the onnx package: pip install 'ptocr[convert]'") from None
     try:
-        model = onnx.load(str(path))
+        model = onnx.load_model_from_string(data)
         constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     except Exception as error:  # protobuf and onnx raise many kinds for damaged files
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise WeightsError(f"{path}: not a readable ONNX file ({reason}); it is damaged, fetch it again") from None
+        raise WeightsError(f"{where}: not a readable ONNX file ({reason}); it is damaged, fetch it again") from None
     if not model.graph.node:
-        raise WeightsError(f"{path}: an ONNX file without operations; it is damaged, fetch it again")
-    reader = _Reader(str(path), constants)
+        raise WeightsError(f"{where}: an ONNX file without operations; it is damaged, fetch it again")
+    reader = _Reader(where, constants)
     for node in model.graph.node:
         for value in node.input:
             reader.graph.uses[value] = reader.graph.uses.get(value, 0) + 1

@@ -6,7 +6,6 @@ import codecs
 import collections
 import pickle
 import pickletools
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -72,25 +71,24 @@ class _Unpickler(pickle.Unpickler):
         raise _Refused(f"a persistent object {pid!r}")
 
 
-def load(path: Path) -> Any:
+def load(where: str, stream: BinaryIO) -> Any:
     """The object of a pickle file.
 
     Raises:
         WeightsError: the file wants anything beyond arrays and plain containers, or is damaged; names file and wish.
     """
     try:
-        with path.open("rb") as stream:
-            _check_opcodes(stream)
-            stream.seek(0)
-            return _Unpickler(stream, encoding="latin1").load()
+        _check_opcodes(stream)
+        stream.seek(0)
+        return _Unpickler(stream, encoding="latin1").load()
     except _Refused as error:
         raise WeightsError(
-            f"{path}: refused, the file wants {error} and weights need only arrays and plain containers; "
+            f"{where}: refused, the file wants {error} and weights need only arrays and plain containers; "
             "nothing of it was run. Do not use this file; fetch the official one"
         ) from None
     except Exception as error:  # damaged pickles raise nearly every kind of exception
         reason = str(error).strip()[:200] or type(error).__name__
-        raise WeightsError(f"{path}: not a readable .pdparams file ({reason}); it is damaged, fetch it again") from None
+        raise WeightsError(f"{where}: not a readable .pdparams file ({reason}); it is damaged, fetch it again") from None
 
 
 def _check_opcodes(stream: BinaryIO) -> None:
@@ -99,17 +97,17 @@ def _check_opcodes(stream: BinaryIO) -> None:
             raise _Refused(f"the pickle operation {opcode.name}")
 
 
-def read_pdparams(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+def read_pdparams(where: str, stream: BinaryIO) -> tuple[dict[str, np.ndarray], list[str]]:
     """Structured name -> float32 array, and notes on what was left out.
 
     Raises:
         WeightsError: not a state dict, or see `load`.
     """
-    content = load(path)
+    content = load(where, stream)
     if not isinstance(content, dict):
-        raise WeightsError(f"{path}: holds a {type(content).__name__}, not a state dict; give a .pdparams file of weights")
+        raise WeightsError(f"{where}: holds a {type(content).__name__}, not a state dict; give a .pdparams file of weights")
     if SPLIT in content:
-        raise WeightsError(f"{path}: its tensors are stored in slices of over 1 GB, which no model of ptocr needs")
+        raise WeightsError(f"{where}: its tensors are stored in slices of over 1 GB, which no model of ptocr needs")
     arrays: dict[str, np.ndarray] = {}
     dropped = []
     for key, value in content.items():
@@ -120,12 +118,12 @@ def read_pdparams(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
         if key in OPTIMISER_KEYS or (isinstance(key, str) and key.endswith(OPTIMISER)):
             dropped.append(key)
         elif not isinstance(key, str) or not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
-            raise WeightsError(f"{path}: entry {key!r} is a {type(value).__name__}, not an array; not a file of weights")
+            raise WeightsError(f"{where}: entry {key!r} is a {type(value).__name__}, not an array; not a file of weights")
         else:
             arrays[key] = _float32(value)
     if not arrays:
         what = "optimiser state only (.pdopt)" if dropped else "no tensors"
-        raise WeightsError(f"{path}: holds {what}; give the model's .pdparams")
+        raise WeightsError(f"{where}: holds {what}; give the model's .pdparams")
     return arrays, [f"{len(dropped)} optimiser entries left out"] if dropped else []
 
 

@@ -1,0 +1,191 @@
+"""Which model weights belong to, from names, shapes and operations alone."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from ptocr.charset import Charset
+from ptocr.convert.graph import Graph
+from ptocr.convert.mapping import lstm_aliases, paddle_names, transposed
+from ptocr.convert.readers import Source
+from ptocr.convert.trace import trace
+from ptocr.errors import PtocrError, WeightsError
+from ptocr.nn.build import build_network
+from ptocr.nn.fuse import Reparam, fuse
+from ptocr.spec import ModelSpec, list_specs, load_spec
+
+log = logging.getLogger(__name__)
+PROBE = {"det": (3, 64, 64), "unwarp": (3, 96, 96)}  # picture sizes (C, H, W) that every network of the task takes
+ODD = 7  # a class count that no layer has for other reasons
+
+
+def probe_size(spec: ModelSpec) -> tuple[int, int, int]:
+    """A picture size (C, H, W) to send through the network of a spec."""
+    shape = getattr(spec.preprocess, "image_shape", None)
+    return tuple(shape) if shape is not None else PROBE[spec.task]
+
+
+def meta_network(architecture: dict[str, Any], classes: int | None, train: bool = False) -> nn.Module:
+    """The network without memory, in evaluation mode."""
+    with torch.device("meta"):
+        return build_network(architecture, classes, train).eval()
+
+
+def deploy_graph(spec: ModelSpec, classes: int | None) -> tuple[nn.Module, Graph]:
+    """Paddle's deploy form of a spec's network, without memory, and its graph."""
+    with torch.device("meta"):
+        network = fuse(build_network(spec.architecture, classes), only=Reparam)
+    return network, trace(network, probe_size(spec))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paddle's names and shapes of a network; `by_class`: (name, axis) of the sizes that are the class count."""
+
+    shapes: dict[str, tuple[int, ...]]
+    by_class: dict[str, int]
+    aliases: frozenset[str]
+
+
+def layout(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Paddle's name -> shape in Paddle's layout."""
+    state = network.state_dict()
+    shapes = {}
+    for key, (name, module) in paddle_names(network).items():
+        shape = tuple(state[key].shape)
+        shapes[name] = shape[::-1] if transposed(module, key.rpartition(".")[2]) else shape
+    return shapes
+
+
+@lru_cache(maxsize=256)
+def _layout(architecture: str, by_class: bool) -> Layout:
+    config = json.loads(architecture)
+    network = meta_network(config, ODD if by_class else None)
+    shapes = layout(network)
+    other = layout(meta_network(config, ODD + 1)) if by_class else shapes
+    axes = {n: i for n in shapes for i, (a, b) in enumerate(zip(shapes[n], other[n], strict=True)) if a != b}
+    return Layout(shapes, axes, frozenset(lstm_aliases(network)))
+
+
+def layout_of(spec: ModelSpec) -> Layout:
+    """The layout of a spec's network for evaluation."""
+    return _layout(json.dumps(spec.architecture, sort_keys=True), spec.task in ("rec", "cls"))
+
+
+def class_count(source: Source, spec: ModelSpec) -> int | None:
+    """The number of classes of the weights, None for networks without classes or weights of another kind."""
+    if spec.task not in ("rec", "cls"):
+        return None
+    if source.graph is not None:
+        products = [n for n in source.graph.nodes if n.kind == "matmul"]
+        return products[-1].shape[1] if products else None
+    for name, axis in layout_of(spec).by_class.items():
+        if name in source.tensors and source.tensors[name].ndim > axis:
+            return source.tensors[name].shape[axis]
+    return None
+
+
+def fits(source: Source, spec: ModelSpec) -> bool:
+    """Whether names (or operations) and shapes are those of the spec's network, whatever its class count."""
+    classes = class_count(source, spec)
+    if spec.task in ("rec", "cls") and classes is None:
+        return False
+    if source.graph is not None:
+        return _operations(source.graph) == _spec_operations(json.dumps(spec.architecture, sort_keys=True), spec.name, classes)
+    wanted = layout_of(spec)
+    for name, shape in wanted.shapes.items():
+        if name not in source.tensors:
+            return False
+        found = list(source.tensors[name].shape)
+        if name in wanted.by_class and len(found) == len(shape):
+            found[wanted.by_class[name]] = ODD
+        if tuple(found) != shape:
+            return False
+    return True
+
+
+def _operations(graph: Graph) -> Counter[Any]:
+    return Counter(n.signature for n in graph.nodes)
+
+
+@lru_cache(maxsize=256)
+def _spec_operations(architecture: str, name: str, classes: int | None) -> Counter[Any]:
+    del architecture
+    return _operations(deploy_graph(load_spec(name), classes)[1])
+
+
+def candidates(source: Source) -> list[ModelSpec]:
+    """All specs whose network the weights fit."""
+    found = []
+    verdicts: dict[str, bool] = {}
+    for name in list_specs():
+        try:
+            spec = load_spec(name)
+            key = f"{spec.task} {json.dumps(spec.architecture, sort_keys=True)}"
+            if key not in verdicts:
+                verdicts[key] = fits(source, spec)
+        except PtocrError as error:
+            log.debug("%s: %s", name, error)
+            continue
+        if verdicts[key]:
+            found.append(spec)
+    return found
+
+
+def identify(source: Source, characters: Iterable[str] | None = None) -> ModelSpec:
+    """The one model the weights belong to.
+
+    Twins (identical networks) are told apart by the name in `inference.yml`, the class count, the characters and at
+    last the file's or folder's name.
+
+    Raises:
+        WeightsError: none fits, or several do; lists them.
+    """
+    found = candidates(source)
+    if not found:
+        raise WeightsError(
+            f"{source.where}: these weights belong to no model that ptocr knows (`ptocr models` lists them); "
+            "for a fine-tuned one give its training YAML with --config, or the base model's name with --model"
+        )
+    named = source.description.name if source.description else None
+    if any(spec.name == named for spec in found):
+        return next(spec for spec in found if spec.name == named)
+    for rule in (_same_classes, _same_characters, _same_name):
+        kept = rule(found, source, list(characters) if characters is not None else None)
+        found = kept or found
+        if len(found) == 1:
+            return found[0]
+    names = ", ".join(spec.name for spec in found)
+    raise WeightsError(f"{source.where}: these weights fit several models alike: {names}; say which one with --model")
+
+
+def _same_classes(found: list[ModelSpec], source: Source, characters: list[str] | None) -> list[ModelSpec]:
+    del characters
+    return [spec for spec in found if spec.classes == class_count(source, spec)]
+
+
+def _same_characters(found: list[ModelSpec], source: Source, characters: list[str] | None) -> list[ModelSpec]:
+    del source
+    if characters is None:
+        return []
+    wanted = {tuple(characters), (*characters, " ")}
+    return [s for s in found if (c := s.load_charset()) is not None and isinstance(c, Charset) and c.characters in wanted]
+
+
+def _same_name(found: list[ModelSpec], source: Source, characters: list[str] | None) -> list[ModelSpec]:
+    del characters
+    named = [s for s in found if s.name.lower() in source.where.lower()]
+    longest = max((len(s.name) for s in named), default=0)  # en_PP-OCRv4_mobile_rec also holds PP-OCRv4_mobile_rec
+    kept = [s for s in named if len(s.name) == longest]
+    if len(kept) == 1 and len(found) > 1:
+        log.warning("%s: fits several models alike; %s chosen by the file's name", source.where, kept[0].name)
+    return kept
