@@ -68,6 +68,12 @@ def load_predictions(path: Path) -> dict[str, Lines]:
     return predicted_lines(data)
 
 
+def save_predictions(path: Path, name: str, predictions: Mapping[str, Lines]) -> None:
+    """Write predictions in the form that `load_predictions` reads, under the `name` of the system."""
+    document = {"peer": name, "files": {key: {"lines": lines} for key, lines in predictions.items()}}
+    path.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+
+
 def predicted_lines(data: Mapping[str, Any]) -> dict[str, Lines]:
     """`{key: [{"text", ...}, ...]}` of a predictions document."""
     return {key: entry.get("lines") or [] for key, entry in data["files"].items()}

@@ -72,6 +72,15 @@ def test_scores_counted_by_hand(folder: Path) -> None:
     assert result["summary"]["pages zh pdf"]["char_recall"] == 0.5  # 4 of 5 and 0 of 3, characters weigh alike
 
 
+def test_predictions_survive_a_file(folder: Path) -> None:
+    read = {"pages/b.pdf#1": [{"text": "你好", "score": 0.5, "box": [[0, 0], [1, 0], [1, 1], [0, 1]]}]}
+    (folder / "peers").mkdir()
+    c.save_predictions(folder / "peers" / "mine.json", "mine", read)
+    (folder / "peers" / "other.json").write_text('{"settings": {}}', encoding="utf-8")
+    assert c.load_peers(folder) == {"mine": read}
+    assert c.load_predictions(folder / "peers" / "mine.json") == read
+
+
 def test_predictions_of_another_form_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "p.json"
     path.write_text("{}", encoding="utf-8")

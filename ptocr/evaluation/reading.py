@@ -1,0 +1,86 @@
+"""Reading a corpus folder with one of our pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from ptocr.errors import InputError
+from ptocr.evaluation.corpus import Lines
+from ptocr.io.read import iter_pages
+from ptocr.predictors import Classifier, RecPadding, TextRecognizer
+from ptocr.results import OCRResult
+
+
+class Models(Protocol):
+    """The part of a pipeline that reads cropped lines."""
+
+    @property
+    def recognizer(self) -> TextRecognizer: ...
+    @property
+    def line_classifier(self) -> Classifier: ...
+
+
+class Pipeline(Protocol):
+    """What is needed of an OCR pipeline."""
+
+    @property
+    def models(self) -> Models: ...
+    def predict(self, input: Any, **options: Any) -> Iterator[OCRResult]: ...
+
+
+def read_corpus(
+    pipeline: Pipeline,
+    folder: Path,
+    keys: Iterable[str],
+    on_error: Callable[[InputError], None],
+    padding: RecPadding = "invariant",
+    **options: Any,
+) -> Iterator[tuple[str, Lines]]:
+    """Read the files that `keys` (`pages/NAME`, `pages/NAME.pdf#NUMBER`, `lines/NAME`) name, each file once.
+
+    Yields predictions by key. Of an animation or a TIFF with several frames only the first counts. `options` are those
+    of `predict`, for pages; a file that cannot be read goes to `on_error` and is left out.
+    """
+    for name in dict.fromkeys(key.partition("#")[0] for key in keys):
+        try:
+            if name.startswith("lines/"):
+                page = next(iter_pages(folder / name))
+                text, score = read_line(pipeline.models, page.image, padding)
+                yield name, [{"text": text, "score": score}]
+                continue
+            is_pdf = name.lower().endswith(".pdf")
+            for result in pipeline.predict(folder / name, rec_padding=padding, **options):
+                yield f"{name}#{(result.page_index or 0) + 1}" if is_pdf else name, result_lines(result)
+                if not is_pdf:
+                    break
+        except InputError as error:
+            on_error(error)
+
+
+def read_line(
+    models: Models, image: np.ndarray, padding: RecPadding, threshold: float | None = None
+) -> tuple[str, float]:
+    """Text and score of one cropped line, (h, w, 3) uint8 BGR, turned first where the classifier says so.
+
+    threshold: how sure the classifier must be, the model's own where None.
+    """
+    classifier = models.line_classifier
+    found = classifier([image])[0]
+    if found.label.startswith("180") and found.score > (classifier.post.threshold if threshold is None else threshold):
+        image = cv2.rotate(image, cv2.ROTATE_180)
+    read = models.recognizer([image], padding)[0]
+    return read.text, float(read.score)
+
+
+def result_lines(result: OCRResult) -> Lines:
+    """The lines of a result in the form that predictions files have."""
+    rows = zip(result["rec_texts"], result["rec_scores"], result["rec_polys"], strict=True)
+    return [
+        {"text": text, "score": round(float(score), 6), "box": np.asarray(poly).astype(float).tolist()}
+        for text, score, poly in rows
+    ]
