@@ -42,15 +42,15 @@ class Charset:
         for number, character in enumerate(self.characters, start=1):
             if not isinstance(character, str) or not character:
                 raise SpecError(f"charset: entry {number} is {character!r}; every entry must be a non-empty string")
-            index.setdefault(character, number)  # official dictionaries repeat a few entries: the first one encodes
+            index[character] = number  # of a repeated character the last class encodes, as upstream
         object.__setattr__(self, "_index", index)
 
     @classmethod
     def from_lines(cls, lines: Iterable[str], space: bool) -> Charset:
-        """Dictionary lines in class order; `space` appends ' ' unless the dictionary already holds it."""
+        """Dictionary lines in class order; `space` appends ' ', even to a dictionary that holds one, as upstream does."""
         characters = [line.rstrip("\r\n") for line in lines]
         characters = [c for c in characters if c]
-        if space and " " not in characters:
+        if space:
             characters.append(" ")
         return cls(tuple(characters))
 
