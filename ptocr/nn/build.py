@@ -11,15 +11,22 @@ from torch import Tensor, nn
 from ptocr.errors import SpecError
 from ptocr.nn.backbones.mobilenet_v1_enhance import MobileNetV1Enhance
 from ptocr.nn.backbones.mobilenet_v3 import MobileNetV3Det, MobileNetV3Line
+from ptocr.nn.backbones.pphgnet import PPHGNetSmall
+from ptocr.nn.backbones.pphgnet_v2 import PPHGNetV2B4
+from ptocr.nn.backbones.pplcnet import PPLCNetClassifier
 from ptocr.nn.backbones.pplcnet_v3 import PPLCNetV3
 from ptocr.nn.backbones.pplcnet_v4 import PPLCNetV4
+from ptocr.nn.backbones.repsvtr import RepSVTR
+from ptocr.nn.backbones.resnet_vd import ResNetVd
+from ptocr.nn.backbones.svtrv2 import SVTRv2
 from ptocr.nn.heads.cls import ClsHead
 from ptocr.nn.heads.ctc import CTCHead
 from ptocr.nn.heads.db import DBHead
 from ptocr.nn.heads.multi import MultiHead
 from ptocr.nn.heads.nrtr import NRTRHead
+from ptocr.nn.heads.pf_local import PFHeadLocal
 from ptocr.nn.heads.sar import SARHead
-from ptocr.nn.necks.db_fpn import RSEFPN
+from ptocr.nn.necks.db_fpn import LKPAN, RSEFPN
 from ptocr.nn.necks.light_svtr import EncoderWithLightSVTR
 from ptocr.nn.necks.rep_lk import AuxPyramid, RepLKFPN, RepLKPAN
 from ptocr.nn.necks.sequence import EncoderWithSVTR, Reshape, SequenceEncoder
@@ -53,10 +60,16 @@ BACKBONES: Table = {
     "MobileNetV1Enhance": MobileNetV1Enhance,
     "MobileNetV3Det": MobileNetV3Det,
     "MobileNetV3Line": MobileNetV3Line,
+    "PPHGNetSmall": PPHGNetSmall,
+    "PPHGNetV2B4": PPHGNetV2B4,
     "PPLCNetV3": PPLCNetV3,
     "PPLCNetV4": PPLCNetV4,
+    "RepSVTR": RepSVTR,
+    "ResNetVd": ResNetVd,
+    "SVTRv2": SVTRv2,
 }
 NECKS: Table = {
+    "LKPAN": LKPAN,
     "RSEFPN": RSEFPN,
     "RepLKFPN": RepLKFPN,
     "RepLKPAN": RepLKPAN,
@@ -67,8 +80,11 @@ HEADS: Table = {
     "ClsHead": ClsHead,
     "DBHead": DBHead,
     "MultiHead": _multi_head,
+    "PFHeadLocal": PFHeadLocal,
 }
-NETWORKS: Table = {}
+NETWORKS: Table = {
+    "PPLCNetClassifier": PPLCNetClassifier,
+}
 
 
 def make(table: Table, config: dict[str, Any], **given: Any) -> nn.Module:
@@ -131,8 +147,8 @@ def build_network(architecture: dict[str, Any], classes: int | None, train: bool
         SpecError: unknown block or key.
     """
     if "network" in architecture:
-        return make(NETWORKS, architecture["network"], train=train)
-    backbone = make(BACKBONES, architecture["backbone"])
+        return make(NETWORKS, architecture["network"], classes=classes, train=train)
+    backbone = make(BACKBONES, architecture["backbone"], train=train)
     channels = backbone.out_channels
     neck = None
     if architecture.get("neck"):

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.layers import SE
+from ptocr.nn.necks.intracl import IntraCLBlock
 
 
 def merge_top_down(laterals: list[Tensor]) -> list[Tensor]:
@@ -60,3 +61,47 @@ class RSEFPN(nn.Module):
     def forward(self, maps: list[Tensor]) -> Tensor:
         merged = merge_top_down(coarsest_first(self.ins_conv, maps))
         return concat_at_finest(coarsest_first(self.inp_conv, merged))
+
+
+class LKPAN(nn.Module):
+    """Pyramid of 9 x 9 kernels with a bottom-up path behind the top-down one (server detectors).
+
+    Four maps, finest first -> (N, out_channels, H / 4, W / 4). intracl: an intra-class block at the end of every level.
+    """
+
+    def __init__(self, in_channels: list[int], out_channels: int, intracl: bool = False) -> None:
+        super().__init__()
+        quarter = out_channels // 4
+        self.out_channels = out_channels
+        self.intracl = intracl
+        self.ins_conv = nn.ModuleList(nn.Conv2d(c, out_channels, 1, bias=False) for c in in_channels)
+        self.inp_conv = nn.ModuleList(self.large_kernel(out_channels, quarter) for _ in in_channels)
+        self.pan_head_conv = nn.ModuleList(
+            nn.Conv2d(quarter, quarter, 3, stride=2, padding=1, bias=False) for _ in in_channels[1:]
+        )
+        self.pan_lat_conv = nn.ModuleList(self.large_kernel(quarter, quarter) for _ in in_channels)
+        if intracl:
+            for level in range(1, len(in_channels) + 1):
+                self.add_module(f"incl{level}", IntraCLBlock(quarter, reduce_factor=2))
+
+    @staticmethod
+    def large_kernel(in_channels: int, out_channels: int) -> nn.Module:
+        return nn.Conv2d(in_channels, out_channels, 9, padding=4, bias=False)
+
+    def top_down(self, maps: list[Tensor]) -> list[Tensor]:
+        """The lateral maps, each with every coarser one added: (N, out_channels, ...), finest first."""
+        return merge_top_down(coarsest_first(self.ins_conv, maps))
+
+    def bottom(self, merged: list[Tensor]) -> Tensor:
+        """From the merged maps to the pyramid's output."""
+        levels = coarsest_first(self.inp_conv, merged)
+        rising = [levels[0]]
+        for level, conv in zip(levels[1:], self.pan_head_conv, strict=True):
+            rising.append(level + conv(rising[-1]))
+        outs = [conv(x) for conv, x in zip(self.pan_lat_conv, rising, strict=True)]
+        if self.intracl:
+            outs = coarsest_first([getattr(self, f"incl{i + 1}") for i in range(len(outs))], outs)
+        return concat_at_finest(outs)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        return self.bottom(self.top_down(maps))

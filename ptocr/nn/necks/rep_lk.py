@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from ptocr.nn.fuse import Reparam, fold_bn, merge_convs
 from ptocr.nn.layers import SE, with_bias
-from ptocr.nn.necks.db_fpn import RSELayer, coarsest_first, concat_at_finest, merge_top_down
-from ptocr.nn.necks.intracl import IntraCLBlock
+from ptocr.nn.necks.db_fpn import LKPAN, RSELayer, coarsest_first, concat_at_finest, merge_top_down
 
 # size of the merged kernel -> (kernel, dilation) of the branches beside it
 DILATED: dict[int, tuple[tuple[int, int], ...]] = {
@@ -125,33 +124,9 @@ class RepLKFPN(AuxPyramid):
         return x + gated if self.shortcut else gated
 
 
-class RepLKPAN(AuxPyramid):
-    """LKPAN, the pyramid with a bottom-up path behind the top-down one, with `DilatedRepConv` for its 9 x 9 kernels."""
+class RepLKPAN(LKPAN, AuxPyramid):
+    """LKPAN with `DilatedRepConv` for its 9 x 9 kernels."""
 
-    def __init__(self, in_channels: list[int], out_channels: int, intracl: bool = False) -> None:
-        super().__init__()
-        quarter = out_channels // 4
-        self.out_channels = out_channels
-        self.intracl = intracl
-        self.ins_conv = nn.ModuleList(nn.Conv2d(c, out_channels, 1, bias=False) for c in in_channels)
-        self.inp_conv = nn.ModuleList(DilatedRepConv(out_channels, quarter) for _ in in_channels)
-        self.pan_head_conv = nn.ModuleList(
-            nn.Conv2d(quarter, quarter, 3, stride=2, padding=1, bias=False) for _ in in_channels[1:]
-        )
-        self.pan_lat_conv = nn.ModuleList(DilatedRepConv(quarter, quarter) for _ in in_channels)
-        if intracl:
-            for level in range(1, len(in_channels) + 1):
-                self.add_module(f"incl{level}", IntraCLBlock(quarter, reduce_factor=2))
-
-    def top_down(self, maps: list[Tensor]) -> list[Tensor]:
-        return merge_top_down(coarsest_first(self.ins_conv, maps))
-
-    def bottom(self, merged: list[Tensor]) -> Tensor:
-        levels = coarsest_first(self.inp_conv, merged)
-        rising = [levels[0]]
-        for level, conv in zip(levels[1:], self.pan_head_conv, strict=True):
-            rising.append(level + conv(rising[-1]))
-        outs = [conv(x) for conv, x in zip(self.pan_lat_conv, rising, strict=True)]
-        if self.intracl:
-            outs = coarsest_first([getattr(self, f"incl{i + 1}") for i in range(len(outs))], outs)
-        return concat_at_finest(outs)
+    @staticmethod
+    def large_kernel(in_channels: int, out_channels: int) -> nn.Module:
+        return DilatedRepConv(in_channels, out_channels)
