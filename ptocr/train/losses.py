@@ -27,7 +27,7 @@ def masked_l1(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def balanced(loss: Tensor, target: Tensor, mask: Tensor, negative_ratio: float) -> Tensor:
-    """Mean of the loss over all positives and the hardest `negative_ratio` times as many negatives (upstream BalanceLoss).
+    """Mean of the loss over all positives and the hardest `negative_ratio` times as many negatives (BalanceLoss).
 
     loss: per pixel, or a number for the whole batch, which stays nearly as it is.
     """
@@ -161,7 +161,7 @@ class NRTRLoss(nn.Module):
         self.smoothing = smoothing
 
     def forward(self, logits: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
-        """logits: (N, max(lengths) + 1, C); labels: (N, L) with start, text, end, padding; lengths: (N,) of the text."""
+        """logits: (N, max(lengths) + 1, C); labels: (N, L) with start, text, end, padding; lengths: (N,) of texts."""
         target = labels[:, 1 : 2 + int(lengths.max())].reshape(-1)
         log_probs = F.log_softmax(logits.float(), dim=2).flatten(0, 1)  # (N * L, C)
         keep = target != 0

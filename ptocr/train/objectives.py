@@ -1,0 +1,195 @@
+"""Network plus losses in one module, the one that gets wrapped: forward(batch) -> named losses and their sum "loss"."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ptocr.train import distill
+from ptocr.train.losses import CenterLoss, CTCLoss, DBLoss, NRTRLoss, SARLoss, SmoothCELoss
+from ptocr.train.optim import keep_norms
+from ptocr.train.recipe import DistillPart, LossPart
+
+Losses = dict[str, Tensor]
+Batch = dict[str, Tensor]
+
+
+class Frozen:
+    """A network that only answers. Not a module on purpose: it is neither saved, nor trained, nor wrapped."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network.eval().requires_grad_(False)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Answers on the device of x: logits of recognisers and classifiers, the probability map of detectors."""
+        network = self.network.to(x.device)
+        with torch.no_grad():
+            head = getattr(network, "head", None)
+            if hasattr(head, "binarize"):
+                return network(x)
+            out = network.forward_train(x)  # type: ignore[operator]
+            return out["ctc"] if "ctc" in out else out["logits"]
+
+
+class Objective(nn.Module):
+    """Base: labelled losses of the network (and of a peer, for mutual learning), distillation on top.
+
+    teacher: of the labelled pictures ("teacher", "mutual") or of the unlabelled ones under "keep_image" ("keep");
+    rows: class of the network for each class of the teacher.
+    """
+
+    rows: Tensor | None
+
+    def __init__(
+        self,
+        network: nn.Module,
+        freeze_norm: bool = False,
+        part: DistillPart | None = None,
+        teacher: Frozen | None = None,
+        peer: nn.Module | None = None,
+        rows: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.network, self.peer = network, peer
+        self.freeze_norm, self.part, self.teacher = freeze_norm, part, teacher
+        self.register_buffer("rows", rows, persistent=False)
+
+    def train(self, mode: bool = True) -> Objective:
+        super().train(mode)
+        if self.freeze_norm:
+            keep_norms(self)
+        return self
+
+    def outputs(self, network: nn.Module, batch: Batch) -> Batch:
+        """What the losses need of one network."""
+        return network.forward_train(batch["image"])  # type: ignore[operator]
+
+    def labelled(self, out: Batch, batch: Batch) -> Losses:
+        """Losses against the labels, weighted, without a sum."""
+        raise NotImplementedError
+
+    def agree(self, a: Batch, b: Batch) -> Tensor:
+        """Disagreement of two students."""
+        raise NotImplementedError
+
+    def follow(self, out: Batch, answer: Tensor, batch: Batch) -> Tensor:
+        """Distance from a teacher's answers to labelled pictures."""
+        raise NotImplementedError
+
+    def stay(self, out: Batch, answer: Tensor) -> Tensor:
+        """Distance from the start's answers to unlabelled pictures."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch) -> Losses:
+        out = self.outputs(self.network, batch)
+        losses = self.labelled(out, batch)
+        part = self.part
+        if part is not None and part.mode == "keep" and self.teacher is not None and "keep_image" in batch:
+            image = batch["keep_image"]
+            now = self.network.forward_train(image)  # type: ignore[operator]
+            losses["keep"] = part.weight * self.stay(now, self.teacher.logits(image))
+        elif part is not None and self.teacher is not None:
+            losses["teacher"] = part.weight * self.follow(out, self.teacher.logits(batch["image"]), batch)
+        if part is not None and self.peer is not None:
+            other = self.outputs(self.peer, batch)
+            losses |= {f"peer_{k}": v for k, v in self.labelled(other, batch).items()}
+            losses["mutual"] = part.weight * self.agree(out, other)
+        losses["loss"] = torch.stack([v.float() for v in losses.values()]).sum()
+        return losses
+
+
+class DetObjective(Objective):
+    """DB loss, and what a teacher or the start says about text regions."""
+
+    def __init__(self, network: nn.Module, loss: LossPart, **options: object) -> None:
+        super().__init__(network, **options)  # type: ignore[arg-type]
+        self.loss = DBLoss(
+            loss.main, loss.alpha, loss.beta, loss.ohem_ratio, loss.focal_alpha, loss.focal_gamma, loss.aux
+        )
+
+    def labelled(self, out: Batch, batch: Batch) -> Losses:
+        losses = self.loss(out, batch)
+        losses.pop("loss")
+        return losses
+
+    def agree(self, a: Batch, b: Batch) -> Tensor:
+        return distill.dml_maps(a["shrink"].squeeze(1), b["shrink"].squeeze(1)).mean()
+
+    def follow(self, out: Batch, answer: Tensor, batch: Batch) -> Tensor:
+        return distill.dilated_db(out, answer, batch["shrink_mask"], self.loss.alpha, self.loss.ohem_ratio)
+
+    def stay(self, out: Batch, answer: Tensor) -> Tensor:
+        return F.binary_cross_entropy(out["shrink"].float().clamp(1e-6, 1 - 1e-6), answer.float())
+
+
+class RecObjective(Objective):
+    """CTC, the guide's loss where the network has a guide, center loss where centres are given."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: LossPart,
+        sar_padding: int | None = None,
+        centers: Tensor | None = None,
+        **options: object,
+    ) -> None:
+        super().__init__(network, **options)  # type: ignore[arg-type]
+        self.weights = loss
+        self.ctc = CTCLoss(loss.ctc_focal)
+        self.nrtr, self.sar, self.sar_padding = NRTRLoss(), SARLoss(), sar_padding
+        self.center = CenterLoss(centers) if centers is not None else None
+
+    def outputs(self, network: nn.Module, batch: Batch) -> Batch:
+        tokens = batch["label_gtc"]
+        if self.sar_padding is None:
+            tokens = tokens[:, : 2 + int(batch["length"].max())]
+        targets = {"gtc": tokens, "valid_ratio": batch["valid_ratio"]}
+        out = network.forward_train(batch["image"], targets)  # type: ignore[operator]
+        if self.center is not None:
+            out["features"] = network.head.ctc_encoder(network.features(batch["image"]))  # type: ignore[operator,union-attr]
+        return out
+
+    def labelled(self, out: Batch, batch: Batch) -> Losses:
+        losses = {"ctc": self.weights.ctc_weight * self.ctc(out["ctc"], batch["label_ctc"], batch["length"])}
+        if "gtc" in out:
+            labels = batch["label_gtc"]
+            if self.sar_padding is None:
+                guide = self.nrtr(out["gtc"], labels, batch["length"])
+            else:
+                guide = self.sar(out["gtc"], labels, self.sar_padding)
+            losses["gtc"] = self.weights.gtc_weight * guide
+        if self.center is not None:
+            losses["center"] = self.weights.center_weight * self.center(out["features"], out["ctc"])
+        return losses
+
+    def agree(self, a: Batch, b: Batch) -> Tensor:
+        return distill.dml_logits(a["ctc"], b["ctc"])
+
+    def follow(self, out: Batch, answer: Tensor, batch: Batch) -> Tensor:
+        return self.stay(out, answer)
+
+    def stay(self, out: Batch, answer: Tensor) -> Tensor:
+        assert self.rows is not None and self.part is not None
+        return distill.keep_ctc(out["ctc"], answer, self.rows, self.part.temperature)
+
+
+class ClsObjective(Objective):
+    """Cross entropy of a classifier."""
+
+    def __init__(self, network: nn.Module, loss: LossPart, **options: object) -> None:
+        super().__init__(network, **options)  # type: ignore[arg-type]
+        self.ce = SmoothCELoss(loss.smoothing)
+
+    def labelled(self, out: Batch, batch: Batch) -> Losses:
+        return {"ce": self.ce(out["logits"], batch["label"])}
+
+    def agree(self, a: Batch, b: Batch) -> Tensor:
+        return distill.dml_logits(a["logits"], b["logits"])
+
+    def follow(self, out: Batch, answer: Tensor, batch: Batch) -> Tensor:
+        return self.stay(out, answer)
+
+    def stay(self, out: Batch, answer: Tensor) -> Tensor:
+        now, then = F.log_softmax(out["logits"].float(), 1), F.log_softmax(answer.float(), 1)
+        return F.kl_div(now, then, reduction="batchmean", log_target=True)

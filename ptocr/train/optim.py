@@ -1,0 +1,92 @@
+"""Optimiser, learning-rate schedule and parameter averages of a recipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
+
+from ptocr.errors import SpecError
+from ptocr.train.recipe import OptimPart
+
+
+def parameter_groups(network: nn.Module, part: OptimPart) -> list[dict[str, object]]:
+    """Parameters by learning rate; those of rate 0 are frozen and left out.
+
+    Raises:
+        SpecError: a prefix of `lr_scale` matches no parameter, or nothing is left to train.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    unused = set(part.lr_scale)
+    for name, parameter in network.named_parameters():
+        matching = [p for p in part.lr_scale if name == p or name.startswith(p.rstrip(".") + ".")]
+        unused -= set(matching)
+        scale = part.lr_scale[max(matching, key=len)] if matching else 1.0
+        parameter.requires_grad_(scale != 0)
+        if scale != 0:
+            groups.setdefault(scale, []).append(parameter)
+    if unused:
+        tops = ", ".join(sorted({".".join(n.split(".")[:2]) for n, _ in network.named_parameters()}))
+        raise SpecError(f"optim.lr_scale: {sorted(unused)[0]!r} matches no parameter; they begin with {tops}")
+    if not groups:
+        raise SpecError("optim.lr_scale freezes every parameter; nothing is left to train")
+    return [{"params": params, "lr": part.lr * scale} for scale, params in groups.items()]
+
+
+def make_optimizer(network: nn.Module, part: OptimPart, peer: nn.Module | None = None) -> torch.optim.Optimizer:
+    """The optimiser of a recipe over the parameters that learn; a peer learns with all of its own."""
+    groups = parameter_groups(network, part)
+    if peer is not None:
+        groups.append({"params": list(peer.parameters()), "lr": part.lr})
+    if part.name == "adam":
+        return torch.optim.Adam(groups, lr=part.lr, betas=part.betas, weight_decay=part.weight_decay)
+    if part.name == "adamw":
+        return torch.optim.AdamW(groups, lr=part.lr, betas=part.betas, weight_decay=part.weight_decay)
+    return torch.optim.SGD(groups, lr=part.lr, momentum=part.momentum, weight_decay=part.weight_decay)
+
+
+def rate_factor(part: OptimPart, steps_per_epoch: int, epochs: int) -> Callable[[int], float]:
+    """Step -> factor of the learning rate: linear warm-up, then cosine, piecewise or constant."""
+    total, warmup = steps_per_epoch * epochs, round(part.warmup * steps_per_epoch)
+    floor = part.min_lr / part.lr
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        if part.schedule == "cosine":
+            done = min(1.0, (step - warmup) / max(1, total - warmup))
+            return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
+        if part.schedule == "piecewise":
+            passed = sum(step >= m * steps_per_epoch for m in part.milestones)
+            return max(floor, part.gamma**passed)
+        return 1.0
+
+    return factor
+
+
+def make_schedule(optimizer: torch.optim.Optimizer, part: OptimPart, steps_per_epoch: int, epochs: int) -> LambdaLR:
+    """The schedule of a recipe; step it after every optimiser step."""
+    return LambdaLR(optimizer, rate_factor(part, steps_per_epoch, epochs))
+
+
+def make_average(network: nn.Module, decay: float) -> AveragedModel:
+    """Exponential moving average of parameters and buffers; young averages follow faster (upstream: "threshold")."""
+
+    def update(average: Tensor, now: Tensor, count: Tensor | int) -> Tensor:
+        if not average.is_floating_point():
+            return now
+        young = (1 + float(count)) / (10 + float(count))
+        return torch.lerp(now.to(average.dtype), average, min(decay, young))
+
+    return AveragedModel(network, avg_fn=update, use_buffers=True)
+
+
+def keep_norms(network: nn.Module) -> None:
+    """Let batch norms use and keep their running statistics."""
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()

@@ -1,0 +1,256 @@
+"""TrainRecipe: everything about one training run that is not a fact about the model. Unknown keys are errors."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ptocr import paths
+from ptocr.errors import SpecError
+from ptocr.spec import explain, load_spec
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(_Part):
+    """Labelled pictures.
+
+    format "paddle": PaddleOCR's and PPOCRLabel's label files (`path<TAB>label`, for all tasks); "lmdb": the
+    text-recognition literature's; "icdar2015": `path` is a folder of `gt_NAME.txt`; "folder": pictures without labels.
+    root: folder of the pictures (default: that of the label file). ratio: share of the samples that an epoch takes;
+    more than 1 repeats them.
+    """
+
+    path: Path
+    format: Literal["paddle", "lmdb", "icdar2015", "folder"] = "paddle"
+    root: Path | None = None
+    ratio: float = Field(default=1.0, gt=0)
+
+
+class DataPart(_Part):
+    """train, val: what to learn and what to choose the best checkpoint by; base: must not get worse (reported only).
+
+    max_broken: so many unreadable samples are skipped (each is logged by name), one more ends the run.
+    """
+
+    train: tuple[Source, ...] = ()
+    val: tuple[Source, ...] = ()
+    base: tuple[Source, ...] = ()
+    batch_size: int = Field(default=8, ge=1)
+    val_batch_size: int = Field(default=8, ge=1)
+    workers: int = Field(default=0, ge=0)
+    max_broken: int = Field(default=100, ge=0)
+    cache: bool = False
+
+
+class AugmentPart(_Part):
+    """Probabilities and ranges of the augmentations; those of other tasks are ignored. Defaults are upstream's."""
+
+    # recognition (RecConAug, RecAug, TIA)
+    concat: float = 0.5
+    tia: float = 0.4
+    crop: float = 0.4
+    blur: float = 0.4
+    hsv: float = 0.4
+    jitter: float = 0.4
+    noise: float = 0.4
+    reverse: float = 0.4
+    # detection (CopyPaste, ColorJitter, IaaAugment, EastRandomCropData)
+    copy_paste: float = 1.0
+    color: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # brightness, contrast, saturation, hue
+    flip: float = 0.5
+    rotate: tuple[float, float] = (-10.0, 10.0)
+    rotate_chance: float = 1.0
+    scale: tuple[float, float] = (0.5, 3.0)
+    crop_size: tuple[int, int] = (640, 640)
+    crop_tries: int = 50
+    # line and page classification: RandAugment-like photometric changes
+    photometric: float = 0.5
+
+
+class SamplerPart(_Part):
+    """How recognition batches are put together.
+
+    scales: (width, height) a batch may have, upstream's multi-scale training; fixed_batch keeps the batch size when the
+    pictures get larger, else it follows the area. by_ratio: a batch holds lines of like aspect ratio and is as wide as
+    they need, up to max_width.
+    """
+
+    scales: tuple[tuple[int, int], ...] = ((320, 48),)
+    fixed_batch: bool = False
+    by_ratio: bool = False
+    max_width: int = 960
+
+
+class LossPart(_Part):
+    """Options of the losses; those of other tasks are ignored.
+
+    centers: .npy (classes, features) of the center loss, weighted with center_weight.
+    """
+
+    main: Literal["dice", "bce", "dice_focal"] = "dice"
+    alpha: float = 5.0
+    beta: float = 10.0
+    ohem_ratio: float = 3.0
+    focal_alpha: float = 0.25
+    focal_gamma: float = 2.0
+    aux: dict[str, float] = Field(default_factory=dict)
+    ctc_weight: float = 1.0
+    gtc_weight: float = 1.0
+    ctc_focal: bool = False
+    centers: Path | None = None
+    center_weight: float = 0.05
+    smoothing: float = 0.0
+
+
+class DistillPart(_Part):
+    """Keeping what the start knew, or learning from a teacher.
+
+    mode "keep": the frozen start answers for unlabelled crops in `data` (of the base domain), the student learns to go
+    on answering so; "teacher": a frozen, better model of the same task and charset; "mutual": two students learn
+    from each other (DML), and from `teacher` when it is given (CML, detectors).
+    """
+
+    mode: Literal["keep", "teacher", "mutual"] = "keep"
+    weight: float = 1.0
+    temperature: float = 1.0
+    teacher: str | None = None
+    data: tuple[Source, ...] = ()
+    batch_size: int = Field(default=8, ge=1)
+
+    @model_validator(mode="after")
+    def _complete(self) -> DistillPart:
+        if self.mode == "teacher" and self.teacher is None:
+            raise ValueError("mode 'teacher' needs `teacher`: a model name or a .pth")
+        if self.mode == "keep" and not self.data:
+            raise ValueError("mode 'keep' needs `data`: pictures of the kind that must not get worse (format: folder)")
+        return self
+
+
+class OptimPart(_Part):
+    """Optimiser, schedule, and which layers learn how fast.
+
+    lr_scale: prefix of parameter names -> factor of the learning rate; the longest matching prefix counts, 0 freezes.
+    freeze_norm: batch norms keep their running statistics, which is wise for small batches and little data.
+    weight_decay: "adam" and "sgd" add it to the gradient (Paddle's L2 regularizer), "adamw" decays the weights apart.
+    warmup: epochs; milestones: epochs at which "piecewise" multiplies the rate by `gamma`.
+    """
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = Field(default=1e-3, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: Literal["cosine", "piecewise", "constant"] = "cosine"
+    warmup: float = 0.0
+    milestones: tuple[float, ...] = ()
+    gamma: float = 0.1
+    min_lr: float = 0.0
+    clip: float | None = None
+    lr_scale: dict[str, float] = Field(default_factory=dict)
+    freeze_norm: bool = False
+
+
+class RunPart(_Part):
+    """Length, seed, precision, checkpoints.
+
+    eval_every: epochs between evaluations (the last epoch is always evaluated); patience: stop after so many
+    evaluations without a better score (None: never); max_steps: stop early, for tests.
+    """
+
+    epochs: int = Field(default=10, ge=1)
+    max_steps: int | None = None
+    seed: int = 0
+    precision: Literal["no", "fp16", "bf16"] = "no"
+    accumulate: int = Field(default=1, ge=1)
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    eval_every: float = Field(default=1, gt=0)
+    patience: int | None = None
+    log_every: int = 10
+    tensorboard: bool = False
+    output: Path = Path("output/train")
+
+
+class TrainRecipe(_Part):
+    """One training run.
+
+    model: name or YAML of the spec; start: weights to begin with (.pth, .pdparams, inference model; a model name stands
+    for the official weights; None starts from random numbers). charset: dictionary file of the model to be trained
+    (default: that of the start, or the spec's); max_text_length: longest text that is trained on.
+    gtc: the guide of recognisers: "auto" uses it where the start has its weights or there is no start.
+    """
+
+    model: str
+    start: str | None = None
+    charset: Path | None = None
+    max_text_length: int = Field(default=25, ge=3)
+    gtc: Literal["auto", "on", "off"] = "auto"
+    ignore_space: bool = False
+    ignore_case: bool = False
+    data: DataPart = DataPart()
+    augment: AugmentPart = AugmentPart()
+    sampler: SamplerPart = SamplerPart()
+    loss: LossPart = LossPart()
+    distill: DistillPart | None = None
+    optim: OptimPart = OptimPart()
+    run: RunPart = RunPart()
+
+    @field_validator("model")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            load_spec(value)
+        except SpecError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+
+def load_recipe(path: str | Path, overrides: list[str] | None = None) -> TrainRecipe:
+    """A recipe file (a path, or a name in `configs/train`) with `key.sub=value` overrides on top (values are YAML).
+
+    Raises:
+        SpecError: no such file, invalid YAML, unknown key, wrong value; names file and key.
+    """
+    path = Path(path)
+    if not path.suffix:
+        path = paths.configs() / "train" / f"{path}.yaml"
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        known = ", ".join(sorted(p.stem for p in (paths.configs() / "train").glob("*.yaml")))
+        raise SpecError(f"{path}: no such recipe; known by name: {known}") from None
+    except yaml.YAMLError as error:
+        raise SpecError(f"{path}: not a readable YAML file: {error}") from None
+    for text in overrides or []:
+        _override(data, text)
+    return parse_recipe(data, str(path))
+
+
+def parse_recipe(data: Any, where: str) -> TrainRecipe:
+    """Validate a recipe given as plain containers; `where` names it in errors."""
+    try:
+        return TrainRecipe.model_validate(data)
+    except ValidationError as error:
+        raise SpecError(f"{where}: {explain(error, TrainRecipe)}") from None
+
+
+def _override(data: dict[str, Any], text: str) -> None:
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise SpecError(f"override {text!r}: write key=value, for example optim.lr=1e-4")
+    *parents, last = key.split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+        if not isinstance(data, dict):
+            raise SpecError(f"override {text!r}: {parent!r} holds a value, not a group of settings")
+    parsed = yaml.safe_load(value)
+    if isinstance(parsed, str):  # YAML 1.1 reads 1e-4 as text
+        with contextlib.suppress(ValueError):
+            parsed = float(parsed)
+    data[last] = parsed

@@ -1,0 +1,193 @@
+"""What a run begins with: a network from any weights, its characters changed where the recipe says so."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ptocr import store
+from ptocr.charset import Charset
+from ptocr.checkpoint import Checkpoint, build_network_of
+from ptocr.errors import SpecError
+from ptocr.nn.build import build_network
+from ptocr.nn.fuse import Reparam, fuse
+from ptocr.nn.heads.ctc import CTCHead
+from ptocr.nn.heads.nrtr import NRTRHead
+from ptocr.nn.heads.sar import SARHead
+from ptocr.spec import ModelSpec, RecPostprocess, load_spec
+from ptocr.train.recipe import TrainRecipe
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Start:
+    """A network to train and what belongs to it.
+
+    checkpoint: spec, charset and form of what will be saved (its tensors are those of the start). base: the checkpoint
+    as it was before its characters changed, None when training begins with random numbers. rows: (old classes,) new
+    class of each old one, -1 for dropped characters.
+    """
+
+    network: nn.Module
+    checkpoint: Checkpoint
+    base: Checkpoint | None
+    rows: Tensor | None
+
+    def checkpoint_of(self, state: dict[str, Tensor], note: dict[str, Any]) -> Checkpoint:
+        """The ordinary checkpoint of a trained state of `network`."""
+        return dataclasses.replace(self.checkpoint, state_dict=state, source={**self.checkpoint.source, **note})
+
+
+def load_start(recipe: TrainRecipe) -> Start:
+    """The network of a recipe, with the start's weights, in training mode.
+
+    Raises:
+        SpecError, WeightsError: start and model do not belong together, no such weights.
+    """
+    spec = load_spec(recipe.model)
+    charset = _charset(recipe.charset, spec)
+    if recipe.start is None:
+        return _from_nothing(spec, charset, recipe)
+    base = store.load(recipe.start, None if recipe.start.endswith(".pth") else recipe.model)
+    if base.spec.architecture != spec.architecture:
+        raise SpecError(
+            f"start {recipe.start}: holds {base.spec.name}, whose architecture is not that of model {spec.name}"
+        )
+    base = dataclasses.replace(base, state_dict={k: v.clone() for k, v in base.state_dict.items()})
+    guide = recipe.gtc == "on" or (recipe.gtc == "auto" and has_guide(base))
+    network = build_network_of(base if guide else without_guide(base), train=True)
+    network = network.requires_grad_(True).train()
+    checkpoint, rows = base, None
+    if charset is not None and base.charset is not None and charset != base.charset:
+        network, rows = change_characters(network, base, charset, guide)
+        checkpoint = dataclasses.replace(base, charset=charset)
+    elif base.charset is not None:
+        rows = torch.arange(base.charset.classes)
+    return Start(network, checkpoint, base, rows)
+
+
+def _charset(path: Path | None, spec: ModelSpec) -> Charset | None:
+    if path is None:
+        return None
+    if not isinstance(spec.postprocess, RecPostprocess):
+        raise SpecError(f"charset {path}: {spec.name} reads no text")
+    return Charset.load(path, spec.postprocess.space)
+
+
+def _from_nothing(spec: ModelSpec, charset: Charset | None, recipe: TrainRecipe) -> Start:
+    charset = charset or spec.load_charset()
+    architecture = _bare(spec.architecture) if recipe.gtc == "off" else spec.architecture
+    classes = charset.classes if charset is not None else spec.classes
+    network = build_network(architecture, classes, train=True).train()
+    checkpoint = Checkpoint(spec=spec, charset=charset, form="train", state_dict={}, source={"name": spec.name})
+    rows = None if charset is None else torch.arange(charset.classes)
+    return Start(network, checkpoint, None, rows)
+
+
+def _bare(architecture: dict[str, Any]) -> dict[str, Any]:
+    """An architecture without the guide of recognisers."""
+    architecture = copy.deepcopy(architecture)
+    if isinstance(architecture.get("head"), dict):
+        architecture["head"].pop("gtc", None)
+    return architecture
+
+
+def without_guide(checkpoint: Checkpoint) -> Checkpoint:
+    """A recogniser's checkpoint whose training-only guide is neither built nor filled."""
+    spec = checkpoint.spec.model_copy(update={"architecture": _bare(checkpoint.spec.architecture)})
+    state = {k: v for k, v in checkpoint.state_dict.items() if not k.startswith(_GUIDE_PREFIXES)}
+    return dataclasses.replace(checkpoint, spec=spec, state_dict=state)
+
+
+_GUIDE_PREFIXES = ("head.gtc_head.", "head.before_gtc.", "head.sar_head.")  # Paddle's names of the guide's modules
+
+
+def has_guide(checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint holds the weights of a recogniser's training-only guide."""
+    return any(key.startswith(_GUIDE_PREFIXES) for key in checkpoint.state_dict)
+
+
+# ------------------------------------------------------------------------------------------------ dictionary surgery
+
+
+def class_rows(old: Charset, new: Charset) -> Tensor:
+    """(old.classes,) the new class of every old class by its character, -1 where the character is gone."""
+    return torch.tensor([0, *(new.encode(c)[0] if c in new else -1 for c in old.characters)])
+
+
+def change_characters(network: nn.Module, base: Checkpoint, charset: Charset, guide: bool) -> tuple[nn.Module, Tensor]:
+    """A network for other characters that keeps every row of the characters both sets have.
+
+    Rows of new characters start as the mean of the old ones, so that they are neither favoured nor ruled out, with a
+    bias that keeps them quiet until they are learnt. Returns the network and `class_rows`.
+    """
+    assert base.charset is not None
+    rows = class_rows(base.charset, charset)
+    empty = dataclasses.replace(base, charset=charset, state_dict={})
+    fresh = _unfilled(empty if guide else without_guide(empty))
+    layouts = _class_tensors(network)
+    state = {}
+    target = fresh.state_dict()
+    for key, tensor in network.state_dict().items():
+        kind = layouts.get(key)
+        if kind is None:
+            state[key] = tensor
+        else:
+            old_rows = _layout(kind, len(base.charset.characters))
+            new_rows = _layout(kind, len(charset.characters))
+            state[key] = _moved(tensor, target[key], rows, old_rows, new_rows)
+    fresh.load_state_dict(state, strict=True)
+    added = [c for c in charset.characters if c not in base.charset]
+    dropped = int((rows < 0).sum())
+    log.info("characters: %d kept, %d added, %d dropped", int((rows > 0).sum()), len(added), dropped)
+    return fresh.train(), rows
+
+
+def _unfilled(checkpoint: Checkpoint) -> nn.Module:
+    network = build_network(checkpoint.spec.architecture, checkpoint.classes, train=True)
+    network = fuse(network, only=Reparam) if checkpoint.form == "deploy" else network
+    return network.requires_grad_(True).train()
+
+
+def _class_tensors(network: nn.Module) -> dict[str, str]:
+    """Names of the tensors whose first dimension counts characters, and how they are laid out."""
+    found: dict[str, str] = {}
+    for name, module in network.named_modules():
+        if isinstance(module, CTCHead):
+            layer = "fc" if module.mid_channels is None else "fc2"
+            found |= {f"{name}.{layer}.weight": "ctc", f"{name}.{layer}.bias": "ctc"}
+        elif isinstance(module, NRTRHead):
+            found |= {f"{name}.embedding.embedding.weight": "nrtr", f"{name}.tgt_word_prj.weight": "nrtr"}
+        elif isinstance(module, SARHead):
+            found |= {f"{name}.decoder.{k}": "sar" for k in ("prediction.weight", "prediction.bias")}
+            found[f"{name}.decoder.embedding.weight"] = "sar"
+    return found
+
+
+def _layout(kind: str, characters: int) -> tuple[int, int]:
+    """(row of the first character, number of characters); all other rows are special and kept in their order.
+
+    ctc: blank, characters. nrtr: padding, unknown, start, end, characters, one unused. sar: characters, unknown, start
+    = end, and in the embedding padding.
+    """
+    return {"ctc": 1, "nrtr": 4, "sar": 0}[kind], characters
+
+
+def _moved(old: Tensor, like: Tensor, rows: Tensor, old_rows: tuple[int, int], new_rows: tuple[int, int]) -> Tensor:
+    (first, old_count), (_, new_count) = old_rows, new_rows
+    characters = old[first : first + old_count]
+    start = characters.mean(0, keepdim=True) if old.ndim > 1 else characters.quantile(0.1).reshape(1)
+    new = start.expand(new_count, *start.shape[1:]).clone()
+    to = rows[1:]  # row 0 is the blank
+    new[to[to > 0] - 1] = characters[to > 0]
+    result = torch.cat([old[:first], new, old[first + old_count :]])
+    assert result.shape == like.shape, f"{tuple(result.shape)} rows were made, {tuple(like.shape)} are needed"
+    return result

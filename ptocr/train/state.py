@@ -1,0 +1,95 @@
+"""What a stopped run needs to go on exactly where it was, in one file beside the checkpoints."""
+
+from __future__ import annotations
+
+import os
+import random
+import uuid
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ptocr.errors import WeightsError
+
+Scores = dict[str, dict[str, float]]
+
+
+@dataclass
+class Progress:
+    """Where a run stands.
+
+    batch: next batch of `epoch`; step: optimiser steps done; waited: evaluations without a better score; evaluated:
+    step of the last evaluation; broken: samples skipped so far, by name; before, best_scores: of the start and the best.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    best: float = -1.0
+    best_step: int = 0
+    waited: int = 0
+    evaluated: int = -1
+    broken: list[str] = field(default_factory=list)
+    before: Scores = field(default_factory=dict)
+    best_scores: Scores = field(default_factory=dict)
+
+
+def random_state() -> dict[str, Any]:
+    """State of every generator that training draws from."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"torch": torch.get_rng_state(), "cuda": cuda}
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Go on drawing where `random_state` was taken."""
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def seed_everything(seed: int) -> None:
+    """Start values and dropout follow this seed; samples have their own generators."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # libraries may draw from it
+    torch.manual_seed(seed)
+
+
+def save_state(path: Path, progress: Progress, parts: dict[str, Any]) -> None:
+    """Write atomically. parts: objects with state_dict()."""
+    payload = {
+        "progress": asdict(progress),
+        "random": random_state(),
+        "parts": {name: part.state_dict() for name, part in parts.items()},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        torch.save(payload, temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def load_state(path: Path, parts: dict[str, Any]) -> Progress:
+    """Bring everything back to where `save_state` was called.
+
+    Raises:
+        WeightsError: no such file, or of a run with another network or optimiser.
+    """
+    try:
+        payload = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no run to resume there; start it without --resume") from None
+    if set(payload["parts"]) != set(parts):
+        raise WeightsError(f"{path}: holds {sorted(payload['parts'])}, this recipe needs {sorted(parts)}")
+    for name, part in parts.items():
+        try:
+            part.load_state_dict(payload["parts"][name])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise WeightsError(f"{path}: the state of {name!r} does not fit this recipe: {error}") from None
+    set_random_state(payload["random"])
+    return Progress(**payload["progress"])
