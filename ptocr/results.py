@@ -25,7 +25,6 @@ from ptocr.io.values import boxes_of, point_array, stacked, to_plain
 
 _UNNAMED = itertools.count(1)
 
-
 _CLAIMS = Claims()
 
 

@@ -109,7 +109,9 @@ def has_chinese(path: Path) -> bool:
 def _sized(path: Path | None, size: int) -> AnyFont:
     if path is None:
         return ImageFont.load_default(size)
-    return ImageFont.truetype(str(path), size)
+    # Noto's CJK collections begin with the Japanese face; Simplified Chinese is the third
+    collection = path.suffix == ".ttc" and path.name.startswith("Noto") and "CJK" in path.name
+    return ImageFont.truetype(str(path), size, index=2 if collection else 0)
 
 
 def font_of(size: int) -> AnyFont:

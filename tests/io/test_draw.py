@@ -57,7 +57,8 @@ def test_text_stays_inside_its_region() -> None:
 
 
 def test_odd_regions_do_not_break_the_drawing() -> None:
-    polys = [np.array([[5, 5]]), np.array([[5, 5], [5, 5], [5, 5], [5, 5]]), QUAD - 500, QUAD * 50, QUAD + [150, 80]]
+    point = np.array([[5, 5]])
+    polys = [point, np.repeat(point, 4, axis=0), QUAD - 500, QUAD * 50, QUAD + np.array([150, 80])]
     assert draw.draw_ocr(PAGE, polys, ["x"] * 5).size == (400, 120)
     assert draw.draw_ocr(PAGE, [], []).size == (400, 120)
     assert draw.draw_ocr(PAGE[:1, :1], [QUAD], ["x"]).size == (2, 1)
