@@ -32,6 +32,10 @@ class Node:
     def signature(self) -> tuple[str, Shape, int]:
         return self.kind, self.shape, self.groups
 
+    def wants_bias(self, channels: int) -> bool:
+        """Whether a following addition of so many values would be this layer's bias."""
+        return self.kind in OUT_CHANNELS and "bias" not in self.tensors and OUT_CHANNELS[self.kind](self) == channels
+
     def __str__(self) -> str:
         return f"{self.kind} {list(self.shape)} ({', '.join(self.tensors.values())})"
 
@@ -78,7 +82,7 @@ class Graph:
         index = self.made_by.get(value)
         if kind == "add" and index is not None and self.uses.get(value, 1) == 1:
             node = self.nodes[index]
-            if node.kind in OUT_CHANNELS and "bias" not in node.tensors and shape == squeezed([OUT_CHANNELS[node.kind](node)]):
+            if len(shape) <= 1 and node.wants_bias(shape[0] if shape else 1):
                 node.tensors["bias"] = tensor
                 self.frontier[output] = self.frontier[value]
                 self.made_by[output] = index

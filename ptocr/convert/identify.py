@@ -186,6 +186,7 @@ def _same_name(found: list[ModelSpec], source: Source, characters: list[str] | N
     named = [s for s in found if s.name.lower() in source.where.lower()]
     longest = max((len(s.name) for s in named), default=0)  # en_PP-OCRv4_mobile_rec also holds PP-OCRv4_mobile_rec
     kept = [s for s in named if len(s.name) == longest]
+    kept = kept or [s for s in found if s.family.lower() in source.where.lower()]
     if len(kept) == 1 and len(found) > 1:
         log.warning("%s: fits several models alike; %s chosen by the file's name", source.where, kept[0].name)
     return kept

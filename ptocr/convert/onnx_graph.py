@@ -18,6 +18,7 @@ from ptocr.errors import WeightsError
 PADDLE_NAME = re.compile(r"[._][wb]_\d+(\.|$)")  # conv2d_3.w_0: a parameter under Paddle's name
 SIZE_ONLY = {"Shape", "Size", "ConstantOfShape", "Range"}
 MOVES = {"Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Transpose"}
+COPIES = {"Identity", "Cast"}
 AFFINE = {"Add": "add", "Mul": "mul"}
 CONVOLUTIONS = {"Conv": "conv", "ConvTranspose": "deconv"}
 
@@ -49,14 +50,21 @@ def read_onnx(where: str, data: bytes) -> OnnxModel:
     if not model.graph.node:
         raise WeightsError(f"{where}: an ONNX file without operations; it is damaged, fetch it again")
     reader = _Reader(where, constants)
+    alias: dict[str, str] = {}  # value -> the value it is a plain copy of
     for node in model.graph.node:
+        if node.op_type in COPIES and node.input[0] not in constants:
+            alias[node.output[0]] = alias.get(node.input[0], node.input[0])
+            continue
         for value in node.input:
+            value = alias.get(value, value)
             reader.graph.uses[value] = reader.graph.uses.get(value, 0) + 1
     for node in model.graph.node:
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         if node.op_type == "Constant" and "value" in attributes:
             attributes["value"] = onnx.numpy_helper.to_array(attributes["value"])
-        reader.add(node.op_type, list(node.input), list(node.output), attributes)
+        if node.output and node.output[0] in alias and alias[node.output[0]] not in reader.constants:
+            continue
+        reader.add(node.op_type, [alias.get(v, v) for v in node.input], list(node.output), attributes)
     return OnnxModel(reader.graph, reader.used(), {p.key: p.value for p in model.metadata_props})
 
 
@@ -94,8 +102,7 @@ class _Reader:
             roles = dict(zip(("weight", "bias", "mean", "variance"), inputs[1:5], strict=True))
             eps = float(attributes.get("epsilon", 1e-5))
             self.graph.norm(self.constants[inputs[1]].shape, roles, eps, inputs[0], outputs[0])
-        elif kind in AFFINE and len(held) == 1 and self._is_parameter(held[0]):
-            data = inputs[1] if inputs[0] == held[0] else inputs[0]
+        elif kind in AFFINE and len(held) == 1 and self._is_parameter(held[0], data := inputs[inputs[0] == held[0]]):
             self.graph.affine(AFFINE[kind], self.constants[held[0]].shape, held[0], data, outputs[0])
         elif kind == "LayerNormalization":
             self._layer_norm(inputs, outputs[0])
@@ -104,10 +111,17 @@ class _Reader:
         else:
             self.graph.plain([v for v in inputs if v not in self.constants], outputs)
 
-    def _is_parameter(self, name: str) -> bool:
-        """A factor or summand with more than one value, or with one and a parameter's name (learnable affine layers)."""
+    def _is_parameter(self, name: str, data: str) -> bool:
+        """Whether a factor or summand of `data` was trained.
+
+        One with several values was; one with a single value if it bears a parameter's name (learnable affine layers) or
+        is the bias of a convolution to one channel. All others are parts of written-out activations and the like.
+        """
         array = self.constants[name]
-        return array.dtype.kind == "f" and (array.size > 1 or name in self.named)
+        if array.dtype.kind != "f":
+            return False
+        index = self.graph.made_by.get(data)
+        return array.size > 1 or name in self.named or (index is not None and self.graph.nodes[index].wants_bias(1))
 
     def _moved(self, kind: str, inputs: list[str], output: str, attributes: dict[str, Any]) -> None:
         """A constant in another shape is a constant; only what changes the order of values is computed."""
