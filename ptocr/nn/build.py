@@ -30,6 +30,7 @@ from ptocr.nn.necks.db_fpn import LKPAN, RSEFPN
 from ptocr.nn.necks.light_svtr import EncoderWithLightSVTR
 from ptocr.nn.necks.rep_lk import AuxPyramid, RepLKFPN, RepLKPAN
 from ptocr.nn.necks.sequence import EncoderWithSVTR, Reshape, SequenceEncoder
+from ptocr.nn.uvdoc import UVDoc
 
 Table = dict[str, Callable[..., nn.Module]]
 
@@ -84,6 +85,7 @@ HEADS: Table = {
 }
 NETWORKS: Table = {
     "PPLCNetClassifier": PPLCNetClassifier,
+    "UVDoc": UVDoc,
 }
 
 

@@ -34,8 +34,8 @@ def make_divisible(value: float, divisor: int = 8, minimum: int | None = None) -
 def pool_rec(x: Tensor) -> Tensor:
     """Mean over the height and pairs of columns: (N, C, h, w) -> (N, C, 1, w / 2).
 
-    Equal to both of upstream's poolings: (3, 2) windows in evaluation, where h is 3, and (1, 40) cells in training, where
-    w is 80.
+    Equal to both of upstream's poolings: (3, 2) windows in evaluation, where h is 3, and (1, 40) cells in training,
+    where w is 80.
     """
     return F.avg_pool2d(x, (x.shape[2], 2))
 
@@ -116,6 +116,22 @@ class ConvBatchNorm(ConvBN):
     """ConvBN under the names of upstream's oldest files (MobileNetV1, ResNet-vd)."""
 
     CONV, BN = "_conv", "_batch_norm"
+
+
+class FoldingSequential(nn.Sequential, Fusible):
+    """A sequence in which fusing folds every batch norm that stands right behind a convolution."""
+
+    def fused(self) -> nn.Module:
+        kept: list[nn.Module] = []
+        for module in self:
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and kept and isinstance(kept[-1], FOLDABLE):
+                kept[-1] = fold_bn(kept[-1], module)
+            else:
+                kept.append(module)
+        return nn.Sequential(*kept)
+
+
+FOLDABLE = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
 class SE(nn.Module):

@@ -2,51 +2,21 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ptocr.nn.fuse import Fusible, fold_bn
+from ptocr.nn.layers import FoldingSequential
 
 
-class GuideLayer(Fusible):
-    """Neighbouring steps, then channels, mixed by convolutions along the line: (N, T, C) -> (N, T, C).
-
-    The children bear the numbers that upstream's sequence gives them.
-    """
-
-    def __init__(self, channels: int, kernel_size: int = 5) -> None:
-        super().__init__()
-        depthwise = nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels, bias=False)
-        self.add_module("0", depthwise)
-        self.add_module("1", nn.BatchNorm1d(channels))
-        self.add_module("3", nn.Conv1d(channels, channels, 1, bias=False))
-        self.add_module("4", nn.BatchNorm1d(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.transpose(1, 2)  # (N, T, C) -> (N, C, T)
-        for conv, bn in self.pairs():
-            x = F.hardswish(bn(conv(x)))
-        return x.transpose(1, 2)
-
-    def pairs(self) -> list[tuple[nn.Conv1d, nn.BatchNorm1d]]:
-        return [(getattr(self, conv), getattr(self, bn)) for conv, bn in (("0", "1"), ("3", "4"))]
-
-    def fused(self) -> nn.Module:
-        return FusedGuideLayer([fold_bn(conv, bn) for conv, bn in self.pairs()])
-
-
-class FusedGuideLayer(nn.Module):
-    """`GuideLayer` with its batch norms folded."""
-
-    def __init__(self, convs: list[nn.Conv1d]) -> None:
-        super().__init__()
-        self.convs = nn.ModuleList(convs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.transpose(1, 2)
-        for conv in self.convs:
-            x = F.hardswish(conv(x))
-        return x.transpose(1, 2)
+def guide_layer(channels: int, kernel_size: int = 5) -> FoldingSequential:
+    """Neighbouring steps, then channels, mixed by convolutions along the line: (N, C, T) -> (N, C, T)."""
+    return FoldingSequential(
+        nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels, bias=False),
+        nn.BatchNorm1d(channels),
+        nn.Hardswish(),
+        nn.Conv1d(channels, channels, 1, bias=False),
+        nn.BatchNorm1d(channels),
+        nn.Hardswish(),
+    )
 
 
 class CTCHead(nn.Module):
@@ -60,7 +30,7 @@ class CTCHead(nn.Module):
         self, in_channels: int, classes: int, mid_channels: int | None = None, use_guide: bool = False
     ) -> None:
         super().__init__()
-        self.guide_layer = GuideLayer(in_channels) if use_guide else None
+        self.guide_layer = guide_layer(in_channels) if use_guide else None
         if mid_channels is None:
             self.fc = nn.Linear(in_channels, classes)
         else:
@@ -70,7 +40,7 @@ class CTCHead(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         if self.guide_layer is not None:
-            x = self.guide_layer(x)
+            x = self.guide_layer(x.transpose(1, 2)).transpose(1, 2)
         return self.fc(x) if self.mid_channels is None else self.fc2(self.fc1(x))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ptocr.nn.layers import ConvBN, ConvNorm
+from ptocr.nn.layers import ConvNorm, FoldingSequential
 from ptocr.nn.necks.sequence import Block
-
-
-class NumberedConvBN(ConvBN):
-    """ConvBN whose children upstream numbers, as those of a sequence."""
-
-    CONV, BN = "0", "1"
 
 
 class EncoderWithLightSVTR(nn.Module):
@@ -33,7 +27,11 @@ class EncoderWithLightSVTR(nn.Module):
         self.use_guide = use_guide
         self.out_channels = dims
         self.conv_reduce = ConvNorm(in_channels, dims, 1, act="swish")
-        self.local_conv = NumberedConvBN(dims, dims, (1, local_kernel), groups=dims, act="swish")
+        self.local_conv = FoldingSequential(
+            nn.Conv2d(dims, dims, (1, local_kernel), padding=(0, local_kernel // 2), groups=dims, bias=False),
+            nn.BatchNorm2d(dims),
+            nn.SiLU(),
+        )
         self.svtr_block = nn.ModuleList(Block(dims, mlp_ratio=mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(dims, eps=1e-6)
         self.skip_conv = ConvNorm(in_channels, dims, 1, act="swish")
