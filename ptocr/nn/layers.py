@@ -122,9 +122,10 @@ class FoldingSequential(nn.Sequential, Fusible):
     """A sequence in which fusing folds every batch norm that stands right behind a convolution."""
 
     def fused(self) -> nn.Module:
-        kept: list[nn.Module] = []
+        kept: list[Any] = []
         for module in self:
-            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and kept and isinstance(kept[-1], FOLDABLE):
+            folds = isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and kept and isinstance(kept[-1], FOLDABLE)
+            if folds:
                 kept[-1] = fold_bn(kept[-1], module)
             else:
                 kept.append(module)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,15 @@ class Stage(NamedTuple):
     blocks: int
     stride_det: Size | None
     stride_rec: Size
+
+
+class StageShape(Protocol):
+    """What `build_stage` reads of a row."""
+
+    @property
+    def out(self) -> int: ...
+    @property
+    def blocks(self) -> int: ...
 
 
 STEM = (64, 64, 128)
@@ -61,11 +71,14 @@ class Block(nn.Module):
         return x + y if self.shortcut else y
 
 
-def _stage(in_channels: int, stage: Stage, stride: Size | None) -> nn.Sequential:
+def build_stage(
+    block: Callable[..., nn.Module], in_channels: int, stage: StageShape, stride: Size | None
+) -> nn.Sequential:
+    """Depthwise down-sampling where there is a stride, then the stage's blocks, all but the first with a shortcut."""
     parts = nn.Sequential()
     if stride is not None:
         parts.add_module("downsample", ConvBN(in_channels, in_channels, 3, stride, groups=in_channels))
-    blocks = (Block(stage.out if i else in_channels, stage, shortcut=i > 0) for i in range(stage.blocks))
+    blocks = (block(stage.out if i else in_channels, stage, shortcut=i > 0) for i in range(stage.blocks))
     parts.add_module("blocks", nn.Sequential(*blocks))
     return parts
 
@@ -80,7 +93,7 @@ class _Trunk(nn.Module):
             *(ConvBN(widths[i], widths[i + 1], 3, stride=1 if i else 2, act="relu") for i in range(len(STEM)))
         )
         inputs = (STEM[-1], *(stage.out for stage in SMALL))
-        self.stages = nn.ModuleList(_stage(*row) for row in zip(inputs[:-1], SMALL, strides, strict=True))
+        self.stages = nn.ModuleList(build_stage(Block, *row) for row in zip(inputs[:-1], SMALL, strides, strict=True))
 
 
 class PPHGNetDet(_Trunk):

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ptocr.nn.backbones.pphgnet import build_stage
 from ptocr.nn.layers import ConvBN, Size, pool_rec
 
 
@@ -90,15 +91,6 @@ class Block(nn.Module):
         return x + y if self.shortcut else y
 
 
-def _stage(in_channels: int, stage: Stage, stride: Size | None) -> nn.Sequential:
-    parts = nn.Sequential()
-    if stride is not None:
-        parts.add_module("downsample", ConvBN(in_channels, in_channels, 3, stride, groups=in_channels))
-    blocks = (Block(stage.out if i else in_channels, stage, shortcut=i > 0) for i in range(stage.blocks))
-    parts.add_module("blocks", nn.Sequential(*blocks))
-    return parts
-
-
 class _Trunk(nn.Module):
     """Stem and four stages with the given strides.
 
@@ -110,7 +102,7 @@ class _Trunk(nn.Module):
         super().__init__()
         self.stem = Stem(*STEM, stem_stride)
         inputs = (STEM[-1], *(stage.out for stage in B4))
-        self.stages = nn.ModuleList(_stage(*row) for row in zip(inputs[:-1], B4, strides, strict=True))
+        self.stages = nn.ModuleList(build_stage(Block, *row) for row in zip(inputs[:-1], B4, strides, strict=True))
         width = B4[-1].out
         if train:
             self.last_conv = nn.Conv2d(width, width, 1, bias=False).requires_grad_(False)

@@ -12,14 +12,14 @@ DET: dict[str, list[Row]] = {
     "blocks2": [(3, 16, 32, 1, False)],
     "blocks3": [(3, 32, 64, 2, False), (3, 64, 64, 1, False)],
     "blocks4": [(3, 64, 128, 2, False), (3, 128, 128, 1, False)],
-    "blocks5": [(3, 128, 256, 2, False)] + [(5, 256, 256, 1, False)] * 4,
-    "blocks6": [(5, 256, 512, 2, True), (5, 512, 512, 1, True)] + [(5, 512, 512, 1, False)] * 2,
+    "blocks5": [(3, 128, 256, 2, False), *[(5, 256, 256, 1, False)] * 4],
+    "blocks6": [(5, 256, 512, 2, True), (5, 512, 512, 1, True), *[(5, 512, 512, 1, False)] * 2],
 }
 REC: dict[str, list[Row]] = {
     "blocks2": [(3, 16, 32, 1, False)],
     "blocks3": [(3, 32, 64, 1, False), (3, 64, 64, 1, False)],
     "blocks4": [(3, 64, 128, (2, 1), False), (3, 128, 128, 1, False)],
-    "blocks5": [(3, 128, 256, (1, 2), False)] + [(5, 256, 256, 1, False)] * 4,
+    "blocks5": [(3, 128, 256, (1, 2), False), *[(5, 256, 256, 1, False)] * 4],
     "blocks6": [
         (5, 256, 512, (2, 1), True),
         (5, 512, 512, 1, True),

@@ -56,7 +56,8 @@ class RepDepthwise(Reparam):
         return self.bn(self.conv(x) + self.conv1(x) + x)
 
     def fused(self) -> nn.Module:
-        conv: nn.Conv2d = self.conv.c
+        conv = self.conv.c
+        assert isinstance(conv, nn.Conv2d)
         target = with_bias(conv).double()
         branches = [fold_bn(conv, self.conv.bn), self.conv1, identity_conv(conv)]
         return fold_bn(merge_convs(target, branches), self.bn).to(conv.weight.dtype)

@@ -1,4 +1,7 @@
-"""ResNet-vd (arXiv 1812.01187) with bottlenecks (PP-OCRv3 server). Upstream: ppocr/modeling/backbones/det_resnet_vd.py."""
+"""ResNet-vd (arXiv 1812.01187) with bottlenecks (PP-OCRv3 server).
+
+Upstream: ppocr/modeling/backbones/det_resnet_vd.py.
+"""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class Downsample(nn.Module):
 
 
 def _stage(dim: int, heads: int, local: int, depth: int) -> nn.Sequential:
-    """`depth` blocks, the first `local` of them local. An identity stands where upstream counts its change of layout."""
+    """`depth` blocks, the first `local` of them local; an identity where upstream counts its change of layout."""
     blocks: list[nn.Module] = [LocalBlock(dim, heads) for _ in range(local)]
     if 0 < local < depth:
         blocks.append(nn.Identity())

@@ -19,7 +19,7 @@ TAPS = ((2,), (1, 2), (0, 1), (0,))
 
 
 class Refinement(Fusible):
-    """Half-size features and the full-size map -> a second full-size map, before its sigmoid (upstream `LocalModule`)."""
+    """Half-size features and the full-size map -> a second full-size map, without sigmoid (upstream `LocalModule`)."""
 
     def __init__(self, in_channels: int, hidden: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Refinement(Fusible):
 
 
 class FusedRefinement(nn.Module):
-    """`Refinement` that never enlarges the features: 4/9 of the multiplications and no full-size copy of all channels."""
+    """`Refinement` that never enlarges the features: 4/9 of the multiplications, no full-size copy of the channels."""
 
     def __init__(self, block: Refinement) -> None:
         super().__init__()
