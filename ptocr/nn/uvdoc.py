@@ -29,12 +29,10 @@ class Block(Fusible):
         if stride > 1:
             self.downsample = FoldingSequential(_conv(in_channels, channels, stride), nn.BatchNorm2d(channels))
         dilation = 1 if first else DILATION
-        convs: list[nn.Module] = [
-            _conv(in_channels, channels, stride, dilation),
-            _conv(channels, channels, 1, dilation),
-        ]
+        conv1, conv2 = _conv(in_channels, channels, stride, dilation), _conv(channels, channels, 1, dilation)
         # upstream wraps the dilated ones, which shows in their names
-        self.conv1, self.conv2 = convs if first else [nn.Sequential(conv) for conv in convs]
+        self.conv1: nn.Module = conv1 if first else nn.Sequential(conv1)
+        self.conv2: nn.Module = conv2 if first else nn.Sequential(conv2)
         self.bn1 = nn.BatchNorm2d(channels)
         self.bn2 = nn.BatchNorm2d(channels)
 
@@ -157,7 +155,7 @@ class UVDoc(nn.Module):
         return self.bridge_concat(torch.cat([branch(x) for branch in branches], dim=1))
 
     def grid(self, x: Tensor) -> Tensor:
-        """Where in the picture each point of a regular grid on the flat page lies: (N, 2, 45, 31), x and y in [-1, 1]."""
+        """Where in the picture the points of a regular grid on the flat page lie: (N, 2, 45, 31), x, y in [-1, 1]."""
         return self.out_point_positions2D(self.features(x))
 
     def forward(self, x: Tensor) -> Tensor:
