@@ -221,10 +221,11 @@ class LearnableRep(Reparam):
 
 
 def with_bias(conv: nn.Conv2d) -> nn.Conv2d:
-    """A new convolution shaped like `conv`, with a bias."""
-    return nn.Conv2d(
+    """A new convolution shaped and typed like `conv`, with a bias."""
+    same = nn.Conv2d(
         conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups
     )
+    return same.to(conv.weight)
 
 
 class DeployedRep(Fusible):
