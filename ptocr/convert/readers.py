@@ -61,6 +61,14 @@ def kind_of(head: bytes) -> str | None:
     return None
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a path is a `.pth` of ours."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return kind_of(stream.read(4096)) == "checkpoint"
+
+
 def read(path: str | Path, prefer: str | None = None) -> Source:
     """Read the weights of a file, folder or archive.
 

@@ -1,0 +1,10 @@
+"""`python converters/convert.py --model NAME --src FILE_OR_DIR --out FILE.pth`: official weights -> `.pth`; see `--help`."""
+
+from __future__ import annotations
+
+import sys
+
+from ptocr.cli.convert import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,10 @@
+"""`python converters/verify.py NAME.pth --against model.onnx`: parity report of a converted file; see `--help`."""
+
+from __future__ import annotations
+
+import sys
+
+from ptocr.cli.convert import verify_main
+
+if __name__ == "__main__":
+    sys.exit(verify_main())

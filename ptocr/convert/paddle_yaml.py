@@ -1,0 +1,197 @@
+"""PaddleOCR training YAML -> our spec, for models that somebody trained further.
+
+Only at this edge: our own schema is not upstream's. What upstream writes and we do not need (decay factors, NaN guards)
+is listed here by name; anything else unknown is an error that names it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ptocr import paths
+from ptocr.convert.description import number
+from ptocr.errors import SpecError
+from ptocr.spec import ModelSpec, parse_spec, read_yaml
+
+# upstream's block name -> ours, by task
+BACKBONES: dict[str, dict[str, str]] = {
+    "MobileNetV1Enhance": {"rec": "MobileNetV1Enhance"},
+    "MobileNetV3": {"det": "MobileNetV3Det", "rec": "MobileNetV3Line", "cls": "MobileNetV3Line"},
+    "PPHGNet_small": {"det": "PPHGNetSmall", "rec": "PPHGNetSmall"},
+    "PPHGNetV2_B4": {"det": "PPHGNetV2B4", "rec": "PPHGNetV2B4"},
+    "PPLCNetV3": {"det": "PPLCNetV3", "rec": "PPLCNetV3"},
+    "PPLCNetV4": {"det": "PPLCNetV4", "rec": "PPLCNetV4"},
+    "RepSVTR": {"rec": "RepSVTR"},
+    "ResNet_vd": {"det": "ResNetVd"},
+    "SVTRv2": {"rec": "SVTRv2"},
+}
+# keys that say nothing new here: the input always has three channels, the task says what the switch says, ...
+IGNORED = {"in_channels", "text_rec", "fc_decay", "fix_nan", "use_pos_embed", "last_stage", "use_pool", "pretrained"}
+HEADS = {"DBHead": "DBHead", "PFHeadLocal": "PFHeadLocal", "ClsHead": "ClsHead", "MultiHead": "MultiHead"}
+GUIDES = ("NRTRHead", "SARHead")
+DISTILLED = ("Student", "Student2", "Teacher")
+
+
+def spec_from_paddle(path: str | Path, prefer: str | None = None) -> tuple[ModelSpec, Path | None]:
+    """The spec that a PaddleOCR training configuration describes, and its character dictionary if it is on this machine.
+
+    prefer: which network of a distillation configuration; None: the first of Student, Student2, Teacher.
+
+    Raises:
+        SpecError: not such a file, or a block or key that has no counterpart; names it.
+    """
+    path = Path(path)
+    content = read_yaml(path)
+    if not isinstance(content, dict) or not isinstance(content.get("Architecture"), dict):
+        raise SpecError(f"{path}: no PaddleOCR training configuration (it has no 'Architecture')")
+    settings = _chosen(str(path), content["Architecture"], prefer)
+    task = settings.get("model_type") or content["Architecture"].get("model_type")
+    if task not in ("det", "rec", "cls"):
+        raise SpecError(f"{path}: Architecture.model_type is {task!r}; known: det, rec, cls")
+    general = content.get("Global") or {}
+    steps = _transforms(content)
+    data: dict[str, Any] = {
+        "name": str(general.get("model_name") or path.stem),
+        "task": task,
+        "family": "fine-tuned",
+        "architecture": architecture(str(path), settings, task),
+        **_processing(content, general, steps, task),
+    }
+    charset = _dictionary(path, general) if task == "rec" else None
+    return parse_spec(data, str(path)), charset
+
+
+def _chosen(where: str, settings: dict[str, Any], prefer: str | None) -> dict[str, Any]:
+    models = settings.get("Models")
+    if not models:
+        return settings
+    names = [name for name in ([prefer] if prefer else DISTILLED) if name in models]
+    if not names:
+        raise SpecError(f"{where}: Architecture.Models has no {prefer or 'Student'!r}; it has {', '.join(models)}")
+    return models[names[0]]
+
+
+def architecture(where: str, settings: dict[str, Any], task: str) -> dict[str, Any]:
+    """Upstream's `Architecture` as the `architecture` of a spec.
+
+    Raises:
+        SpecError: a block that ptocr has not; names it and the known ones.
+    """
+    if settings.get("Transform"):
+        raise SpecError(f"{where}: Architecture.Transform {settings['Transform'].get('name')!r} has no counterpart")
+    result = {"backbone": _backbone(where, dict(settings.get("Backbone") or {}), task)}
+    if settings.get("Neck"):
+        neck = _kept(settings["Neck"])
+        result["neck"] = neck
+    result["head"] = _head(where, dict(settings.get("Head") or {}))
+    return result
+
+
+def _kept(block: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in block.items() if key not in IGNORED}
+
+
+def _backbone(where: str, block: dict[str, Any], task: str) -> dict[str, Any]:
+    name = block.pop("name", None)
+    ours = BACKBONES.get(str(name), {}).get(task)
+    if ours is None:
+        raise SpecError(f"{where}: backbone {name!r} for {task} has no counterpart; known: {', '.join(sorted(BACKBONES))}")
+    if ours == "SVTRv2":
+        return {"name": ours, **_svtrv2(where, block)}
+    return {"name": ours, **_kept(block)}
+
+
+def _svtrv2(where: str, block: dict[str, Any]) -> dict[str, Any]:
+    """Upstream lists the mixer of every block; ours counts the local ones that each stage begins with."""
+    mixers = block.get("mixer") or []
+    local = [row.count("Conv") for row in mixers]
+    if any(row != ["Conv"] * n + ["Global"] * (len(row) - n) for row, n in zip(mixers, local, strict=True)):
+        raise SpecError(f"{where}: Backbone.mixer mixes local and global blocks in an order that has no counterpart")
+    return {
+        "dims": block["dims"],
+        "depths": block["depths"],
+        "heads": block["num_heads"],
+        "local": local,
+        "strides": [size for size in block["sub_k"] if min(size) > 0],
+    }
+
+
+def _head(where: str, block: dict[str, Any]) -> dict[str, Any]:
+    name = block.pop("name", None)
+    if name not in HEADS:
+        raise SpecError(f"{where}: head {name!r} has no counterpart; known: {', '.join(sorted(HEADS))}")
+    if name == "ClsHead":
+        block.pop("class_dim", None)  # the labels say it
+    if name != "MultiHead":
+        if "aux_in_channels" in block:
+            block["rep"] = True  # the heads with auxiliary branches are exported with their batch norms folded
+        return {"name": name, **_kept(block)}
+    result: dict[str, Any] = {"name": name}
+    for entry in block.get("head_list") or []:
+        ((kind, settings),) = entry.items()
+        if kind == "CTCHead":
+            result["ctc"] = {"neck": _kept(settings["Neck"])}
+            if head := _kept(settings.get("Head") or {}):
+                result["ctc"]["head"] = head
+        elif kind in GUIDES:
+            result["gtc"] = {"name": kind, **_kept(settings or {})}
+        else:
+            raise SpecError(f"{where}: MultiHead.head_list holds {kind!r}; known: CTCHead, {', '.join(GUIDES)}")
+    if "ctc" not in result:
+        raise SpecError(f"{where}: MultiHead.head_list holds no CTCHead")
+    return result
+
+
+def _transforms(content: dict[str, Any]) -> dict[str, Any]:
+    """Operation -> settings of the evaluation data."""
+    steps = ((content.get("Eval") or {}).get("dataset") or {}).get("transforms") or []
+    return {name: settings for step in steps if isinstance(step, dict) for name, settings in step.items()}
+
+
+def _processing(
+    content: dict[str, Any], general: dict[str, Any], steps: dict[str, Any], task: str
+) -> dict[str, dict[str, Any]]:
+    after = content.get("PostProcess") or {}
+    if task == "det":
+        keys = ("thresh", "box_thresh", "unclip_ratio", "max_candidates", "use_dilation", "score_mode", "box_type")
+        return {"preprocess": _det_preprocess(steps), "postprocess": {k: after[k] for k in keys if k in after}}
+    if task == "rec":
+        shape = (steps.get("RecResizeImg") or {}).get("image_shape")
+        return {
+            "preprocess": {"image_shape": shape} if shape else {},
+            "postprocess": {"space": bool(general.get("use_space_char", False))},
+        }
+    shape = (steps.get("ClsResizeImg") or {}).get("image_shape") or [3, 48, 192]
+    half = {"mean": [0.5] * 3, "std": [0.5] * 3}
+    labels = [str(label) for label in after.get("label_list") or general.get("label_list") or ["0", "180"]]
+    return {
+        "preprocess": {"mode": "line", "image_shape": shape, "normalize": half},
+        "postprocess": {"labels": labels},
+    }
+
+
+def _det_preprocess(steps: dict[str, Any]) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    if "DetResizeForTest" in steps:
+        resize = steps["DetResizeForTest"] or {}
+        if "resize_long" in resize:
+            settings.update(limit_side_len=resize["resize_long"], limit_type="resize_long")
+        elif "image_shape" not in resize:
+            # upstream's own defaults where the configuration gives none
+            settings.update(limit_side_len=resize.get("limit_side_len", 736), limit_type=resize.get("limit_type", "min"))
+    if normalize := steps.get("NormalizeImage"):
+        settings["normalize"] = {"mean": normalize["mean"], "std": normalize["std"]}
+        if "scale" in normalize:
+            settings["normalize"]["scale"] = number(str(normalize["scale"]))
+    return settings
+
+
+def _dictionary(path: Path, general: dict[str, Any]) -> Path | None:
+    """The character dictionary: as the configuration names it, beside the configuration, or the official one so called."""
+    named = general.get("character_dict_path")
+    if not named:
+        return None
+    name = Path(str(named)).name
+    places = [Path(str(named)), path.parent / str(named), path.parent / name, paths.configs() / "charsets" / name]
+    return next((place for place in places if place.is_file()), None)
