@@ -1,0 +1,59 @@
+"""Thin the reference goldens out to what the tests carry: `tests/data/parity/NAME.json` and `NAME.npz`.
+
+    python tests/data/make_parity_data.py [FOLDER]      # default: the `parity` folder of the reference data
+
+FOLDER holds a folder per model with a description (`manifest.json`) and what PaddlePaddle computed (`golden.npz`). The
+best class of every step and its probability stay complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+TARGET = Path(__file__).resolve().parent / "parity"
+FACTS = ("inputs", "outputs", "intermediates", "not_used_in_eval", "log2_scale")
+MOST = {"outputs": 2500, "intermediates": 400}  # values kept of one array
+PRIMES = (1, 2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47)
+
+
+def compact(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The description and the arrays of one model, thinned out."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    facts = {key: manifest[key] for key in FACTS}
+    facts["aliases"] = manifest.get("aliases", {})
+    facts["classes"] = manifest.get("classes", {}).get("ctc")
+    facts["logits"] = manifest["output"].startswith("logits")
+    facts["params"] = {name: shape for name, shape, _ in manifest["params"]}
+    arrays = {}
+    with np.load(folder / "golden.npz") as golden:
+        for kind, most in MOST.items():
+            facts[kind] = [dict(entry) for entry in facts[kind]]
+            for entry in facts[kind]:
+                values = golden[entry["name"]].reshape(-1)
+                complete = kind == "outputs" and "of" in entry  # the best class of every step, and its probability
+                every = 1 if complete else next(p for p in PRIMES if len(values) <= p * most)
+                entry["step"] *= every
+                arrays[entry["name"]] = values[::every]
+    return facts, arrays
+
+
+def main() -> None:
+    shared = Path(os.environ.get("PTOCR_SHARED") or Path(__file__).resolve().parents[3] / "shared")
+    source = Path(sys.argv[1]) if len(sys.argv) > 1 else shared / "parity"
+    TARGET.mkdir(exist_ok=True)
+    for manifest in sorted(source.glob("*/manifest.json")):
+        name = manifest.parent.name
+        facts, arrays = compact(manifest.parent)
+        (TARGET / f"{name}.json").write_text(json.dumps(facts, separators=(",", ":")) + "\n", encoding="utf-8")
+        np.savez_compressed(TARGET / f"{name}.npz", **arrays)
+        print(name, sum(len(a) for a in arrays.values()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Every network against what PaddlePaddle computed from the same parameters and pictures.
+
+The numbers are in tests/data/parity; tests/data/make_parity_data.py says where they come from. The parameters go
+through `map_state`, so names and layouts are compared as well.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ptocr.convert.identify import layout, meta_network
+from ptocr.convert.mapping import lstm_aliases, map_state
+from ptocr.nn.build import OCRNet
+from ptocr.nn.fuse import Fusible, Reparam, fuse
+from ptocr.spec import load_spec
+from tests.parity import synthetic
+
+DATA = Path(__file__).resolve().parents[1] / "data" / "parity"
+NAMES = sorted(path.stem for path in DATA.glob("*.json"))
+EAGER, FUSED = 1e-5, 1e-4  # largest allowed difference of an output, unless rounding alone does more (UVDoc)
+ROUNDING = 20  # times the difference between Paddle's own result in float32 and in float64
+TAP = 5e-6  # largest allowed difference of an inner map, relative to its largest value
+
+
+@dataclass
+class Golden:
+    """A model filled with the synthetic parameters, and what Paddle computed with them."""
+
+    name: str
+    facts: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+    architecture: dict[str, Any]
+    classes: int | None
+    network: nn.Module
+
+    def cases(self) -> list[tuple[dict[str, Any], Tensor]]:
+        """The outputs to compare, with the picture of each."""
+        entries = [entry for entry in self.facts["outputs"] if "of" not in entry]
+        return [(e, torch.from_numpy(synthetic.picture(**self.facts["inputs"][e["input"]]))) for e in entries]
+
+
+def class_count(name: str, facts: dict[str, Any]) -> int | None:
+    if facts["classes"] is not None:
+        return facts["classes"]
+    shape = facts["outputs"][0]["full_shape"]
+    return shape[1] if len(shape) == 2 else None
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def golden(request: pytest.FixtureRequest) -> Iterator[Golden]:
+    """One model at a time: pytest groups the tests by it, and its memory goes before the next."""
+    name = request.param
+    facts = json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
+    with np.load(DATA / f"{name}.npz") as file:
+        arrays = dict(file)
+    architecture, classes = load_spec(name).architecture, class_count(name, facts)
+    network = meta_network(architecture, classes)
+    state, report = map_state(synthetic.state(facts, layout(network)), network, name)
+    report.check(name)
+    network.load_state_dict(state, strict=True, assign=True)
+    yield Golden(name, facts, arrays, architecture, classes, network.requires_grad_(False))
+
+
+def thinned(values: Tensor, entry: dict[str, Any]) -> np.ndarray:
+    assert list(values.shape) == entry["full_shape"]
+    return values.contiguous().reshape(-1).numpy()[:: entry["step"]]
+
+
+def test_names_and_shapes(golden: Golden) -> None:
+    full = meta_network(golden.architecture, golden.classes, train=True)
+    layouts = layout(full)
+    layouts |= {alias: layouts[name] for alias, name in lstm_aliases(full).items()}
+    assert {name: list(shape) for name, shape in layouts.items()} == golden.facts["params"]
+    unneeded = set(layouts) - set(layout(golden.network))
+    assert not [name for name in unneeded if not name.startswith(tuple(golden.facts["not_used_in_eval"]))]
+
+
+@pytest.mark.parametrize(
+    ("only", "bar"), [(None, EAGER), (Reparam, EAGER), (Fusible, FUSED)], ids=["eager", "deploy", "fused"]
+)
+@torch.inference_mode()
+def test_outputs(golden: Golden, only: type[Fusible] | None, bar: float) -> None:
+    network = golden.network if only is None else fuse(golden.network, only)
+    for entry, picture in golden.cases():
+        output = network(picture)
+        got, want = thinned(output, entry), golden.arrays[entry["name"]]
+        if golden.facts["logits"]:
+            np.testing.assert_allclose(thinned(network.logits(picture), entry), want, rtol=0, atol=bar)
+            want = torch.from_numpy(want).reshape(output.shape).softmax(1).numpy().reshape(-1)
+        rounding = entry["float32_error"]
+        np.testing.assert_allclose(got, want, rtol=0, atol=bar if rounding < bar else ROUNDING * rounding)
+        if "float32_relative_error" in entry:
+            np.testing.assert_allclose(got, want, rtol=ROUNDING * entry["float32_relative_error"], atol=0)
+            best, indices = output.max(dim=2)
+            np.testing.assert_array_equal(indices.reshape(-1), golden.arrays[f"{entry['name']}_argmax"])
+            np.testing.assert_allclose(best.reshape(-1), golden.arrays[f"{entry['name']}_max"], rtol=0, atol=bar)
+
+
+def test_fused_has_no_batch_norm(golden: Golden) -> None:
+    norms = nn.modules.batchnorm._BatchNorm
+    fused = fuse(golden.network)
+    assert not [path for path, module in fused.named_modules() if isinstance(module, norms)]
+    assert not [path for path, module in fused.named_modules() if isinstance(module, Fusible)]
+
+
+@torch.inference_mode()
+def test_inner_maps(golden: Golden) -> None:
+    """Backbone and neck, so that a difference shows where it begins."""
+    taps: dict[str, Any] = {}
+
+    def keep(name: str) -> Callable[..., None]:
+        return lambda _module, _input, output: taps.update({name: output})
+
+    modules = [(entry["name"], tapped(golden.network, entry)) for entry in golden.facts["intermediates"]]
+    hooks = [module.register_forward_hook(keep(name)) for name, module in modules if module is not None]
+    golden.network(golden.cases()[0][1])
+    for hook in hooks:
+        hook.remove()
+    assert taps
+    for entry in golden.facts["intermediates"]:
+        if (tap := taps.get(entry["name"])) is not None:
+            tap = tap[int(entry["name"][-1])] if isinstance(tap, list) else tap
+            want = golden.arrays[entry["name"]]
+            bar = TAP * abs(want).max()
+            np.testing.assert_allclose(thinned(tap, entry), want, rtol=0, atol=bar, err_msg=entry["name"])
+
+
+def tapped(network: nn.Module, entry: dict[str, Any]) -> nn.Module | None:
+    """The module whose output is stored, None for one that only training has."""
+    if isinstance(network, OCRNet):
+        if entry["name"].startswith("mid_backbone"):
+            return network.backbone
+        return network.head.ctc_encoder if network.neck is None else network.neck
+    found = re.match(r"output of (\w+)", entry["of"])
+    assert found
+    return getattr(network, found[1], None)
+
+
+def test_carried_data_is_current(shared: Path) -> None:
+    """What the repository carries is what the script makes of the reference data."""
+    script = DATA.parent / "make_parity_data.py"
+    spec = importlib.util.spec_from_file_location("make_parity_data", script)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    folders = sorted(path.parent for path in (shared / "parity").glob("*/manifest.json"))
+    assert [folder.name for folder in folders] == NAMES
+    for folder in folders:
+        facts, arrays = module.compact(folder)
+        assert facts == json.loads((DATA / f"{folder.name}.json").read_text(encoding="utf-8"))
+        with np.load(DATA / f"{folder.name}.npz") as carried:
+            assert set(carried) == set(arrays)
+            assert all(np.array_equal(carried[name], arrays[name]) for name in arrays)
