@@ -45,6 +45,10 @@ def _walk(module: nn.Module, only: type[Fusible]) -> nn.Module:
 @torch.no_grad()
 def fold_bn(conv: AnyConv, bn: nn.BatchNorm1d | nn.BatchNorm2d) -> AnyConv:
     """conv followed by bn as one convolution, computed in float64 and returned in the type of `conv`."""
+    if conv.weight.is_meta:  # only the shape is asked for
+        shape = copy.deepcopy(conv)
+        shape.bias = nn.Parameter(torch.empty(bn.num_features, device="meta"), requires_grad=False)
+        return shape
     dtype = conv.weight.dtype
     wide_conv, wide_bn = copy.deepcopy(conv).double(), copy.deepcopy(bn).double()
     transpose = isinstance(conv, nn.ConvTranspose2d)
@@ -87,6 +91,8 @@ def merge_convs(target: nn.Conv2d, branches: list[nn.Conv2d]) -> nn.Conv2d:
 
     Smaller kernels, and dilated ones whose spread kernel fits, are placed at the centre.
     """
+    if target.weight.is_meta:  # only the shape is asked for
+        return target.requires_grad_(False)
     height, width = target.kernel_size
     weight = torch.zeros(target.weight.shape, dtype=torch.float64)
     bias = torch.zeros(target.out_channels, dtype=torch.float64)
