@@ -35,14 +35,14 @@ def main() -> int:
         pages = o.compare_folder(
             ptocr.create_pipeline("OCR", **options), args.corpus, reference, args.variant, args.only
         )
-        for name, tally, found in tqdm(pages, total=len(reference["pages"]) + 1, unit="page", disable=None):
+        for name, tally, found in tqdm(pages, total=len(reference["pages"]) + len(o.LINES), unit="page", disable=None):
             rows[name] = tally
             differences += found
     except (ptocr.PtocrError, OSError, ValueError, KeyError) as error:
         print(f"error: {error!r}", file=sys.stderr)
         return 2
-    lines = rows.pop(o.LINES)
-    rows |= {"all pages": sum(rows.values(), o.Tally()), o.LINES: lines}
+    lines = {name: rows.pop(name) for name in o.LINES}
+    rows |= {"all pages": sum(rows.values(), o.Tally())} | lines
     print(f"{o.table(rows)}\n\n{len(differences)} differences\n\n{o.difference_table(differences)}")
     if args.json:
         document = {"rows": {n: asdict(t) for n, t in rows.items()}, "differences": [asdict(d) for d in differences]}

@@ -7,7 +7,7 @@ The file: `{"settings": {...}, "pages": {name: {variant: [line, ...]}}, "lines":
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from ptocr.evaluation.reading import Pipeline, read_line, result_lines
 
 CORNER_TOLERANCE = 2.0  # pixels, in x and in y, for each corner
 SCORE_TOLERANCE = 1e-3
-LINES = "all cropped lines"
+# How cropped lines were read is not in the file: both ways are compared, and reported side by side.
+LINES = {"cropped lines, classifier off": False, "cropped lines, classifier on": True}
 VARIANTS = {"with_angle": True, "without_angle": False}  # name in the file -> with the 0/180 classifier
 
 MODELS = {
@@ -69,7 +70,7 @@ class Tally:
 def compare_folder(
     pipeline: Pipeline, folder: Path, reference: Mapping[str, Any], variant: str, only: str = ""
 ) -> Iterator[tuple[str, Tally, list[Difference]]]:
-    """Read `folder/pages` and `folder/lines` as the official system did; yields picture by picture, and lines last.
+    """Read `folder/pages` and `folder/lines` as the official system did; yields picture by picture, then `LINES`.
 
     reference: the file's content. variant: a key of `VARIANTS`. only: no picture without this in its name.
     """
@@ -80,9 +81,12 @@ def compare_folder(
             result = next(pipeline.predict(image, **call))
             yield name, *compare_page(name, page[variant], result_lines(result))
     lines = {name: line for name, line in reference["lines"].items() if only in name}
-    read = {name: read_line(pipeline.models, read_as_official(folder / "lines" / name), "paddle") for name in lines}
-    ours = {name: {"text": text, "score": score} for name, (text, score) in read.items()}
-    yield LINES, *compare_lines(lines, ours)
+    images = {name: read_as_official(folder / "lines" / name) for name in lines}
+    for row, turn in LINES.items():
+        read = {name: read_line(pipeline.models, image, "paddle", turn) for name, image in images.items()}
+        ours = {name: {"text": text, "score": score} for name, (text, score) in read.items()}
+        tally, differences = compare_lines(lines, ours)
+        yield row, tally, [replace(d, note=f"{row}; {d.note}") for d in differences]
 
 
 def pipeline_options(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -62,17 +62,13 @@ def read_corpus(
             on_error(error)
 
 
-def read_line(
-    models: Models, image: np.ndarray, padding: RecPadding, threshold: float | None = None
-) -> tuple[str, float]:
-    """Text and score of one cropped line, (h, w, 3) uint8 BGR, turned first where the classifier says so.
-
-    threshold: how sure the classifier must be, the model's own where None.
-    """
-    classifier = models.line_classifier
-    found = classifier([image])[0]
-    if found.label.startswith("180") and found.score > (classifier.post.threshold if threshold is None else threshold):
-        image = cv2.rotate(image, cv2.ROTATE_180)
+def read_line(models: Models, image: np.ndarray, padding: RecPadding, turn: bool = True) -> tuple[str, float]:
+    """Text and score of one cropped line, (h, w, 3) uint8 BGR; `turn` it first where the classifier is sure to."""
+    if turn:
+        classifier = models.line_classifier
+        found = classifier([image])[0]
+        if found.label.startswith("180") and found.score > classifier.post.threshold:
+            image = cv2.rotate(image, cv2.ROTATE_180)
     read = models.recognizer([image], padding)[0]
     return read.text, float(read.score)
 
