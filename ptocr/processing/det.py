@@ -125,7 +125,7 @@ class DBPostprocess:
         if self.box_type == "poly":
             return [clip_points(p, size) for p in polys], scores
         quads, kept = filter_quads(np.array(polys), size)
-        return list(quads), [scores[i] for i in kept]
+        return list(quads), [scores[i] for i in kept.tolist()]
 
     def candidates(self, prob: np.ndarray, size: tuple[int, int]) -> tuple[list[np.ndarray], list[float]]:
         """All boxes that pass the thresholds, in upstream's (and PaddleX's) raw form: (n, 2) int32, rounded.
@@ -142,9 +142,9 @@ class DBPostprocess:
         for contour in contours[: self.max_candidates]:
             poly, score = find(prob, contour)
             if len(poly):
-                polys.append(_rescale(poly, prob.shape, size))
+                polys.append(poly)
                 scores.append(score)
-        return polys, scores
+        return _rescale(polys, prob.shape, size), scores
 
     def _quad(self, prob: np.ndarray, contour: np.ndarray) -> tuple[np.ndarray, float]:
         """Grown box of a contour, (4, 2) float32 in pixels of the map, or (0, 2) if it fails, and its score."""
@@ -178,11 +178,15 @@ _NOTHING = np.zeros((0, 2), np.int32)
 _NOTHING.flags.writeable = False
 
 
-def _rescale(poly: np.ndarray, shape: tuple[int, ...], size: tuple[int, int]) -> np.ndarray:
+def _rescale(polys: list[np.ndarray], shape: tuple[int, ...], size: tuple[int, int]) -> list[np.ndarray]:
     """Points of the map to pixels of the picture, rounded: divided in the points' precision, multiplied in double."""
+    if not polys:
+        return []
+    points = np.concatenate(polys)
     extent = np.array(size[::-1], np.float64)
-    ratio = poly / np.array(shape[::-1], np.float32 if poly.dtype == np.float32 else np.float64)
-    return np.clip(np.round(ratio * extent), 0, extent).astype(np.int32)
+    ratio = points / np.array(shape[::-1], np.float32 if points.dtype == np.float32 else np.float64)
+    points = np.clip(np.round(ratio * extent), 0, extent).astype(np.int32)
+    return np.split(points, np.cumsum([len(p) for p in polys[:-1]]))
 
 
 def _mean_inside(prob: np.ndarray, points: list[list[float]]) -> float:
@@ -202,18 +206,28 @@ def _unclip(points: list[list[float]], ratio: float) -> np.ndarray:
 
     (0, 2) if nothing or more than one polygon comes out, which upstream drops too.
     """
-    area = perimeter = 0.0
-    x0, y0 = points[-1]
-    for x1, y1 in points:
-        area += x0 * y1 - x1 * y0
-        perimeter += math.hypot(x1 - x0, y1 - y0)
-        x0, y0 = x1, y1
+    area, perimeter = _area_and_perimeter(points)
     if perimeter == 0:
         return _NOTHING
     offset = pyclipper.PyclipperOffset()
     try:
         offset.AddPath(points, pyclipper.JT_ROUND, pyclipper.ET_CLOSEDPOLYGON)
-        grown = offset.Execute(abs(area) / 2 * ratio / perimeter)
+        grown = offset.Execute(area * ratio / perimeter)
     except pyclipper.ClipperException:  # fewer than three different corners
         return _NOTHING
     return np.array(grown[0], np.int32) if len(grown) == 1 else _NOTHING
+
+
+def _area_and_perimeter(points: list[list[float]]) -> tuple[float, float]:
+    """Both added up in the order of GEOS, which upstream uses: an offset of 12.5 or of 12.499999 makes another polygon.
+
+    (`sum` would not do: from Python 3.12 on it compensates rounding errors.)
+    """
+    area = perimeter = 0.0
+    start = before = points[0]
+    for point, after in zip(points[1:] + points[:1], points[2:] + points[:2], strict=True):
+        area += (point[0] - start[0]) * (before[1] - after[1])
+        dx, dy = point[0] - before[0], point[1] - before[1]
+        perimeter += math.sqrt(dx * dx + dy * dy)
+        before = point
+    return abs(area) / 2, perimeter

@@ -92,16 +92,30 @@ def crop_quad(image: np.ndarray, quad: np.ndarray) -> np.ndarray:
     a, b, c, d = points
     width = max(int(max(np.linalg.norm(a - b), np.linalg.norm(c - d))), 1)
     height = max(int(max(np.linalg.norm(a - d), np.linalg.norm(b - c))), 1)
+    crop = _upright(image, points, width, height)
+    if crop is None:
+        crop = _warp(image, points, width, height)
+    return cv2.rotate(crop, cv2.ROTATE_90_COUNTERCLOCKWISE) if height / width >= 1.5 else crop
+
+
+def _upright(image: np.ndarray, points: np.ndarray, width: int, height: int) -> np.ndarray | None:
+    """The crop of a rectangle parallel to the picture's sides on whole pixels: what the warp gives, without warping."""
+    x, y = points[0].astype(int).tolist()
+    corners = [[x, y], [x + width, y], [x + width, y + height], [x, y + height]]
+    inside = x >= 0 and y >= 0 and x + width <= image.shape[1] and y + height <= image.shape[0]
+    return image[y : y + height, x : x + width].copy() if inside and points.tolist() == corners else None
+
+
+def _warp(image: np.ndarray, points: np.ndarray, width: int, height: int) -> np.ndarray:
     image, points = _near(image, points)
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    crop = cv2.warpPerspective(
+    return cv2.warpPerspective(
         image,
         cv2.getPerspectiveTransform(points, target),
         (width, height),
         flags=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return cv2.rotate(crop, cv2.ROTATE_90_COUNTERCLOCKWISE) if height / width >= 1.5 else crop
 
 
 def _near(image: np.ndarray, points: np.ndarray, margin: int = 4) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,8 @@ Run it where paddleocr==2.10.0 and paddlex==3.7.2 can be imported, with the Open
     python tests/data/make_processing_goldens.py
 """
 
+# ruff: noqa: I001 -- `tools` is PaddleOCR's here, not this repository's
+
 from __future__ import annotations
 
 import json

@@ -96,7 +96,7 @@ CROP_PICTURE = (5, 90, 120)
 
 
 def crop_quads() -> np.ndarray:
-    """(n, 4, 2) float32, clockwise, at least 4 px a side: what a detector gives."""
+    """(n, 4, 2) float32, clockwise, at least 4 px a side: what detectors give; upright where no angle is."""
     shapes = [
         (50, 30, 30, 8, 0.0),
         (50, 40, 28, 6, 0.3),
@@ -108,7 +108,7 @@ def crop_quads() -> np.ndarray:
     result = []
     for x, y, a, b, angle in shapes:
         c, s = math.cos(angle), math.sin(angle)
-        corners = [(-a, -b), (a, -b), (a, b), (-a, b * 0.9)]
+        corners = [(-a, -b), (a, -b), (a, b), (-a, b * 0.9 if angle else b)]
         result.append([[round(x + p * c - q * s), round(y + p * s + q * c)] for p, q in corners])
     return np.array(result, np.float32)
 

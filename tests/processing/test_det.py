@@ -94,6 +94,15 @@ def test_boxes_of_padded_pictures_lie_on_the_text() -> None:
     assert abs(quad - [[8, 6], [23, 6], [23, 11], [8, 11]]).max() <= 1
 
 
+def test_unclip_adds_up_like_geos() -> None:
+    """Official result for a box whose offset is exactly 12.5; 12.499999 drops four of its points and moves the side."""
+    tiny = 7.65404276e-16
+    grown = det._unclip([[tiny, 163.0], [25.0, 163.0], [25.0, 188.0], [-tiny, 188.0]], 2.0)
+    right = [[34, 154], [37, 158], [38, 163], [38, 188], [37, 193], [34, 197], [30, 200], [25, 201], [0, 201]]
+    left = [[-5, 200], [-9, 197], [-12, 193], [-13, 188], [-13, 163], [-12, 158], [-9, 154], [-5, 151], [30, 151]]
+    assert grown.tolist() == right + left
+
+
 def test_wrong_modes_are_refused() -> None:
     with pytest.raises(InputError, match="medium"):
         det.DBPostprocess(score_mode="medium")  # type: ignore[arg-type]
