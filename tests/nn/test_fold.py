@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ptocr.nn.backbones.pplcnet_v4 import Block, RepDepthwise, Stem
 from ptocr.nn.fuse import Reparam, fuse
 from ptocr.nn.heads.ctc import CTCHead
-from ptocr.nn.layers import FoldingSequential
+from ptocr.nn.layers import FoldingSequential, max_2x2
 from ptocr.nn.necks.intracl import IntraCLBlock
 from ptocr.nn.necks.light_svtr import EncoderWithLightSVTR
 from ptocr.nn.necks.rep_lk import DILATED, DilatedRep, DilatedRepConv, RepLKFPN, RepLKPAN
@@ -121,3 +121,8 @@ def test_stem_pads_right_and_bottom() -> None:
     torch.testing.assert_close(shifted, want)
     torch.testing.assert_close(pooled[..., -1, -1], x[..., -1, -1])
     torch.testing.assert_close(pooled[..., 0, 0], x[..., :2, :2].amax((2, 3)))
+
+
+def test_max_2x2_is_a_pooling() -> None:
+    x = torch.randn(2, 3, 7, 9)
+    assert torch.equal(max_2x2(x), F.max_pool2d(x, 2, 1))

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.backbones.pphgnet import build_stage
-from ptocr.nn.layers import ConvBN, Size, pool_rec
+from ptocr.nn.layers import ConvBN, Size, max_2x2, pool_rec
 
 
 class Stage(NamedTuple):
@@ -51,7 +51,7 @@ class Stem(nn.Module):
         # its input is never negative.
         x = F.pad(self.stem1(x), (0, 1, 0, 1))
         y = self.stem2b(F.pad(self.stem2a(x), (0, 1, 0, 1)))
-        y = torch.cat([F.max_pool2d(x, 2, stride=1), y], dim=1)
+        y = torch.cat([max_2x2(x), y], dim=1)
         return self.stem4(self.stem3(y))
 
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.fuse import Reparam, fold_bn, identity_conv, merge_convs
-from ptocr.nn.layers import SE, ConvBN, Size, pool_rec, with_bias
+from ptocr.nn.layers import SE, ConvBN, Size, max_2x2, pool_rec, with_bias
 
 ModelSize = Literal["tiny", "small", "medium"]
 # channels in, out, stride, squeeze-excite of each block; every depthwise kernel is 3 x 3
@@ -106,7 +106,7 @@ class Stem(nn.Module):
         x = grown(self.stem1(x))
         y = self.stem2b(grown(self.stem2a(x)))
         # x is not negative, so the zeros around it never win the pooling
-        return self.stem4(self.stem3(torch.cat([F.max_pool2d(x, 2, 1), y], dim=1)))
+        return self.stem4(self.stem3(torch.cat([max_2x2(x), y], dim=1)))
 
 
 def grown(x: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class RSELayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.in_conv(x)
-        return x + self.se_block(x) if self.shortcut else self.se_block(x)
+        return self.se_block.residual(x) if self.shortcut else self.se_block(x)
 
 
 class RSEFPN(nn.Module):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -120,8 +121,8 @@ class RepLKFPN(AuxPyramid):
     def level(self, i: int, x: Tensor) -> Tensor:
         """Large kernel, narrowing and squeeze-excite of level i (0 is the finest)."""
         x = self.inp_conv_pw[i](self.inp_conv_dw[i](x))
-        gated = self.inp_conv_se[i](x)
-        return x + gated if self.shortcut else gated
+        gate: Any = self.inp_conv_se[i]
+        return gate.residual(x) if self.shortcut else gate(x)
 
 
 class RepLKPAN(LKPAN, AuxPyramid):
