@@ -31,7 +31,8 @@ class CTCText:
 class Charset:
     """The characters of classes 1..n of a recogniser; class 0 is the CTC blank.
 
-    A "character" is a string of any length >= 1 (some dictionaries hold combined glyphs).
+    A "character" is a string of any length: some dictionaries hold combined glyphs, some an empty line, which is a
+    class like any other and reads as nothing.
     """
 
     characters: tuple[str, ...]
@@ -40,31 +41,33 @@ class Charset:
     def __post_init__(self) -> None:
         index: dict[str, int] = {}
         for number, character in enumerate(self.characters, start=1):
-            if not isinstance(character, str) or not character:
-                raise SpecError(f"charset: entry {number} is {character!r}; every entry must be a non-empty string")
+            if not isinstance(character, str):
+                raise SpecError(f"charset: entry {number} is {character!r}; every entry must be a string")
             index[character] = number  # of a repeated character the last class encodes, as upstream
         object.__setattr__(self, "_index", index)
 
     @classmethod
     def from_lines(cls, lines: Iterable[str], space: bool) -> Charset:
-        """Dictionary lines in class order; `space` appends ' ', even to a dictionary that holds one, as upstream does."""
-        characters = [line.rstrip("\r\n") for line in lines]
-        characters = [c for c in characters if c]
+        """Dictionary lines in class order, blank ones included; `space` appends ' ', even after one that is there.
+
+        Both as upstream (BaseRecLabelDecode): the number of lines is the number of classes the weights were made for.
+        """
+        characters = [line.strip("\r\n") for line in lines]
         if space:
             characters.append(" ")
         return cls(tuple(characters))
 
     @classmethod
     def load(cls, path: str | Path, space: bool = True) -> Charset:
-        """A dictionary file: UTF-8, one character per line."""
+        """A dictionary file: UTF-8, one character per line (a byte-order mark is no character)."""
         try:
-            text = Path(path).read_text(encoding="utf-8-sig")
+            text = Path(path).read_bytes().decode("utf-8-sig")
         except FileNotFoundError:
             raise SpecError(f"{path}: there is no such character dictionary") from None
         except UnicodeDecodeError as error:
             raise SpecError(f"{path}: not a UTF-8 character dictionary ({error.reason})") from None
         # str.splitlines() would also split at exotic separators, which some dictionaries contain as characters
-        return cls.from_lines(text.replace("\r\n", "\n").split("\n"), space)
+        return cls.from_lines(text.removesuffix("\n").split("\n") if text else [], space)
 
     @property
     def classes(self) -> int:

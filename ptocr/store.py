@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 900.0
 _NATIVE = (".pth", ".pt")
+_NO_SOURCE = (*_NATIVE, ".pdopt", ".states", ".log")
 _FOREIGN = (".pdparams", ".pdmodel", ".pdiparams", ".json", ".onnx", ".safetensors", ".tar")
 
 
@@ -54,6 +55,8 @@ def find(name_or_path: str | Path, model: str | None = None, charset: str | Path
         raise WeightsError(f"{path}: no such file or folder (a model is given by its name, `ptocr models` lists them)")
     if path.is_file() and path.suffix in _NATIVE:
         return path
+    if path.is_dir() and (native := _only_native(path)) is not None:
+        return native
     return _find_converted(path, model, charset)
 
 
@@ -114,15 +117,16 @@ def _current(spec: ModelSpec) -> Path | None:
     if path is None:
         return None
     checkpoint = load_checkpoint(path)
-    if "fetched" not in checkpoint.source or _facts(checkpoint.spec) == _facts(spec):
+    if "fetched" not in checkpoint.source or checkpoint.source.get("made_for") == _facts(spec):
         return path  # what the user put there is never replaced
     log.info("%s was made for an older description of %s; it is made again", path, spec.name)
     return None
 
 
 def _facts(spec: ModelSpec) -> str:
-    """What of a spec decides how weights are used."""
-    return json.dumps(spec.model_dump(mode="json", exclude={"sources", "languages", "family"}), sort_keys=True)
+    """Short hash of what in a spec decides how weights are converted and used."""
+    facts = spec.model_dump(mode="json", exclude={"sources", "languages", "family"})
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _find_name(spec: ModelSpec) -> Path:
@@ -132,7 +136,7 @@ def _find_name(spec: ModelSpec) -> Path:
     with _locked(target):
         if (path := _current(spec)) is not None:  # another process was faster
             return path
-        save_checkpoint(target, _fetch(spec))
+        _save(target, _fetch(spec))
     return target
 
 
@@ -154,7 +158,12 @@ def _fetch_from(spec: ModelSpec, source: Source) -> Checkpoint:
         from ptocr.convert.convert import convert  # only where something is converted
 
         checkpoint = convert(where, model=spec.name)
-        origin = {**checkpoint.source, "fetched": fetch.describe(source), "license": source.license}
+        origin = {
+            **checkpoint.source,
+            "fetched": fetch.describe(source),
+            "license": source.license,
+            "made_for": _facts(spec),
+        }
         # the converter may map its source lazily: the tensors must outlive the folder
         state = {name: tensor.clone() for name, tensor in checkpoint.state_dict.items()}
         return dataclasses.replace(checkpoint, source=origin, state_dict=state)
@@ -180,21 +189,25 @@ def _find_converted(path: Path, model: str | None, charset: str | Path | None) -
     target = paths.cache_weights() / "converted" / f"{model or path.stem}-{key[:16]}.pth"
     if target.is_file():
         return target
-    with _locked(target), tempfile.TemporaryDirectory(prefix="ptocr-") as folder:
+    with _locked(target):
         if not target.is_file():
             from ptocr.convert.convert import convert  # only where something is converted
 
-            source = fetch.unpack(path, Path(folder) / "model") if path.suffix == ".tar" else path
-            save_checkpoint(target, convert(source, model=model, charset=characters))
+            _save(target, convert(path, model=model, charset=characters))
     return target
+
+
+def _only_native(folder: Path) -> Path | None:
+    """The one `.pth` of a folder without weights of other forms."""
+    files = [p for p in folder.iterdir() if p.suffix in (*_NATIVE, *_FOREIGN)]
+    return files[0] if len(files) == 1 and files[0].suffix in _NATIVE else None
 
 
 def _key(path: Path, model: str | None, charset: Path | None) -> str:
     """Hash of everything a conversion depends on: the files, the spec and the dictionary."""
     digest = hashlib.sha256(str(FORMAT).encode())
-    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
-    if path.suffix in (".pdmodel", ".pdiparams", ".json"):  # one file of an inference folder stands for all of them
-        files = sorted(path.parent.glob(f"{path.stem}.*"))
+    folder, stem = (path, None) if path.is_dir() else (path.parent, path.stem)  # a file's companions share its stem
+    files = sorted(p for p in folder.iterdir() if p.is_file() and stem in (None, p.stem) and p.suffix not in _NO_SOURCE)
     if not files:
         raise WeightsError(f"{path}: an empty folder, no weights to convert")
     for file in files:
@@ -204,6 +217,18 @@ def _key(path: Path, model: str | None, charset: Path | None) -> str:
     if charset is not None:
         digest.update(json.dumps(Charset.load(charset).characters).encode())
     return digest.hexdigest()
+
+
+def _save(target: Path, checkpoint: Checkpoint) -> None:
+    try:
+        save_checkpoint(target, checkpoint)
+    except OSError as error:
+        raise _unwritable(target.parent, error) from None
+
+
+def _unwritable(folder: Path, error: OSError) -> WeightsError:
+    reason = error.strerror or error
+    return WeightsError(f"{folder}: cannot be written ({reason}); set PTOCR_HOME to a folder that can, with space left")
 
 
 @contextlib.contextmanager
@@ -222,9 +247,7 @@ def _locked(target: Path) -> Iterator[None]:
             f"{target}: another process has been making it for {LOCK_SECONDS:.0f} s; try again"
         ) from None
     except OSError as error:
-        raise WeightsError(
-            f"{target.parent}: cannot be written ({error.strerror or error}); set PTOCR_HOME to a folder that can"
-        ) from None
+        raise _unwritable(target.parent, error) from None
     try:
         yield
     finally:
