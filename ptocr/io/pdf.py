@@ -17,13 +17,13 @@ from ptocr.io.page import MAX_PDF_PIXELS, PdfPage, ReadOptions, select_pages
 
 log = logging.getLogger(__name__)
 
-_LOCK = threading.RLock()
+PDFIUM_LOCK = threading.RLock()
 _SCAN_BYTES = 64 * 2**20  # of a PDF that does not open, so much is searched for the reason
 
 
 def count_pdf_pages(source: str | bytes, name: str, password: str | None = None) -> int:
     """Number of pages of a PDF given as path or bytes. Raises InputError if it cannot be opened."""
-    with _LOCK:
+    with PDFIUM_LOCK:
         document = _open(source, name, password)
         try:
             return len(document)
@@ -37,16 +37,16 @@ def pdf_pages(source: str | bytes, name: str, options: ReadOptions) -> Iterator[
     Yields (BGR image, page index, number of pages, PdfPage). A page too large for `max_pixels` is rendered coarser.
     Raises InputError when the file cannot be opened or a page cannot be rendered.
     """
-    with _LOCK:
+    with PDFIUM_LOCK:
         document = _open(source, name, options.password)
     try:
         count = len(document)
         for index in select_pages(count, options, name):
-            with _LOCK:
+            with PDFIUM_LOCK:
                 image, info = _render(document, index, name, options)
             yield image, index, count, info
     finally:
-        with _LOCK:
+        with PDFIUM_LOCK:
             document.close()
 
 
