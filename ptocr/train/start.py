@@ -93,10 +93,16 @@ def _from_nothing(spec: ModelSpec, charset: Charset | None, recipe: TrainRecipe)
 
 
 def _bare(architecture: dict[str, Any]) -> dict[str, Any]:
-    """An architecture without the guide of recognisers."""
+    """An architecture without the guide of recognisers.
+
+    `use_guide` lets nothing but the guide teach the backbone; without one it has to learn from CTC.
+    """
     architecture = copy.deepcopy(architecture)
-    if isinstance(architecture.get("head"), dict):
-        architecture["head"].pop("gtc", None)
+    head = architecture.get("head", {})
+    head.pop("gtc", None)
+    neck = head.get("ctc", {}).get("neck", {})
+    if "use_guide" in neck:
+        neck["use_guide"] = False
     return architecture
 
 

@@ -22,7 +22,7 @@ class Progress:
     """Where a run stands.
 
     batch: next batch of `epoch`; step: optimiser steps done; waited: evaluations without a better score; evaluated:
-    step of the last evaluation; broken: samples skipped so far, by name; before, best_scores: of the start and the best.
+    step of the last evaluation; broken: samples skipped so far, by name; before, best_scores: start and best.
     """
 
     epoch: int = 0
