@@ -6,6 +6,7 @@ readable with `torch.load(weights_only=True)`.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
 from collections.abc import Collection
@@ -45,6 +46,15 @@ class Checkpoint:
     def classes(self) -> int | None:
         """Output classes: by the charset for recognisers, by the labels for classifiers, None otherwise."""
         return self.charset.classes if self.charset is not None else self.spec.classes
+
+    def weights_sha256(self) -> str:
+        """Hash of names, types, shapes and values of all tensors."""
+        digest = hashlib.sha256()
+        for name in sorted(self.state_dict):
+            tensor = self.state_dict[name].detach().contiguous()
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+            digest.update(tensor.view(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
 
 def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ptocr import store
+from ptocr import aot, store
 from ptocr.checkpoint import Checkpoint, build_network_of
+from ptocr.engines import SESSIONS
 from ptocr.errors import DeviceError
 from ptocr.nn.decode import GreedyCTC
 from ptocr.nn.fuse import fuse as fuse_network
@@ -107,13 +111,14 @@ def load_model(
     """
     options = RuntimeOptions(device=device, dtype=dtype)
     network = network_of(store.load(os.fspath(name_or_pth)), fuse)
-    return network.to(resolve_device(options.device), DTYPES[options.dtype], memory_format=torch.channels_last)
+    network = network.to(resolve_device(options.device), DTYPES[options.dtype])
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class Runtime:
     """One network on one device: NCHW float32 batch -> list of float32 / int64 arrays. Stateless and thread-safe.
 
-    Recognisers return the best class and its probability per step, (N, T) each, unless `raw` asks for all classes.
+    Recognisers return the best class and its probability per step, (N, T) each; `raw` returns all classes.
     """
 
     def __init__(self, checkpoint: Checkpoint, options: RuntimeOptions | None = None) -> None:
@@ -123,20 +128,51 @@ class Runtime:
         self.dtype = DTYPES[self.options.dtype]
         if self.options.threads is not None:
             torch.set_num_threads(self.options.threads)
-        network = network_of(checkpoint)
-        self.network = network.to(self.device, self.dtype, memory_format=torch.channels_last)
-        self.module = GreedyCTC(self.network) if checkpoint.spec.task == "rec" else self.network
-        if self.options.compile == "inductor":
-            self.module = torch.compile(self.module, dynamic=True)
+        self._lock = threading.Lock()
+        self._network: nn.Module | None = None
+        engine = SESSIONS.get(self.options.engine)
+        if engine is not None and self.device.type != "cpu":
+            raise DeviceError(f"engine={self.options.engine!r} runs on the CPU here, not on {self.device}")
+        self._session = engine and engine(checkpoint, self.options.dtype, self.options.threads)
+        self._compiled = self._compile() if engine is None else None
+
+    @property
+    def network(self) -> nn.Module:
+        """The fused network, built when first needed: a compiled package does without it."""
+        with self._lock:
+            if self._network is None:
+                network = network_of(self.checkpoint).to(self.device, self.dtype)
+                self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            return self._network
+
+    @property
+    def module(self) -> nn.Module:
+        """The network with what is decoded beside it."""
+        return GreedyCTC(self.network) if self.checkpoint.spec.task == "rec" else self.network
+
+    def _compile(self) -> aot.Compiled:
+        """What runs a batch: a package, a compiled module, or the module itself."""
+        mode = self.options.compile
+        if self.checkpoint.spec.task == "unwarp" or mode == "off":
+            return self.module
+        if mode == "inductor":
+            return torch.compile(self.module, dynamic=True)
+        package = aot.find(self.checkpoint, self.device, self.dtype)
+        if package is None and mode == "auto":
+            return self.module
+        return package or aot.find_or_build(self.checkpoint, self.module, self.device, self.dtype)
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
-        return self._run(self.module, batch)
+        if self._session is not None:
+            return self._session(batch)
+        assert self._compiled is not None
+        return self._run(self._compiled, batch)
 
     def raw(self, batch: np.ndarray) -> np.ndarray:
         """The whole output of the network, all classes included."""
         return self._run(self.network, batch)[0]
 
-    def _run(self, module: nn.Module, batch: np.ndarray) -> list[np.ndarray]:
+    def _run(self, module: aot.Compiled, batch: np.ndarray) -> list[np.ndarray]:
         with torch.inference_mode():
             x = torch.from_numpy(batch).to(self.device, self.dtype, memory_format=torch.channels_last)
             outputs = module(x)
@@ -149,6 +185,21 @@ class Runtime:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["checkpoint"], state["options"])  # type: ignore[misc]
+
+
+def package_for(checkpoint: Checkpoint, options: RuntimeOptions, rebuild: bool = False) -> tuple[Path, bool]:
+    """Make sure the compiled package of a model is in the cache: its path, and whether it was built now.
+
+    Raises:
+        DeviceError: no such device, no compiler, or a network that is not compiled ahead of time.
+    """
+    device, dtype = resolve_device(options.device), DTYPES[options.dtype]
+    path = aot.package_path(checkpoint, device, dtype)
+    if not rebuild and aot.find(checkpoint, device, dtype) is not None:
+        return path, False
+    runtime = Runtime(checkpoint, dataclasses.replace(options, compile="off"))
+    aot.find_or_build(checkpoint, runtime.module, device, dtype, rebuild)
+    return path, True
 
 
 def make_runtime(

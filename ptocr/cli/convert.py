@@ -38,7 +38,9 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
     add = parser.add_argument
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--src", type=Path, help="file or folder with weights")
-    what.add_argument("--all", type=Path, metavar="DIR", help="convert every model found below this folder, print a table")
+    what.add_argument(
+        "--all", type=Path, metavar="DIR", help="convert every model found below this folder, print a table"
+    )
     add("--model", help="name of the model (`ptocr models`); not given: recognised from the weights")
     add("--config", type=Path, help="PaddleOCR training YAML that belongs to the weights, for models of your own")
     add("--charset", type=Path, help="character dictionary, one per line; not given: what comes with the weights")

@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from ptocr.errors import InputError, PtocrError
+from ptocr.cli.guard import Failures, guarded
 from ptocr.io.files import write_atomic
 from ptocr.io.page import Page
 from ptocr.io.read import count_inputs, iter_pages
@@ -21,9 +20,6 @@ from ptocr.predictors import Classifier, TextDetector, TextRecognizer
 from ptocr.results import ClsResult, DetResult, OCRResult, RecResult, Result
 from ptocr.runtime import RuntimeOptions, make_runtime
 from ptocr.spec import DetPostprocess, DetPreprocess
-
-DONE, SOME_FAILED, USAGE = 0, 1, 2
-INTERRUPTED = 130
 
 
 def flag(text: str) -> bool:
@@ -94,41 +90,6 @@ def _add_cls(parser: argparse.ArgumentParser) -> None:
     add("--cls_thresh", type=float, default=0.9)
 
 
-class _Failures:
-    """Names each unreadable input on standard error and remembers that there was one."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __call__(self, error: InputError) -> None:
-        from tqdm import tqdm
-
-        self.count += 1
-        tqdm.write(f"error: {error}", file=sys.stderr)
-
-
-def run(main: Callable[[argparse.Namespace, _Failures], None], args: argparse.Namespace) -> int:
-    """Call `main`; its errors become messages and exit codes (0 done, 1 some inputs failed, 2 usage or set-up)."""
-    logging.basicConfig(
-        level=logging.INFO if args.show_log else logging.WARNING, stream=sys.stderr, format="%(levelname)s: %(message)s"
-    )
-    failures = _Failures()
-    try:
-        main(args, failures)
-    except InputError as error:
-        failures(error)
-    except PtocrError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE
-    except BrokenPipeError:  # the reader of standard output went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
-    except KeyboardInterrupt:
-        print("interrupted; everything finished so far is written", file=sys.stderr)
-        return INTERRUPTED
-    return SOME_FAILED if failures.count else DONE
-
-
 def _runtime_options(args: argparse.Namespace) -> RuntimeOptions:
     device = args.device
     if args.use_gpu is not None:
@@ -136,7 +97,7 @@ def _runtime_options(args: argparse.Namespace) -> RuntimeOptions:
     return RuntimeOptions(device, args.precision, args.compile, args.engine, args.cpu_threads)
 
 
-def _progress(items: Iterator[Any], args: argparse.Namespace) -> Iterator[Any]:
+def _progress(items: Iterator[Any], args: argparse.Namespace) -> Iterable[Any]:
     from tqdm import tqdm
 
     total = count_inputs(_inputs(args), recursive=args.recursive)
@@ -147,7 +108,7 @@ def _inputs(args: argparse.Namespace) -> str | list[str]:
     return args.image_dir[0] if len(args.image_dir) == 1 else args.image_dir
 
 
-def _pages(args: argparse.Namespace, failures: _Failures) -> Iterator[Page]:
+def _pages(args: argparse.Namespace, failures: Failures) -> Iterable[Page]:
     pages = iter_pages(_inputs(args), recursive=args.recursive, max_pages=args.page_num, on_error=failures)
     return _progress(pages, args)
 
@@ -199,10 +160,10 @@ def predict_system(argv: Sequence[str] | None = None) -> int:
     add("--drop_score", type=float, default=0.5, help="lines that score less are left out")
     add("--save_crop_res", type=flag, default=False, nargs="?", const=True, help="write the picture of every line")
     add("--crop_res_save_dir", default="./output")
-    return run(_system, parser.parse_args(argv))
+    return guarded(_system, parser.parse_args(argv))
 
 
-def _system(args: argparse.Namespace, failures: _Failures) -> None:
+def _system(args: argparse.Namespace, failures: Failures) -> None:
     from ptocr.pipelines import create_pipeline
 
     options = _runtime_options(args)
@@ -272,10 +233,10 @@ def predict_det(argv: Sequence[str] | None = None) -> int:
     """Detect only. Returns the exit code."""
     parser = _parser("Find the text lines of pictures and PDFs (PaddleOCR 2.x flags).")
     _add_det(parser)
-    return run(_det, parser.parse_args(argv))
+    return guarded(_det, parser.parse_args(argv))
 
 
-def _det(args: argparse.Namespace, failures: _Failures) -> None:
+def _det(args: argparse.Namespace, failures: Failures) -> None:
     detector = TextDetector(make_runtime(args.det_model_path or "PP-OCRv4_mobile_det", _runtime_options(args)))
     limits = {"limit_side_len": args.det_limit_side_len, "limit_type": args.det_limit_type}
     pre = DetPreprocess.model_validate({**detector.pre.model_dump(), **limits})
@@ -311,10 +272,10 @@ def predict_rec(argv: Sequence[str] | None = None) -> int:
     """Read pictures of single lines. Returns the exit code."""
     parser = _parser("Read pictures that each show one line (PaddleOCR 2.x flags).")
     _add_rec(parser)
-    return run(_rec, parser.parse_args(argv))
+    return guarded(_rec, parser.parse_args(argv))
 
 
-def _rec(args: argparse.Namespace, failures: _Failures) -> None:
+def _rec(args: argparse.Namespace, failures: Failures) -> None:
     model = args.rec_model_path or "PP-OCRv4_mobile_rec"
     recognizer = TextRecognizer(make_runtime(model, _runtime_options(args), charset=args.rec_char_dict_path))
     shape = args.rec_image_shape
@@ -330,10 +291,10 @@ def predict_cls(argv: Sequence[str] | None = None) -> int:
     """Say whether line pictures are upside down. Returns the exit code."""
     parser = _parser("Say which way up pictures of single lines are (PaddleOCR 2.x flags).")
     _add_cls(parser)
-    return run(_cls, parser.parse_args(argv))
+    return guarded(_cls, parser.parse_args(argv))
 
 
-def _cls(args: argparse.Namespace, failures: _Failures) -> None:
+def _cls(args: argparse.Namespace, failures: Failures) -> None:
     classifier = Classifier(make_runtime(args.cls_model_path or "ch_ppocr_mobile_v2.0_cls", _runtime_options(args)))
     shape = args.cls_image_shape
     pre = classifier.pre if shape is None else classifier.pre.model_copy(update={"image_shape": shape})
@@ -345,7 +306,7 @@ def _cls(args: argparse.Namespace, failures: _Failures) -> None:
             _emit(result, [{"text": cls.label, "score": cls.score, "turned": turned}], args)
 
 
-def _batches(pages: Iterator[Page], size: int) -> Iterator[list[Page]]:
+def _batches(pages: Iterable[Page], size: int) -> Iterator[list[Page]]:
     batch: list[Page] = []
     for page in pages:
         batch.append(page)

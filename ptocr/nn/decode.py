@@ -14,8 +14,9 @@ class GreedyCTC(nn.Module):
     (N, 3, H, W) -> indices (N, T) int64, probabilities (N, T) float32; the same as max over the softmax.
     """
 
-    def __init__(self, network: OCRNet) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
+        assert isinstance(network, OCRNet)
         self.network = network
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

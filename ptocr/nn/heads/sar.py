@@ -40,7 +40,7 @@ class SARDecoder(nn.Module):
 
     def forward(self, x: Tensor, holistic: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
         padding = self.embedding.padding_idx
-        embedded = self.embedding(labels) * (labels != padding).unsqueeze(-1)  # Paddle: padding is zero
+        embedded = self.embedding(labels) * torch.ne(labels, padding).unsqueeze(-1)  # Paddle: padding is zero
         states, _ = self.rnn_decoder(torch.cat([holistic.unsqueeze(1), embedded], dim=1))  # (N, L + 1, hidden)
         context = self.attend(x, states, valid)
         shared = holistic.unsqueeze(1).expand(-1, states.shape[1], -1)

@@ -92,11 +92,12 @@ class EncoderWithSVTR(nn.Module):
         if self.use_guide:
             x = x.detach()
         y = self.conv2(self.conv1(x))
-        n, channels, height, width = y.shape
-        y = y.flatten(2).transpose(1, 2)  # (N, C, H, W) -> (N, H * W, C)
+        y = y.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C): a view of channels-last memory
+        size = y.shape[1:3]
+        y = y.flatten(1, 2)  # (N, H * W, C)
         for block in self.svtr_block:
             y = block(y)
-        y = self.norm(y).transpose(1, 2).reshape(n, channels, height, width)
+        y = self.norm(y).unflatten(1, size).permute(0, 3, 1, 2)
         y = self.conv4(torch.cat([x, self.conv3(y)], dim=1))
         return self.conv1x1(y)
 
@@ -107,7 +108,7 @@ class SequenceEncoder(nn.Module):
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
-        self.out_channels: int = encoder.out_channels
+        self.out_channels = int(encoder.out_channels)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         return to_sequence(self.encoder(x))

@@ -1,0 +1,52 @@
+"""The `ptocr` command: one module per subcommand, imported when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from ptocr.cli.guard import USAGE, guarded
+
+# subcommand -> what it does; the module ptocr.cli.<subcommand> has DESCRIPTION, EXAMPLES, add_arguments() and run()
+COMMANDS = {
+    "ocr": "read pictures and PDFs",
+    "models": "list the models",
+    "compile": "compile the networks for this machine",
+    "export": "write a model as ONNX",
+    "check": "report on this environment",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if arguments else USAGE
+    if arguments[0] in ("-V", "--version"):
+        from importlib.metadata import version
+
+        print(f"ptocr {version('ptocr')}")
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        print(f"error: unknown command {name!r}; known: {', '.join(COMMANDS)}", file=sys.stderr)
+        return USAGE
+    module = importlib.import_module(f"ptocr.cli.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"ptocr {name}",
+        description=module.DESCRIPTION,
+        epilog="examples:\n" + "\n".join(f"  {line}" for line in module.EXAMPLES),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--show_log", action="store_true", help="say what is being done")
+    module.add_arguments(parser)
+    return guarded(module.run, parser.parse_args(rest))
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    rows = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
+    return "\n".join(["usage: ptocr COMMAND ...   (`ptocr COMMAND --help` says more)", "", *rows])

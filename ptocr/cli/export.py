@@ -1,0 +1,29 @@
+"""`ptocr export`: a model in another format."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ptocr import store
+from ptocr.cli.guard import Failures
+from ptocr.export import export_onnx
+
+DESCRIPTION = "Write a model as ONNX with dynamic sizes; character set and preprocessing travel in its metadata."
+EXAMPLES = (
+    "ptocr export --model PP-OCRv4_mobile_rec --out rec.onnx",
+    "ptocr export --model my_finetuned.pth --out mine.onnx --decode",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the subcommand."""
+    parser.add_argument("--model", required=True, help="a model's name, or a file with weights")
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--format", choices=["onnx"], default="onnx")
+    parser.add_argument("--decode", action="store_true", help="recognisers: best class and probability per step only")
+
+
+def run(args: argparse.Namespace, failures: Failures) -> None:
+    """Export and print the path."""
+    print(export_onnx(store.load(args.model), args.out, args.decode))
