@@ -147,7 +147,7 @@ def _png_header(data: bytes, name: str) -> _Png:
         kind, end = data[position + 4 : position + 8], position + 8 + length
         if end + 4 > len(data):
             break
-        if kind == b"IDAT" and zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+        if kind[:1].isupper() and zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
             return _Png(width, height, depth, color, frozenset(chunks), "the PNG has a wrong checksum")
         chunks.add(kind)
         position = end + 4
@@ -223,7 +223,9 @@ def _pillow_frames(
                 image.seek(index)
                 check_pixels(image.width, image.height, options, name)
                 frame = _load(image, name, damage)
-            except (EOFError, OSError, ValueError, SyntaxError) as error:
+            except InputError:
+                raise
+            except Exception as error:  # plugins let any exception of a broken file through
                 raise InputError(f"{name}: frame {index} cannot be decoded ({error})") from error
             yield frame, index, count
 
@@ -231,7 +233,7 @@ def _pillow_frames(
 def _count_frames(image: Image.Image, name: str) -> int:
     try:
         return int(getattr(image, "n_frames", 1))
-    except (EOFError, OSError, ValueError, SyntaxError, struct.error):
+    except Exception:
         log.warning("%s: damaged after its first frame; only that one is read", name)
         return 1
 
@@ -244,7 +246,8 @@ def _load(image: Image.Image, name: str, damage: str | None) -> np.ndarray:
         raise InputError(f"{name}: refused: {error}") from None
     except Exception as error:
         damage = damage or f"the picture is damaged ({error})"
-        image.tile = []  # type: ignore[attr-defined]  # nothing more to decode: load() below hands out what has been decoded so far
+        # nothing more to decode, so that the next load() hands out what has been decoded so far
+        image.tile = []  # type: ignore[attr-defined]
     try:
         pixels = pillow_to_bgr(ImageOps.exif_transpose(image), name)
     except InputError:

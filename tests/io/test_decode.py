@@ -202,6 +202,7 @@ def test_no_cut_makes_anything_but_a_page_or_an_input_error(kind: str) -> None:
             assert "input" in str(error)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "GIF"])
 def test_no_noise_makes_anything_but_a_page_or_an_input_error(kind: str) -> None:
     data = saved(picture(), kind)
@@ -211,6 +212,22 @@ def test_no_noise_makes_anything_but_a_page_or_an_input_error(kind: str) -> None
             broken[position] = RNG.integers(0, 256)
         try:
             list(iter_pages(bytes(broken), max_pixels=10**6))
+        except InputError as error:
+            assert "input" in str(error)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "PNG", "WEBP"])
+def test_noise_in_later_frames(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Frame counts and directories of later frames may be nonsense: plugins raise TypeError, IndexError and others."""
+    frames = [picture(), picture().rotate(20), picture().rotate(40)]
+    data = saved(frames[0], kind, save_all=True, append_images=frames[1:])
+    for _ in range(150):
+        broken = bytearray(data)
+        for position in RNG.integers(2, len(data), 3):
+            broken[position] = RNG.integers(0, 256)
+        try:
+            assert 1 <= len(list(iter_pages(bytes(broken), max_pixels=10**6)))
         except InputError as error:
             assert "input" in str(error)
 
