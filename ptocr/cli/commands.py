@@ -15,6 +15,9 @@ COMMANDS = {
     "models": "list the models",
     "compile": "compile the networks for this machine",
     "export": "write a model as ONNX",
+    "train": "fine-tune or train a model",
+    "eval": "score a model or pipeline on labelled pictures",
+    "data": "check training data",
     "check": "report on this environment",
 }
 

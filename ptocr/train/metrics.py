@@ -22,22 +22,26 @@ class DetMetric:
 
     def add(self, predicted: Sequence[np.ndarray], labelled: Sequence[np.ndarray], ignored: Sequence[bool]) -> None:
         """One page: polygons (n, 2) found and labelled, and which labels are to be ignored."""
-        found = [p for p in (_polygon(p) for p in predicted) if p is not None]
-        care: list[Any] = []
-        skip: list[Any] = []
-        for poly, ignore in zip(labelled, ignored, strict=True):
-            if (shape := _polygon(poly)) is not None:
-                (skip if ignore else care).append(shape)
-        found = [p for p in found if not any(_share(p, s) > self.ignored_overlap for s in skip)]
+        self.matched += len(self._match(predicted, labelled, ignored))
+
+    def _match(
+        self, predicted: Sequence[np.ndarray], labelled: Sequence[np.ndarray], ignored: Sequence[bool]
+    ) -> list[tuple[int, int]]:
+        """Counts a page's boxes; returns the pairs (predicted, labelled) that match."""
+        found = {i: p for i, p in enumerate(map(_polygon, predicted)) if p is not None}
+        labels = {i: p for i, p in enumerate(map(_polygon, labelled)) if p is not None}
+        skip = [p for i, p in labels.items() if ignored[i]]
+        care = {i: p for i, p in labels.items() if not ignored[i]}
+        found = {i: p for i, p in found.items() if not any(_share(p, s) > self.ignored_overlap for s in skip)}
         self.predicted += len(found)
         self.labelled += len(care)
-        free = set(range(len(found)))
-        for label in care:
-            for number in sorted(free):
-                if _iou(label, found[number]) > self.iou:
-                    free.remove(number)
-                    self.matched += 1
-                    break
+        pairs = []
+        for label, shape in care.items():
+            hit = next((i for i, p in found.items() if _iou(shape, p) > self.iou), None)
+            if hit is not None:
+                del found[hit]
+                pairs.append((hit, label))
+        return pairs
 
     def counts(self) -> tuple[int, ...]:
         """Numbers that add up over processes."""
@@ -93,7 +97,8 @@ class RecMetric:
         self.lines = self.right = self.edits = self.characters = 0
         self.similarity = 0.0
 
-    def _folded(self, text: str) -> str:
+    def folded(self, text: str) -> str:
+        """The text without what does not count."""
         text = text.replace(" ", "") if self.ignore_space else text
         return text.lower() if self.ignore_case else text
 
@@ -101,7 +106,7 @@ class RecMetric:
         """One line."""
         from rapidfuzz.distance import Levenshtein
 
-        got, want = self._folded(predicted), self._folded(labelled)
+        got, want = self.folded(predicted), self.folded(labelled)
         edits = Levenshtein.distance(got, want)
         self.lines += 1
         self.right += got == want
@@ -126,6 +131,26 @@ class RecMetric:
             "1-NED": self.similarity / max(self.lines, 1),
             "char_acc": max(0.0, 1 - self.edits / max(self.characters, 1)),
         }
+
+
+class EndToEndMetric(DetMetric):
+    """As DetMetric, but a match counts only where the text is right as well."""
+
+    def __init__(self, ignore_space: bool = False, ignore_case: bool = False) -> None:
+        super().__init__()
+        self.fold = RecMetric(ignore_space, ignore_case).folded
+
+    def add_read(
+        self,
+        predicted: Sequence[np.ndarray],
+        texts: Sequence[str],
+        labelled: Sequence[np.ndarray],
+        truths: Sequence[str],
+        ignored: Sequence[bool],
+    ) -> None:
+        """One page with what was read."""
+        pairs = self._match(predicted, labelled, ignored)
+        self.matched += sum(self.fold(texts[i]) == self.fold(truths[k]) for i, k in pairs)
 
 
 class ClsMetric:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,25 +13,19 @@ from torch import Tensor, nn
 from ptocr import store
 from ptocr.charset import Charset
 from ptocr.checkpoint import build_network_of
-from ptocr.errors import InputError, SpecError
+from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
 from ptocr.nn.decode import GreedyCTC
 from ptocr.nn.heads.sar import SARHead
-from ptocr.predictors import invariant_batches
-from ptocr.processing.cls import cls_input
-from ptocr.processing.det import DBPostprocess, det_input
-from ptocr.processing.rec import line_batch
 from ptocr.spec import ClsPostprocess, ClsPreprocess, DetPostprocess, DetPreprocess, RecPreprocess
 from ptocr.train.data import ClsSamples, DetSamples, LineImages, OCRSamples, RecSamples
+from ptocr.train.evaluate import EVALUATORS, EvalOptions, Predict
 from ptocr.train.labels import LabelEncoder
-from ptocr.train.metrics import ClsMetric, DetMetric, Metric, RecMetric
+from ptocr.train.metrics import Metric
 from ptocr.train.objectives import ClsObjective, DetObjective, Frozen, Objective, RecObjective
 from ptocr.train.recipe import TrainRecipe
-from ptocr.train.sources import Item, decode, read_bytes
+from ptocr.train.sources import Item
 from ptocr.train.start import Start, class_rows
-
-log = logging.getLogger(__name__)
-Predict = Callable[[np.ndarray], list[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -109,8 +102,9 @@ class Task:
         return network
 
     def evaluate(self, predict: Predict, items: Sequence[Item]) -> Metric:
-        """Score of pictures through the product's own pre- and postprocessing; predict: NCHW batch -> arrays."""
-        raise NotImplementedError
+        """Score of labelled pictures; predict: NCHW batch -> arrays."""
+        options = EvalOptions(self.recipe.data.val_batch_size, self.recipe.ignore_space, self.recipe.ignore_case)
+        return EVALUATORS[self.name](self.start.checkpoint, predict, items, options)
 
     def _objective_options(self) -> dict[str, Any]:
         helpers = make_helpers(self.recipe, self.start)
@@ -123,15 +117,6 @@ class Task:
         }
 
 
-def read_items(items: Sequence[Item]) -> Iterator[tuple[Item, np.ndarray]]:
-    """Items with their pictures; what cannot be read is logged and left out."""
-    for item in items:
-        try:
-            yield item, decode(read_bytes(item.images[0]), item.images[0])
-        except InputError as error:
-            log.warning("%s: %s; left out of the evaluation", item.where, error)
-
-
 class DetTask(Task):
     """Text detection."""
 
@@ -140,7 +125,7 @@ class DetTask(Task):
     def __init__(self, recipe: TrainRecipe, start: Start) -> None:
         super().__init__(recipe, start)
         assert isinstance(self.spec.preprocess, DetPreprocess) and isinstance(self.spec.postprocess, DetPostprocess)
-        self.pre, self.post = self.spec.preprocess, self.spec.postprocess
+        self.pre = self.spec.preprocess
 
     def samples(self, items: Sequence[Item]) -> OCRSamples:
         return DetSamples(items, self.pre, self.recipe.augment, **self.options())
@@ -149,15 +134,6 @@ class DetTask(Task):
 
     def objective(self) -> Objective:
         return DetObjective(self.start.network, self.recipe.loss, **self._objective_options())
-
-    def evaluate(self, predict: Predict, items: Sequence[Item]) -> Metric:
-        metric = DetMetric()
-        post = DBPostprocess(**self.post.model_dump())
-        for item, image in read_items(items):
-            prob = predict(det_input(image, self.pre)[None])[0][0, 0]
-            polys, _ = post(prob, image.shape[:2])
-            metric.add(polys, item.label.polys, item.label.ignore)
-        return metric
 
 
 class RecTask(Task):
@@ -188,28 +164,6 @@ class RecTask(Task):
     def for_evaluation(self, network: nn.Module) -> nn.Module:
         return GreedyCTC(network)  # type: ignore[arg-type]
 
-    def evaluate(self, predict: Predict, items: Sequence[Item]) -> Metric:
-        metric = RecMetric(self.recipe.ignore_space, self.recipe.ignore_case)
-        size = self.recipe.data.val_batch_size
-        for chunk in _chunks(read_items(items), 32 * size):
-            images = [image for _, image in chunk]
-            for chosen, widths, padded in invariant_batches(images, size, self.pre):
-                batch = line_batch([images[i] for i in chosen], self.pre.image_shape[1], widths, padded)
-                for i, row, probs in zip(chosen, *predict(batch), strict=True):
-                    metric.add(self.charset.decode_ctc(row, probs).text, str(chunk[i][0].label))
-        return metric
-
-
-def _chunks(pairs: Iterator[tuple[Item, np.ndarray]], size: int) -> Iterator[list[tuple[Item, np.ndarray]]]:
-    chunk: list[tuple[Item, np.ndarray]] = []
-    for pair in pairs:
-        chunk.append(pair)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
 
 class ClsTask(Task):
     """Direction of lines or pages."""
@@ -226,15 +180,6 @@ class ClsTask(Task):
 
     def objective(self) -> Objective:
         return ClsObjective(self.start.network, self.recipe.loss, **self._objective_options())
-
-    def evaluate(self, predict: Predict, items: Sequence[Item]) -> Metric:
-        metric = ClsMetric()
-        for chunk in _chunks(read_items(items), self.recipe.data.val_batch_size):
-            batch = np.stack([cls_input(image, self.pre) for _, image in chunk])
-            for (item, _), probs in zip(chunk, predict(batch)[0], strict=True):
-                label = str(item.label)
-                metric.add(int(probs.argmax()), self.labels.index(label) if label in self.labels else -1)
-        return metric
 
 
 TASKS: dict[str, type[Task]] = {"det": DetTask, "rec": RecTask, "cls": ClsTask}
