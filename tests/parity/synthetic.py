@@ -1,7 +1,8 @@
 """Parameters and pictures that are functions of names, shapes and seeds: what the goldens were computed from.
 
 One rule for all models. A tensor's values come from numpy's frozen `RandomState`, seeded with the CRC-32 of its name;
-the last part of the name and the rank decide the distribution; the model's `log2_scale` then multiplies by a power of 2.
+the last part of the name and the rank decide the distribution. Then the model's `log2_scale` names a power of two that
+multiplies it.
 """
 
 from __future__ import annotations

@@ -78,6 +78,7 @@ def thinned(values: Tensor, entry: dict[str, Any]) -> np.ndarray:
 
 
 def test_names_and_shapes(golden: Golden) -> None:
+    assert golden.classes == load_spec(golden.name).classes
     full = meta_network(golden.architecture, golden.classes, train=True)
     layouts = layout(full)
     layouts |= {alias: layouts[name] for alias, name in lstm_aliases(full).items()}

@@ -1,0 +1,222 @@
+"""What holds for the network of every spec, with random numbers for weights.
+
+What depends on the class count alone is tested for every spec without memory; what must be computed is computed once
+per architecture, of which language variants share one.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ptocr import paths
+from ptocr.checkpoint import Checkpoint, build_network_of
+from ptocr.errors import SpecError, WeightsError
+from ptocr.nn.build import build_network
+from ptocr.nn.fuse import Fusible, Reparam, fuse
+from ptocr.spec import TASK_FOLDERS, ModelSpec, list_specs, load_spec, parse_spec
+from tests.parity.synthetic import picture
+
+NAMES = list_specs()
+CLASSES = 50  # of the computed recognisers
+NORMS = nn.modules.batchnorm._BatchNorm
+
+
+def architectures() -> list[str]:
+    """The first model of every architecture; a spec that does not load stands for itself and fails where it is used."""
+    seen: dict[str, str] = {}
+    for name in NAMES:
+        try:
+            key = json.dumps(load_spec(name).architecture, sort_keys=True)
+        except SpecError:
+            key = name
+        seen.setdefault(key, name)
+    return list(seen.values())
+
+
+DISTINCT = architectures()
+
+
+def on_meta(spec: ModelSpec, classes: int | None, train: bool) -> nn.Module:
+    with torch.device("meta"):
+        return build_network(spec.architecture, classes, train)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_spec(name: str) -> None:
+    spec = load_spec(name)
+    file = paths.configs() / TASK_FOLDERS[spec.task] / f"{name}.yaml"
+    assert spec.name == name and file.is_file()
+    assert parse_spec(spec.model_dump(mode="json"), "dump") == spec
+    assert (spec.charset is not None) == (spec.task == "rec")
+    assert (spec.classes is None) == (spec.task in ("det", "unwarp"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_classes_are_the_charset(name: str) -> None:
+    spec = load_spec(name)
+    charset = spec.load_charset()
+    if charset is not None:
+        assert charset.classes == len(charset.characters) + 1 == spec.classes
+    network = on_meta(spec, spec.classes, train=False)
+    last = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    if spec.classes is not None:
+        assert last[-1].out_features == spec.classes
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_training_adds_and_changes_nothing(name: str) -> None:
+    spec = load_spec(name)
+    inference, train = (on_meta(spec, spec.classes, flag).state_dict() for flag in (False, True))
+    assert {key: value.shape for key, value in train.items() if key in inference} == {
+        key: value.shape for key, value in inference.items()
+    }
+    guided = spec.task == "det" or "gtc" in spec.architecture.get("head", {})
+    assert not guided or len(train) > len(inference)
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_deploy_form_loads(name: str) -> None:
+    spec = load_spec(name)
+    with torch.device("meta"):
+        state = fuse(build_network(spec.architecture, spec.classes), only=Reparam).state_dict()
+    network = build_network_of(Checkpoint(spec, spec.load_charset(), "deploy", state))
+    assert not network.training and set(network.state_dict()) == set(state)
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_checkpoints_load_strictly(name: str) -> None:
+    spec = load_spec(name)
+    state = on_meta(spec, spec.classes, train=True).state_dict()
+    checkpoint = Checkpoint(spec, spec.load_charset(), "train", state)
+    network = build_network_of(checkpoint)
+    assert not network.training and set(network.state_dict()) <= set(state)
+
+    key, tensor = next((k, v) for k, v in network.state_dict().items() if v.dim() > 1)
+    wrong = {
+        "lacks": (key, {k: v for k, v in state.items() if k != key}),
+        "shape": (key, {**state, key: torch.empty((*tensor.shape, 2), device="meta")}),
+        "holds": ("backbone.surplus", {**state, "backbone.surplus": tensor}),
+    }
+    for word, (named, damaged) in wrong.items():
+        with pytest.raises(WeightsError, match=f"{re.escape(named)}.*") as error:
+            build_network_of(dataclasses.replace(checkpoint, state_dict=damaged))
+        assert word in str(error.value)
+
+
+# ------------------------------------------------------------------------------------------------------------- computed
+
+
+@dataclass
+class Net:
+    """A network of random numbers in evaluation mode, pictures for it, and the largest difference (relative to the
+    largest value) that rounding explains.
+
+    Random networks magnify rounding, so float64 compares sharply here what the goldens compare in float32. Unwarping
+    has its fixed large size inside and stays in float32, with smooth pictures.
+    """
+
+    spec: ModelSpec
+    classes: int | None
+    network: nn.Module
+    pictures: Tensor
+    bar: float
+
+
+@torch.no_grad()
+def settle(network: nn.Module, pictures: Tensor) -> None:
+    """Random scales and shifts, and in every batch norm the statistics of these pictures: nothing vanishes or explodes,
+    and no batch norm is close to doing nothing."""
+    for module in network.modules():
+        if isinstance(module, NORMS):
+            module.momentum = 1.0
+            module.weight.uniform_(0.5, 1.5)
+            module.bias.normal_(0.0, 0.1)
+    for key, parameter in network.named_parameters():
+        if parameter.dim() < 2 and key.endswith((".scale", ".bias")):
+            parameter += 0.1 * torch.randn_like(parameter)
+    network.train()
+    network(pictures)
+    network.eval()
+
+
+@pytest.fixture(scope="module", params=DISTINCT)
+def net(request: pytest.FixtureRequest) -> Iterator[Net]:
+    """One architecture at a time: pytest groups the tests by it, and its memory goes before the next."""
+    spec = load_spec(request.param)
+    classes = CLASSES if spec.task == "rec" else spec.classes
+    size = {"det": (64, 96), "rec": (48, 64), "cls": (64, 64), "unwarp": (64, 48)}[spec.task]
+    if spec.task == "cls" and spec.preprocess.mode == "line":
+        size = (48, 64)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_network(spec.architecture, classes)
+        pictures = torch.from_numpy(picture(seed=0, shape=(3, 3, *size)))
+        if spec.task == "unwarp":
+            pictures = F.interpolate(pictures[:2, :, ::16, ::16], size, mode="bicubic")
+        settle(network, pictures)
+    if spec.task == "unwarp":
+        yield Net(spec, classes, network.requires_grad_(False), pictures, bar=1e-3)
+    else:
+        yield Net(spec, classes, network.double().requires_grad_(False), pictures.double(), bar=1e-9)
+
+
+def relative(got: Tensor, want: Tensor) -> float:
+    """The largest difference relative to the largest value."""
+    return float((got - want).abs().max() / want.abs().max())
+
+
+@torch.inference_mode()
+def test_shape_and_range(net: Net) -> None:
+    n, _, height, width = net.pictures.shape
+    output = net.network(net.pictures)
+    wanted = {
+        "det": (n, 1, height, width),
+        "rec": (n, width // 8, CLASSES),
+        "cls": (n, net.classes),
+        "unwarp": (n, 3, height, width),
+    }[net.spec.task]
+    assert output.shape == wanted and bool(output.isfinite().all())
+    if net.spec.task in ("rec", "cls"):
+        torch.testing.assert_close(output.sum(-1), torch.ones_like(output[..., 0]))
+    if net.spec.task == "det":
+        assert 0 <= float(output.min()) < float(output.max()) <= 1
+    assert relative(output[:1], output[1:2]) > 1e-3, "other picture, same output: the tests below would say nothing"
+
+
+@torch.inference_mode()
+def test_batch_mates_change_nothing(net: Net) -> None:
+    together = net.network(net.pictures)
+    for i in (0, len(net.pictures) - 1):
+        assert relative(together[i : i + 1], net.network(net.pictures[i : i + 1])) < net.bar
+
+
+@torch.inference_mode()
+def test_fused_equals_eager(net: Net) -> None:
+    before = copy.deepcopy(net.network.state_dict())
+    eager = net.network(net.pictures)
+    fused, deploy = fuse(net.network), fuse(net.network, only=Reparam)
+    assert relative(fused(net.pictures), eager) < net.bar
+    assert relative(deploy(net.pictures), eager) < net.bar
+    assert relative(fuse(deploy)(net.pictures), eager) < net.bar
+    assert not [path for path, module in fused.named_modules() if isinstance(module, (Fusible, NORMS))]
+    assert not [path for path, module in deploy.named_modules() if isinstance(module, Reparam)]
+    after = net.network.state_dict()
+    assert set(before) == set(after) and all(torch.equal(before[key], after[key]) for key in before)
+
+
+@torch.inference_mode()
+def test_memory_format_changes_nothing(net: Net) -> None:
+    wider = torch.cat([net.pictures[:1], net.pictures[1:2, :, :, :32]], dim=3)
+    output = net.network(wider)
+    network = fuse(net.network).to(memory_format=torch.channels_last)
+    assert relative(network(wider.contiguous(memory_format=torch.channels_last)), output) < net.bar
