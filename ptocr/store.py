@@ -259,7 +259,7 @@ def _locked(target: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One line of `ptocr models`. size: bytes of the `.pth` (None when not local); path: None when not local."""
+    """One line of `ptocr models`. path: the `.pth` on this machine, or None; size: its bytes, estimated without it."""
 
     name: str
     task: str
@@ -268,7 +268,7 @@ class ModelRow:
     parameters: int
     sources: tuple[str, ...]
     path: Path | None
-    size: int | None
+    size: int
 
     @property
     def local(self) -> bool:
@@ -284,16 +284,16 @@ def count_parameters(spec: ModelSpec) -> int:
 def model_status(name: str) -> ModelRow:
     """What is known about a model, and whether its weights are on this machine. Touches no network."""
     spec = load_spec(name)
-    path = local_file(name)
+    path, parameters = local_file(name), count_parameters(spec)
     return ModelRow(
         name=name,
         task=spec.task,
         family=spec.family,
         languages=spec.languages,
-        parameters=count_parameters(spec),
+        parameters=parameters,
         sources=tuple(fetch.describe(source) for source in spec.sources),
         path=path,
-        size=None if path is None else path.stat().st_size,
+        size=4 * parameters if path is None else path.stat().st_size,
     )
 
 
