@@ -24,13 +24,16 @@ class Word:
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """One recognised line. index: its place in `rec_texts`; quad: as of a word."""
+    """One recognised line. index: its place in `rec_texts`; quad: as of a word; measured: the places of its words come
+    from the recogniser, not from typical widths of letters.
+    """
 
     index: int
     text: str
     score: float
     quad: np.ndarray
     words: list[Word]
+    measured: bool = False
 
     @property
     def height(self) -> float:
@@ -135,7 +138,7 @@ def _line(result: OCRResult, index: int, text: str, angles: dict[bytes, int]) ->
     words = None
     if result.text_word is not None and result.text_word_region is not None:
         words = _known_words(text, result.text_word[index], result.text_word_region[index], quad)
-    return Line(index, text, float(result.rec_scores[index]), quad, words or _guessed_words(text, quad))
+    return Line(index, text, float(result.rec_scores[index]), quad, words or _guessed_words(text, quad), bool(words))
 
 
 def _part(quad: np.ndarray, start: float, end: float) -> np.ndarray:

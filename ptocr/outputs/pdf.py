@@ -123,17 +123,20 @@ def _add_line(
     scale: float,
     page_height: float,
 ) -> None:
-    """One text object per word, with the space behind it reaching to the next word."""
-    pieces = re.findall(r"\s*\S+\s*", line.text)
-    for number, (text, word) in enumerate(zip(pieces, line.words, strict=True)):
-        start, end = word.quad[[0, 3]], word.quad[[1, 2]]
-        if number + 1 < len(line.words):
-            end = line.words[number + 1].quad[[0, 3]]
+    """One text object per line, or per word (with the space behind it reaching to the next word) where the places of
+    the words are known and run from left to right: readers put the objects of a line in that order.
+    """
+    pieces, quads = [line.text], [line.quad]
+    if line.measured and line.quad[1, 0] > line.quad[0, 0]:
+        pieces, quads = re.findall(r"\s*\S+\s*", line.text), [word.quad for word in line.words]
+    for number, (text, quad) in enumerate(zip(pieces, quads, strict=True)):
+        last = number + 1 == len(pieces)
+        start, end = quad[[0, 3]], quad[[1, 2]] if last else quads[number + 1][[0, 3]]
         up = start[0] - start[1]
         origin = start[1] + up * _BASELINE
         along = ((end[1] + (end[0] - end[1]) * _BASELINE) - origin) / max(width_of(text), 1e-6)
         # a hyphen at the very end would make readers join the line with the next and drop the hyphen
-        ending = "\n" if text[-1] in "-\xad" and number + 1 == len(line.words) else ""
+        ending = "\n" if last and text[-1] in "-\xad" else ""
         numbers = [codes[char] for char in text + ending]
         em = up * (UNITS / (ASCENT + DESCENT))
         # the size goes into the font, not into the matrix: readers judge distances between lines by it

@@ -61,6 +61,21 @@ def test_text_equals(tmp_path: Path) -> None:
     assert text_of(written(tmp_path, page(*LINES))) == [text for text, _ in LINES]
 
 
+@pytest.mark.parametrize("measured", [False, True])
+def test_lines_on_their_head_keep_the_order_of_words(tmp_path: Path, measured: bool) -> None:
+    poly = quad(50, 40, 420)
+    words = [quad(370, 40, 100), quad(230, 40, 100), quad(50, 40, 100)] if measured else []
+    more = {"text_word": [["one", "two", "three"]], "text_word_region": [words]} if measured else {}
+    result = page(("one two three", poly), textline_orientation_angles=[1], **more)
+    assert layout_of(result).lines[0].measured == measured
+    assert text_of(written(tmp_path, result)) == ["one two three"]
+
+
+def test_few_letters_in_a_wide_box_stay_on_their_line(tmp_path: Path) -> None:
+    lines = [("to make a", quad(50, 50, 450)), ("wide and", quad(50, 90, 450)), ("end", quad(50, 130, 450))]
+    assert text_of(written(tmp_path, page(*lines))) == ["to make a", "wide and", "end"]
+
+
 def test_nothing_of_the_layer_is_seen(tmp_path: Path) -> None:
     document = written(tmp_path, page(*LINES))
     rendered = document[0].render(scale=1).to_numpy()
