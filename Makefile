@@ -1,14 +1,22 @@
-# `make check` is what a change must pass; `make lint` is its part without tests.
+# `make check` is what a change must pass; `make -k check` goes on after a failure and fails at the end.
 PYTHON ?= python
 
-.PHONY: check lint format test slow
+.PHONY: check lint ruff ruff-format mypy imports format test slow
 
 check: lint test
 
-lint:
+lint: ruff ruff-format mypy imports
+
+ruff:
 	$(PYTHON) -m ruff check .
+
+ruff-format:
 	$(PYTHON) -m ruff format --check .
+
+mypy:
 	$(PYTHON) -m mypy
+
+imports:
 	$(PYTHON) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
 format:
