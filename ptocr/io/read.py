@@ -69,8 +69,13 @@ def iter_pages(
 
 
 def count_inputs(input: Any, *, recursive: bool = False) -> int:
-    """How many files, URLs, arrays ... `iter_pages` would try (a PDF counts once). Opens no picture."""
+    """How many files, URLs, arrays ... `iter_pages` would try (a PDF counts once). Opens no picture.
+
+    0 for an iterator, which can be gone through only once.
+    """
     count = 0
+    if isinstance(input, Iterator) and not hasattr(input, "read"):
+        return count
     for source in _sources(input, ReadOptions(recursive=recursive), None, "input"):
         count += 0 if isinstance(source, InputError) and source.args[0].endswith(_NOTHING_HERE) else 1
     return count

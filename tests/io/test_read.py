@@ -121,6 +121,7 @@ def test_generators_are_taken_lazily() -> None:
         while True:
             yield PIXELS
 
+    assert count_inputs(endless()) == 0  # not known, and not used up
     pages = iter_pages(endless())
     assert next(pages).size == next(pages).size == (30, 20)
 
