@@ -1,4 +1,4 @@
-"""`python converters/convert.py --model NAME --src FILE_OR_DIR --out FILE.pth`: official weights -> `.pth`; see `--help`."""
+"""`python converters/convert.py --src FILE_OR_DIR --out FILE.pth`: official weights -> `.pth`; see `--help`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tensor of an exported program belongs to which of ours: two graphs compared by operation, shape and data flow."""
+"""Which tensor of an exported program is which of ours: two graphs compared by operation, shape and data flow."""
 
 from __future__ import annotations
 
@@ -60,7 +60,13 @@ def _colours(nodes: Sequence[Node]) -> list[int]:
     colours = [hash(item) for item in zip((n.signature for n in nodes), _depths(nodes), height, strict=True)]
     for _ in range(ROUNDS):
         finer = [
-            hash((colours[i], tuple(sorted(colours[j] for j in node.inputs)), tuple(sorted(colours[j] for j in after[i]))))
+            hash(
+                (
+                    colours[i],
+                    tuple(sorted(colours[j] for j in node.inputs)),
+                    tuple(sorted(colours[j] for j in after[i])),
+                )
+            )
             for i, node in enumerate(nodes)
         ]
         if len(set(finer)) == len(set(colours)):
@@ -112,7 +118,8 @@ def transfer(
             _unfold(values, ours)
         if set(values) != set(ours.tensors):
             raise WeightsError(
-                f"{where}: {theirs} holds {', '.join(sorted(values))}, our {ours} wants {', '.join(sorted(ours.tensors))}"
+                f"{where}: {theirs} holds {', '.join(sorted(values))}; our {ours} wants "
+                f"{', '.join(sorted(ours.tensors))}"
             )
         for role, name in ours.tensors.items():
             value = values[role]

@@ -70,7 +70,9 @@ def network_of(checkpoint: Checkpoint) -> nn.Module:
     state = checkpoint.state_dict
     missing = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
     if missing:
-        raise WeightsError(f"{checkpoint.spec.name}: no or misshapen weights for {', '.join(missing[:8])}; convert again")
+        raise WeightsError(
+            f"{checkpoint.spec.name}: no or misshapen weights for {', '.join(missing[:8])}; convert again"
+        )
     network.load_state_dict({key: state[key] for key in wanted}, strict=True)
     return network
 
@@ -150,7 +152,9 @@ def compare_outputs(ours: Checkpoint, reference: Reference) -> Comparison:
             handle.remove()
         for tap in case.taps:
             if tap.name in taps:
-                result.rows.append(_output_row(tap.name, taps[tap.name], tap.values, tap.step, relative=True, limit=OUTPUT))
+                result.rows.append(
+                    _output_row(tap.name, taps[tap.name], tap.values, tap.step, relative=True, limit=OUTPUT)
+                )
         limit = max(OUTPUT, case.limit)
         result.rows.append(_output_row(case.name, output, case.output, case.step, relative=False, limit=limit))
     return result

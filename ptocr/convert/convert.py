@@ -30,9 +30,9 @@ def convert(
     """Read weights and fit them into one of our networks.
 
     src: a `.pdparams`, an ONNX or `.safetensors` file, a Paddle inference folder (or one of its files), or a `.tar` of
-    these. model: the spec or its name; None: recognised from the weights. charset: the dictionary of a recogniser; None:
-    the one that comes with the weights, else the model's official one. prefer: "Student", "Student2" or "Teacher" of a
-    distillation checkpoint.
+    these. model: the spec or its name; None: recognised from the weights. charset: the dictionary of a recogniser;
+    None: the one that comes with the weights, else the model's official one. prefer: "Student", "Student2" or
+    "Teacher" of a distillation checkpoint.
 
     Raises:
         WeightsError: unreadable, another model's, or a character set of another size; names file, tensor and shapes.
@@ -112,7 +112,9 @@ def _charset(source: Source, spec: ModelSpec, classes: int | None, given: Charse
     official = spec.load_charset()
     if official is not None and official.classes == classes:
         return official
-    has = "no official character set" if official is None else f"an official character set of {official.classes} classes"
+    has = (
+        "no official character set" if official is None else f"an official character set of {official.classes} classes"
+    )
     raise WeightsError(
         f"{source.where}: the weights have {classes} classes (blank included) and {spec.name} has {has}; "
         "give the dictionary they were trained with (--charset FILE, one character per line)"
@@ -124,8 +126,8 @@ def _fitting(characters: tuple[str, ...], classes: int, what: str, where: str) -
         if len(candidate) + 1 == classes:
             return Charset(candidate)
     raise WeightsError(
-        f"{where}: {what} has {len(characters)} characters, that makes {len(characters) + 1} classes with the blank and "
-        f"{len(characters) + 2} with the space, but the weights have {classes}; give the dictionary they were trained "
+        f"{where}: {what} has {len(characters)} characters, that makes {len(characters) + 1} classes with the "
+        f"blank and {len(characters) + 2} with the space, but the weights have {classes}; give the dictionary they were trained "
         "with (--charset FILE, one character per line)"
     )
 
@@ -143,8 +145,10 @@ def _deploy(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form,
     arrays = transfer(pairs, source.tensors, {key: shapes[name] for key, (name, _) in names.items()}, source.where)
     taken = {name for node in source.graph.nodes for name in node.tensors.values()}
     if idle := sorted(set(source.tensors) - taken):
-        raise WeightsError(f"{source.where}: {len(idle)} tensors that no known operation uses: {', '.join(idle[:8])}; "
-                           "convert the training checkpoint (.pdparams) of the model")
+        raise WeightsError(
+            f"{source.where}: {len(idle)} tensors that no known operation uses: {', '.join(idle[:8])}; "
+            "convert the training checkpoint (.pdparams) of the model"
+        )
     state, report = map_state({names[key][0]: value for key, value in arrays.items()}, network, source.where)
     report.check(spec.name)
     return "deploy", state, []
@@ -161,7 +165,11 @@ def _train(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form, 
     whole, whole_report = map_state(source.tensors, full, source.where)
     if whole_report.ok:
         return "train", whole, []
-    return "train", state, [f"{len(report.training_only)} tensors of training-only branches left out: not a complete set"]
+    return (
+        "train",
+        state,
+        [f"{len(report.training_only)} tensors of training-only branches left out: not a complete set"],
+    )
 
 
 def _networks(spec: ModelSpec, classes: int | None) -> tuple[nn.Module, set[str]]:

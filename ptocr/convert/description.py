@@ -35,9 +35,11 @@ def read_description(where: str, data: bytes) -> Description:
     # all scalars as text: a character list may hold entries such as `1`, `no` or `~`, which must stay characters
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
-        content = yaml.load(data.decode("utf-8"), Loader=loader)  # noqa: S506 - builds text, lists and dicts only
+        content = yaml.load(data.decode("utf-8"), Loader=loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise WeightsError(f"{where}: not a readable YAML file ({str(error).splitlines()[0]}); fetch it again") from None
+        raise WeightsError(
+            f"{where}: not a readable YAML file ({str(error).splitlines()[0]}); fetch it again"
+        ) from None
     if not isinstance(content, dict):
         raise WeightsError(f"{where}: not a description of a model (no Global, PreProcess, PostProcess)")
     after = _mapping(content.get("PostProcess"))
@@ -90,7 +92,9 @@ def apply_description(spec: ModelSpec, given: Description) -> tuple[ModelSpec, l
                 first, leaf = key.split(".")
                 place = place[first]
             if not _same(place[leaf], value):
-                notes.append(f"{part}.{key} is {value} in {given.where}, {place[leaf]} in the spec; the file's is taken")
+                notes.append(
+                    f"{part}.{key} is {value} in {given.where}, {place[leaf]} in the spec; the file's is taken"
+                )
                 place[leaf] = value
     return (ModelSpec.model_validate(data) if notes else spec), notes
 

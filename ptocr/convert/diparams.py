@@ -38,14 +38,18 @@ def read_tensors(where: str, data: bytes, shapes: Mapping[str, tuple[int, ...]])
         try:
             tensors[name], rest = _tensor(rest)
         except (ValueError, struct.error) as error:
-            raise WeightsError(f"{where}: cannot read tensor {name!r} {list(shapes[name])}: {error}; {REMEDY}") from None
+            raise WeightsError(
+                f"{where}: cannot read tensor {name!r} {list(shapes[name])}: {error}; {REMEDY}"
+            ) from None
         if tensors[name].shape != shapes[name]:
             raise WeightsError(
-                f"{where}: tensor {name!r} has shape {list(tensors[name].shape)}, the program says {list(shapes[name])}; "
-                f"{REMEDY}"
+                f"{where}: tensor {name!r} has shape {list(tensors[name].shape)}, the program says "
+                f"{list(shapes[name])}; {REMEDY}"
             )
     if len(rest):
-        raise WeightsError(f"{where}: {len(rest)} bytes are left over after the program's {len(shapes)} tensors; {REMEDY}")
+        raise WeightsError(
+            f"{where}: {len(rest)} bytes are left over after the program's {len(shapes)} tensors; {REMEDY}"
+        )
     return tensors
 
 

@@ -60,7 +60,10 @@ def members(path: Path) -> list[Member]:
         raise WeightsError(f"{path}: no such file or folder")
     if is_archive(path):
         return _archived(path)
-    return [_of(path), *(_of(p) for p in sorted(path.parent.glob("*")) if p.stem == path.stem and p != path and p.is_file())]
+    return [
+        _of(path),
+        *(_of(p) for p in sorted(path.parent.glob("*")) if p.stem == path.stem and p != path and p.is_file()),
+    ]
 
 
 def is_archive(path: Path) -> bool:
@@ -80,8 +83,10 @@ def _archived(path: Path) -> list[Member]:
                 if item.isdir():
                     continue
                 if not item.isfile() or inside.is_absolute() or ".." in inside.parts:
-                    raise WeightsError(f"{path}: refused, its member {item.name!r} is a link or leads out of the archive; "
-                                       "fetch the official archive")
+                    raise WeightsError(
+                        f"{path}: refused, its member {item.name!r} is a link or leads out of the archive; "
+                        "fetch the official archive"
+                    )
                 if item.size > MAX_MEMBER:
                     raise WeightsError(f"{path}: refused, its member {item.name!r} has {item.size} bytes")
                 if inside.name.startswith("."):

@@ -83,7 +83,9 @@ def _stored(file: Path, content: dict[str, np.ndarray], manifest: dict[str, Any]
         numbers = [name[2:] for name in content if name.startswith("in")]
         return Reference([Case(f"out{n}", content[f"in{n}"], content[f"out{n}"]) for n in numbers], only)
     if "inputs" not in manifest:
-        raise WeightsError(f"{file}: outputs without inputs; a manifest.json with the inputs' seeds must stand beside it")
+        raise WeightsError(
+            f"{file}: outputs without inputs; a manifest.json with the inputs' seeds must stand beside it"
+        )
     if "logits" in manifest.get("output", "") and spec.task == "cls":
         notes = ["the reference holds logits: softmax is applied to them"]
     else:

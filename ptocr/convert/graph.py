@@ -16,9 +16,8 @@ Shape = tuple[int, ...]
 class Node:
     """One operation with weights.
 
-    kind: conv, deconv, matmul, bn, add, mul, prelu, embedding. shape: of its main tensor in Paddle's layout, one that says
-    which layers may stand for each other. tensors: role -> name of the tensor. inputs: nodes its data comes from.
-    eps: of a batch norm.
+    kind: conv, deconv, matmul, bn, add, mul, prelu. shape: of its main tensor in Paddle's layout; additions and products
+    without the ones in it. tensors: role -> name of the tensor. inputs: nodes its data comes from. eps: of a batch norm.
     """
 
     kind: str
@@ -56,8 +55,14 @@ class Graph:
     output_values: dict[int, object] = field(default_factory=dict)
 
     def weighted(
-        self, kind: str, shape: Iterable[int], tensors: dict[str, str], inputs: Iterable[object], output: object,
-        groups: int = 1, eps: float = 0.0,
+        self,
+        kind: str,
+        shape: Iterable[int],
+        tensors: dict[str, str],
+        inputs: Iterable[object],
+        output: object,
+        groups: int = 1,
+        eps: float = 0.0,
     ) -> None:
         """Add an operation with weights that reads the values `inputs` and makes `output`."""
         inputs = list(inputs)
@@ -90,9 +95,7 @@ class Graph:
                 return
         self.weighted(kind, shape, {"weight" if kind == "mul" else "bias": tensor}, [value], output)
 
-    def norm(
-        self, shape: Iterable[int], tensors: dict[str, str], eps: float, value: object, output: object
-    ) -> None:
+    def norm(self, shape: Iterable[int], tensors: dict[str, str], eps: float, value: object, output: object) -> None:
         """Add a batch norm (roles weight, bias, mean, variance).
 
         Right behind a convolution it becomes part of that node (roles bn.*), because exporters may have folded it away.

@@ -100,7 +100,9 @@ def fits(source: Source, spec: ModelSpec) -> bool:
     if spec.task in ("rec", "cls") and classes is None:
         return False
     if source.graph is not None:
-        return _operations(source.graph) == _spec_operations(json.dumps(spec.architecture, sort_keys=True), spec.name, classes)
+        return _operations(source.graph) == _spec_operations(
+            json.dumps(spec.architecture, sort_keys=True), spec.name, classes
+        )
     wanted = layout_of(spec)
     for name, shape in wanted.shapes.items():
         if name not in source.tensors:
@@ -178,7 +180,9 @@ def _same_characters(found: list[ModelSpec], source: Source, characters: list[st
     if characters is None:
         return []
     wanted = {tuple(characters), (*characters, " ")}
-    return [s for s in found if (c := s.load_charset()) is not None and isinstance(c, Charset) and c.characters in wanted]
+    return [
+        s for s in found if (c := s.load_charset()) is not None and isinstance(c, Charset) and c.characters in wanted
+    ]
 
 
 def _same_name(found: list[ModelSpec], source: Source, characters: list[str] | None) -> list[ModelSpec]:

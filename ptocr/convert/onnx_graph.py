@@ -40,7 +40,9 @@ def read_onnx(where: str, data: bytes) -> OnnxModel:
     try:
         import onnx
     except ImportError:
-        raise WeightsError(f"{where}: reading ONNX files needs the onnx package: pip install 'ptocr[convert]'") from None
+        raise WeightsError(
+            f"{where}: reading ONNX files needs the onnx package: pip install 'ptocr[convert]'"
+        ) from None
     try:
         model = onnx.load_model_from_string(data)
         constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
@@ -139,8 +141,10 @@ class _Reader:
     def _convolution(self, kind: str, inputs: list[str], output: str, attributes: dict[str, Any]) -> None:
         missing = [v for v in inputs[1:] if v and v not in self.constants]
         if missing:
-            raise WeightsError(f"{self.where}: {kind} takes its weight {missing[0]!r} from another operation; "
-                               "export the model again with constant weights")
+            raise WeightsError(
+                f"{self.where}: {kind} takes its weight {missing[0]!r} from another operation; "
+                "export the model again with constant weights"
+            )
         tensors = dict(zip(("weight", "bias"), [v for v in inputs[1:] if v], strict=False))
         shape = self.constants[inputs[1]].shape
         self.graph.weighted(CONVOLUTIONS[kind], shape, tensors, inputs[:1], output, int(attributes.get("group", 1)))

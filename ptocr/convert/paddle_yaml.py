@@ -34,7 +34,7 @@ DISTILLED = ("Student", "Student2", "Teacher")
 
 
 def spec_from_paddle(path: str | Path, prefer: str | None = None) -> tuple[ModelSpec, Path | None]:
-    """The spec that a PaddleOCR training configuration describes, and its character dictionary if it is on this machine.
+    """The spec that a PaddleOCR training configuration describes, and its character dictionary if that is here.
 
     prefer: which network of a distillation configuration; None: the first of Student, Student2, Teacher.
 
@@ -96,7 +96,9 @@ def _backbone(where: str, block: dict[str, Any], task: str) -> dict[str, Any]:
     name = block.pop("name", None)
     ours = BACKBONES.get(str(name), {}).get(task)
     if ours is None:
-        raise SpecError(f"{where}: backbone {name!r} for {task} has no counterpart; known: {', '.join(sorted(BACKBONES))}")
+        raise SpecError(
+            f"{where}: backbone {name!r} for {task} has no counterpart; known: {', '.join(sorted(BACKBONES))}"
+        )
     if ours == "SVTRv2":
         return {"name": ours, **_svtrv2(where, block)}
     return {"name": ours, **_kept(block)}
@@ -179,7 +181,9 @@ def _det_preprocess(steps: dict[str, Any]) -> dict[str, Any]:
             settings.update(limit_side_len=resize["resize_long"], limit_type="resize_long")
         elif "image_shape" not in resize:
             # upstream's own defaults where the configuration gives none
-            settings.update(limit_side_len=resize.get("limit_side_len", 736), limit_type=resize.get("limit_type", "min"))
+            settings.update(
+                limit_side_len=resize.get("limit_side_len", 736), limit_type=resize.get("limit_type", "min")
+            )
     if normalize := steps.get("NormalizeImage"):
         settings["normalize"] = {"mean": normalize["mean"], "std": normalize["std"]}
         if "scale" in normalize:
@@ -188,7 +192,7 @@ def _det_preprocess(steps: dict[str, Any]) -> dict[str, Any]:
 
 
 def _dictionary(path: Path, general: dict[str, Any]) -> Path | None:
-    """The character dictionary: as the configuration names it, beside the configuration, or the official one so called."""
+    """The character dictionary: where the configuration says, beside the configuration, or the official one so called."""
     named = general.get("character_dict_path")
     if not named:
         return None

@@ -88,7 +88,9 @@ def load(where: str, stream: BinaryIO) -> Any:
         ) from None
     except Exception as error:  # damaged pickles raise nearly every kind of exception
         reason = str(error).strip()[:200] or type(error).__name__
-        raise WeightsError(f"{where}: not a readable .pdparams file ({reason}); it is damaged, fetch it again") from None
+        raise WeightsError(
+            f"{where}: not a readable .pdparams file ({reason}); it is damaged, fetch it again"
+        ) from None
 
 
 def _check_opcodes(stream: BinaryIO) -> None:
@@ -105,7 +107,9 @@ def read_pdparams(where: str, stream: BinaryIO) -> tuple[dict[str, np.ndarray], 
     """
     content = load(where, stream)
     if not isinstance(content, dict):
-        raise WeightsError(f"{where}: holds a {type(content).__name__}, not a state dict; give a .pdparams file of weights")
+        raise WeightsError(
+            f"{where}: holds a {type(content).__name__}, not a state dict; give a .pdparams file of weights"
+        )
     if SPLIT in content:
         raise WeightsError(f"{where}: its tensors are stored in slices of over 1 GB, which no model of ptocr needs")
     arrays: dict[str, np.ndarray] = {}
@@ -118,7 +122,9 @@ def read_pdparams(where: str, stream: BinaryIO) -> tuple[dict[str, np.ndarray], 
         if key in OPTIMISER_KEYS or (isinstance(key, str) and key.endswith(OPTIMISER)):
             dropped.append(key)
         elif not isinstance(key, str) or not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
-            raise WeightsError(f"{where}: entry {key!r} is a {type(value).__name__}, not an array; not a file of weights")
+            raise WeightsError(
+                f"{where}: entry {key!r} is a {type(value).__name__}, not an array; not a file of weights"
+            )
         else:
             arrays[key] = _float32(value)
     if not arrays:

@@ -99,8 +99,10 @@ def read(path: str | Path, prefer: str | None = None) -> Source:
 def _nothing(kinds: dict[str, list[Member]]) -> str:
     if "pdiparams" in kinds:
         return "parameters without their program; put inference.json or inference.pdmodel beside inference.pdiparams"
-    return ("no weights found; known are .pdparams, Paddle inference folders (inference.pdmodel or inference.json with "
-            "inference.pdiparams), .onnx, .safetensors, .pth, and .tar archives of these")
+    return (
+        "no weights found; known are .pdparams, Paddle inference folders (inference.pdmodel or inference.json with "
+        "inference.pdiparams), .onnx, .safetensors, .pth, and .tar archives of these"
+    )
 
 
 def _read(main: Member, kind: str, kinds: dict[str, list[Member]], found: list[Member], prefer: str | None) -> Source:
@@ -149,9 +151,7 @@ def _program(main: Member, kind: str, kinds: dict[str, list[Member]], descriptio
     return Source(main.where, kind, tensors, graph, description, None, files)
 
 
-def _branch(
-    where: str, tensors: dict[str, np.ndarray], prefer: str | None
-) -> tuple[dict[str, np.ndarray], list[str]]:
+def _branch(where: str, tensors: dict[str, np.ndarray], prefer: str | None) -> tuple[dict[str, np.ndarray], list[str]]:
     """One network of a distillation checkpoint, which holds several under prefixes."""
     present = [p for p in BRANCHES if any(name.startswith(p) for name in tensors)]
     if not present:

@@ -36,7 +36,9 @@ def read_safetensors(where: str, data: bytes) -> dict[str, np.ndarray]:
             array = np.frombuffer(memoryview(data)[8 + size + start : 8 + size + end], DTYPES[item["dtype"]])
             tensors[name] = as_float32(array.reshape(item["shape"]), "bfloat16" if item["dtype"] == "BF16" else "")
     except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-        raise WeightsError(f"{where}: not a readable .safetensors file ({error}); it is damaged, fetch it again") from None
+        raise WeightsError(
+            f"{where}: not a readable .safetensors file ({error}); it is damaged, fetch it again"
+        ) from None
     if not tensors:
         raise WeightsError(f"{where}: a .safetensors file without tensors; fetch it again")
     return tensors

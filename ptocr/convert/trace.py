@@ -42,7 +42,7 @@ class _Tracer(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         result = function(*args, **kwargs)
-        outputs = [t for t in _tensors([result])]
+        outputs = list(_tensors([result]))
         if not outputs:
             return result
         inputs = list(_tensors([*args, *kwargs.values()]))
@@ -64,7 +64,12 @@ class _Tracer(TorchFunctionMode):
             self.names[id(output)] = self.names[id(parameter)]
 
     def _record(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], held: list[Tensor], out: Tensor
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        held: list[Tensor],
+        out: Tensor,
     ) -> None:
         recorder = RECORDERS.get(function)
         if recorder is None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
 
 from ptocr.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -15,6 +14,7 @@ from ptocr.convert.compare import compare_weights, network_of
 from ptocr.convert.convert import convert
 from ptocr.convert.readers import kind_of, read
 from ptocr.errors import WeightsError
+from tests.convert import tiny
 
 FORMATS = {"train": "pdparams", "legacy": "pdmodel", "pir": "pir"}
 
@@ -98,7 +98,7 @@ def test_checkpoint_round_trip(checkpoints: dict[str, Checkpoint], tmp_path: Pat
 
 def test_a_pth_is_not_converted_again(checkpoints: dict[str, Checkpoint], tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "a.pth", checkpoints["pir"])
-    with pytest.raises(WeightsError, match="already a .pth"):
+    with pytest.raises(WeightsError, match=r"already a \.pth"):
         converted(tmp_path / "a.pth")
 
 

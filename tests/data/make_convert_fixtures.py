@@ -63,7 +63,7 @@ def network() -> paddle.nn.Layer:
         shape = value.shape
         if name.endswith("_mean"):
             value.set_value(random.normal(0, 0.1, shape).astype("float32"))
-        elif name.endswith("_variance") or name.endswith("scale"):
+        elif name.endswith(("_variance", "scale")):
             value.set_value(random.uniform(0.5, 1.5, shape).astype("float32"))
         elif len(shape) == 1:
             value.set_value((value.numpy() + random.normal(0, 0.1, shape)).astype("float32"))
@@ -83,7 +83,7 @@ def varint(value: int) -> bytes:
 
 
 def without_call_stacks(message: bytes, path: tuple[int, ...] = (1, 4, 4)) -> bytes:
-    """A ProgramDesc without the exporter's file names: blocks (1) -> ops (4) -> attrs (4), dropped where they hold any."""
+    """A ProgramDesc without the exporter's file names: blocks (1) -> ops (4) -> attrs (4) that hold some."""
     out, at = bytearray(), 0
 
     def number() -> int:
