@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,14 +28,18 @@ class MapBranch(Fusible):
         x = F.relu(self.conv_bn1(self.conv1(x)))
         return F.relu(self.conv_bn2(self.conv2(x)))
 
+    def last(self, features: Tensor) -> Tensor:
+        """From there to probabilities at full size: (N, 1, H, W)."""
+        return torch.sigmoid(self.conv3(features))
+
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(self.conv3(self.features(x)))
+        return self.last(self.features(x))
 
     def fused(self) -> nn.Module:
         return FusedMapBranch(self)
 
 
-class FusedMapBranch(nn.Module):
+class FoldedMapBranch(nn.Module):
     """`MapBranch` with its batch norms folded."""
 
     def __init__(self, branch: MapBranch) -> None:
@@ -43,10 +49,65 @@ class FusedMapBranch(nn.Module):
         self.conv3 = branch.conv3
 
     def features(self, x: Tensor) -> Tensor:
+        """As `MapBranch.features`."""
         return F.relu(self.conv2(F.relu(self.conv1(x))))
 
+    def last(self, features: Tensor) -> Tensor:
+        """As `MapBranch.last`."""
+        return torch.sigmoid(self.conv3(features))
+
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(self.conv3(self.features(x)))
+        return self.last(self.features(x))
+
+
+class FusedMapBranch(FoldedMapBranch, Fusible):
+    """A folded branch that nobody taps halfway."""
+
+    def fused(self) -> nn.Module:
+        return SubpixelMapBranch(self)
+
+
+class TappedMapBranch(MapBranch):
+    """A branch whose half-size features are used beside its output."""
+
+    def fused(self) -> nn.Module:
+        return FoldedMapBranch(self)
+
+
+class SubpixelMapBranch(nn.Module):
+    """The branch computed at a quarter of the size throughout.
+
+    Its transposed convolutions do not overlap (2x2, stride 2), so that each pixel becomes a 4x4 block by itself: two
+    pointwise convolutions over the block's values, put in place at the end. No enlarged map of many channels exists.
+    """
+
+    def __init__(self, branch: FoldedMapBranch) -> None:
+        super().__init__()
+        grow, finish = _pointwise_twin(branch.conv2), _pointwise_twin(branch.conv3)
+        hidden = branch.conv2.out_channels
+        blocks = nn.Conv2d(4 * hidden, 16, 1).requires_grad_(False)
+        blocks.weight.zero_()
+        blocks.bias.copy_(finish.bias.repeat(4))  # type: ignore[union-attr]
+        for row, column, inner_row, inner_column in itertools.product(range(2), repeat=4):
+            inside = 2 * inner_row + inner_column
+            outside = 4 * (2 * row + inner_row) + 2 * column + inner_column  # place in the 4x4 block
+            first = (2 * row + column) * hidden
+            blocks.weight[outside, first : first + hidden] = finish.weight[inside]
+        shuffle = nn.PixelShuffle(4)
+        self.blocks = nn.Sequential(branch.conv1, nn.ReLU(), grow, nn.ReLU(), blocks, nn.Sigmoid(), shuffle)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(x)
+
+
+@torch.no_grad()
+def _pointwise_twin(conv: nn.ConvTranspose2d) -> nn.Conv2d:
+    """A 2x2, stride 2 transposed convolution as a pointwise one: its output channels are (place in the 2x2 cell, out)."""
+    twin = nn.Conv2d(conv.in_channels, 4 * conv.out_channels, 1).requires_grad_(False)
+    weight = conv.weight.permute(2, 3, 1, 0)  # (in, out, 2, 2) -> (2, 2, out, in)
+    twin.weight.copy_(weight.reshape(-1, conv.in_channels, 1, 1))
+    twin.bias.copy_(conv.bias.repeat(4))  # type: ignore[union-attr]
+    return twin
 
 
 class ExportedMapBranch(MapBranch, Reparam):
@@ -63,6 +124,8 @@ class DBHead(nn.Module):
     the pyramid's maps of `aux_in_channels` channels, where that is not 0.
     """
 
+    BRANCH: type[MapBranch] = MapBranch
+
     def __init__(
         self,
         in_channels: int,
@@ -73,7 +136,7 @@ class DBHead(nn.Module):
         train: bool = False,
     ) -> None:
         super().__init__()
-        branch = ExportedMapBranch if rep else MapBranch
+        branch = ExportedMapBranch if rep else self.BRANCH
         self.k = k
         self.binarize = branch(in_channels, kernel_list)
         self.thresh = branch(in_channels, kernel_list) if train else None

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.fuse import Fusible
-from ptocr.nn.heads.db import DBHead, step
+from ptocr.nn.heads.db import DBHead, TappedMapBranch, step
 from ptocr.nn.layers import ConvBN
 
 HIDDEN = {"large": 4, "small": 8}  # in_channels per hidden channel
@@ -19,7 +19,7 @@ TAPS = ((2,), (1, 2), (0, 1), (0,))
 
 
 class Refinement(Fusible):
-    """Half-size features and the full-size map -> a second full-size map, without sigmoid (upstream `LocalModule`)."""
+    """Half-size features and the full-size map -> a second full-size map of probabilities (upstream `LocalModule`)."""
 
     def __init__(self, in_channels: int, hidden: int) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Refinement(Fusible):
 
     def forward(self, features: Tensor, probabilities: Tensor) -> Tensor:
         grown = F.interpolate(features, scale_factor=2.0, mode="nearest")
-        return self.last_1(self.last_3(torch.cat([probabilities, grown], dim=1)))
+        return torch.sigmoid(self.last_1(self.last_3(torch.cat([probabilities, grown], dim=1))))
 
     def fused(self) -> nn.Module:
         return FusedRefinement(self)
@@ -47,10 +47,10 @@ class FusedRefinement(nn.Module):
         self.grow.weight = nn.Parameter(_doubled(weight[:, 1:]), requires_grad=False)
         self.grow.bias = nn.Parameter(conv.bias.detach(), requires_grad=False)
         self.look.weight = nn.Parameter(weight[:, :1].clone(), requires_grad=False)
-        self.last_1 = block.last_1
+        self.last = nn.Sequential(block.last_1, nn.Sigmoid())
 
     def forward(self, features: Tensor, probabilities: Tensor) -> Tensor:
-        return self.last_1(F.relu(self.grow(features) + self.look(probabilities)))
+        return self.last(F.relu(self.grow(features) + self.look(probabilities)))
 
 
 def _doubled(kernel: Tensor) -> Tensor:
@@ -63,6 +63,8 @@ def _doubled(kernel: Tensor) -> Tensor:
 class PFHeadLocal(DBHead):
     """(N, C, H / 4, W / 4) -> probability map (N, 1, H, W), the mean of the DB map and of its refinement."""
 
+    BRANCH = TappedMapBranch
+
     def __init__(
         self, in_channels: int, k: int = 50, mode: Literal["large", "small"] = "large", train: bool = False
     ) -> None:
@@ -72,8 +74,8 @@ class PFHeadLocal(DBHead):
     def _both(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The DB map and its refinement, each (N, 1, H, W)."""
         features = self.binarize.features(x)
-        base = torch.sigmoid(self.binarize.conv3(features))
-        return base, torch.sigmoid(self.cbn_layer(features, base))
+        base = self.binarize.last(features)
+        return base, self.cbn_layer(features, base)
 
     def forward(self, x: Tensor) -> Tensor:
         base, refined = self._both(x)

@@ -48,10 +48,10 @@ class FusedIntraCL(nn.Module):
         super().__init__()
         self.reduce = block.conv1x1_reduce_channel
         self.square = nn.Sequential(*(_merged(block.parallel(size)) for size in SIZES))
-        self.expand = fold_bn(block.conv1x1_return_channel, block.bn)
+        self.expand = nn.Sequential(fold_bn(block.conv1x1_return_channel, block.bn), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + F.relu(self.expand(self.square(self.reduce(x))))
+        return x + self.expand(self.square(self.reduce(x)))
 
 
 def _merged(convs: list[nn.Conv2d]) -> nn.Conv2d:
