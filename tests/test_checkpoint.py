@@ -64,6 +64,16 @@ def test_an_interrupted_write_leaves_the_old_file(
     assert os.listdir(tmp_path) == ["m.pth"]
 
 
+def test_a_reader_keeps_the_file_it_opened(tmp_path: Path, small: Checkpoint) -> None:
+    """Tensors are mapped from the file: writing a new one under the same name must not change them."""
+    path = tmp_path / "m.pth"
+    save_checkpoint(path, small)
+    reader = load_checkpoint(path)
+    save_checkpoint(path, random_checkpoint(NAME, seed=1))
+    for key, tensor in small.state_dict.items():
+        assert torch.equal(reader.state_dict[key], tensor), key
+
+
 class Evil:
     """Pickles into a call that makes a file."""
 

