@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ptocr.nn.fuse import Reparam, fold_bn, identity_conv, merge_convs
+from ptocr.nn.fuse import Fusible, fold_bn, identity_conv, merge_convs
 from ptocr.nn.layers import ConvBN, Size, make_divisible, pool_rec, with_bias
 
 # channels, squeeze-excite, stride
@@ -43,8 +43,11 @@ class SqueezeExcite(nn.Module):
         return x * torch.sigmoid(self.fc2(F.relu(self.fc1(pooled))))
 
 
-class RepDepthwise(Reparam):
-    """Batch norm of 3 x 3, 1 x 1 and no convolution, added (upstream `RepVGGDW`)."""
+class RepDepthwise(Fusible):
+    """Batch norm of 3 x 3, 1 x 1 and no convolution, added (upstream `RepVGGDW`).
+
+    Not a `Reparam`: when the official file was exported, Paddle's export merged the branches of PP-LCNetV3 only.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
