@@ -48,7 +48,7 @@ def offline() -> bool:
 
 def timeout() -> float:
     """Seconds without a byte after which a source is given up."""
-    text = os.environ.get("PTOCR_TIMEOUT") or "20"
+    text = os.environ.get("PTOCR_TIMEOUT") or "15"
     try:
         value = float(text)
     except ValueError:
