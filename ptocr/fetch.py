@@ -338,19 +338,22 @@ def _from_hub(source: Source, folder: Path) -> Path:
     for alternatives in HUB_FILES.get(source.format, ((source.member or "",),)):
         found = any(_hub_file(source.location, name, target) for name in alternatives if name)
         if not found and "" not in alternatives:
-            raise WeightsError(f"the repository has no {' or '.join(alternatives)}")
+            raise WeightsError(f"{_endpoint()} has no {source.location}/{' or '.join(alternatives)}")
     if source.format == "paddle":
         return target
     return target / HUB_FILES[source.format][0][0]
 
 
+def _endpoint() -> str:
+    return (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
+
+
 def _hub_file(repository: str, name: str, folder: Path) -> bool:
     """Fetch one file; False when the repository does not have it."""
-    endpoint = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
     token = os.environ.get("HF_TOKEN")
     headers = {"Authorization": f"Bearer {token}"} if token else None
     try:
-        download(f"{endpoint}/{repository}/resolve/main/{name}", folder / name, headers)
+        download(f"{_endpoint()}/{repository}/resolve/main/{name}", folder / name, headers)
     except urllib.error.HTTPError as error:
         if error.code == 404 and error.headers.get("X-Error-Code", "EntryNotFound") == "EntryNotFound":
             return False

@@ -183,7 +183,7 @@ def test_hub_without_a_description(hub: Web, folder: Path) -> None:
 
 def test_hub_without_a_program(hub: Web, folder: Path) -> None:
     put(hub, pdiparams=CONTENT)
-    with pytest.raises(WeightsError, match=r"has no inference\.json or inference\.pdmodel"):
+    with pytest.raises(WeightsError, match=r"has no PaddlePaddle/M/inference\.json or inference\.pdmodel"):
         fetch.fetch(HUB, folder)
 
 

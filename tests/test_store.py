@@ -170,7 +170,7 @@ def test_every_failure_is_listed(web: Web, pdparams: bytes) -> None:
     text = str(caught.value)
     lines = text.splitlines()
     assert lines[0] == f"no weights for {NAME}; tried:"
-    assert lines[1] == f"  hf:PaddlePaddle/{NAME}: the repository has no inference.pdiparams"
+    assert lines[1] == f"  hf:PaddlePaddle/{NAME}: {web.url} has no PaddlePaddle/{NAME}/inference.pdiparams"
     assert "truncated: 1000 of" in lines[2]
     assert f"{NAME}_pretrained.pdparams" in lines[3]
     assert f"put {NAME}.pth in {paths.cache_weights()}" in text
