@@ -218,18 +218,46 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> TrainRe
         SpecError: no such file, invalid YAML, unknown key, wrong value; names file and key.
     """
     path = Path(path)
-    if not path.suffix:
-        path = paths.configs() / "train" / f"{path}.yaml"
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
-        known = ", ".join(sorted(p.stem for p in (paths.configs() / "train").glob("*.yaml")))
-        raise SpecError(f"{path}: no such recipe; known by name: {known}") from None
-    except yaml.YAMLError as error:
-        raise SpecError(f"{path}: not a readable YAML file: {error}") from None
+    if path.suffix not in (".yaml", ".yml"):
+        path = recipes_folder() / f"{path}.yaml"
+    data = _read(path)
     for text in overrides or []:
         _override(data, text)
     return parse_recipe(data, str(path))
+
+
+def recipes_folder() -> Path:
+    """Where the recipes that come with ptocr lie."""
+    return paths.configs() / "train"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A recipe file as plain containers, `extends: NAME` resolved (a recipe of ours, or a file beside this one)."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        known = ", ".join(sorted(p.stem for p in recipes_folder().glob("*.yaml")))
+        raise SpecError(f"{path}: no such recipe; known by name: {known}") from None
+    except yaml.YAMLError as error:
+        raise SpecError(f"{path}: not a readable YAML file: {error}") from None
+    if not isinstance(data, dict):
+        raise SpecError(f"{path}: a recipe is a mapping of settings, this is {type(data).__name__}")
+    if "extends" not in data:
+        return data
+    beside = path.with_name(f"{data['extends']}.yaml")
+    if beside == path:
+        raise SpecError(f"{path}: extends itself")
+    base = _read(beside if beside.is_file() else recipes_folder() / beside.name)
+    return _merged(base, {k: v for k, v in data.items() if k != "extends"})
+
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the settings of `own`, group by group."""
+    result = dict(base)
+    for key, value in own.items():
+        nested = isinstance(value, dict) and isinstance(base.get(key), dict)
+        result[key] = _merged(base[key], value) if nested else value
+    return result
 
 
 def parse_recipe(data: Any, where: str) -> TrainRecipe:

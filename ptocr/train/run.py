@@ -50,7 +50,7 @@ class Run:
         self._board: Any = None
         self.batches = self._batches(weights)
         self.steps_per_epoch = -(-len(self.batches) // recipe.run.accumulate)
-        objective = self.task.objective()
+        objective = self.task.objective().train()
         optimizer = make_optimizer(objective.network, recipe.optim, objective.peer)
         self.schedule = make_schedule(optimizer, recipe.optim, self.steps_per_epoch, recipe.run.epochs)
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)

@@ -76,7 +76,8 @@ class EpochBatches(Sampler[list[Draw]]):
                 width = self._width(chosen, height)
             result.append([Draw(epoch, number, width, height) for number in chosen])
             place, turn = place + size, turn + 1
-        rng.shuffle(result)  # type: ignore[arg-type]
+        if self.ratios is not None:  # or an epoch would go from narrow to wide
+            rng.shuffle(result)  # type: ignore[arg-type]
         return result
 
     def _width(self, chosen: list[int], height: int) -> int:

@@ -100,9 +100,9 @@ def _bare(architecture: dict[str, Any]) -> dict[str, Any]:
     architecture = copy.deepcopy(architecture)
     head = architecture.get("head", {})
     head.pop("gtc", None)
-    neck = head.get("ctc", {}).get("neck", {})
-    if "use_guide" in neck:
-        neck["use_guide"] = False
+    for part in head.get("ctc", {}).values():
+        if "use_guide" in part:
+            part["use_guide"] = False
     return architecture
 
 

@@ -1,0 +1,196 @@
+"""The loop: overfitting, resuming, several processes, interruption, what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from ptocr.checkpoint import load_checkpoint
+from ptocr.errors import InputError, WeightsError
+from ptocr.train import loop
+from ptocr.train.evaluate import score_model
+from ptocr.train.loop import fit
+from ptocr.train.recipe import Source, parse_recipe
+
+from .conftest import NO_AUGMENT, SPECS
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def run(settings, **options):
+    return fit(parse_recipe(settings, "test"), **options)
+
+
+def changed(settings, path="run", **values):
+    return {**settings, path: {**settings.get(path, {}), **values}}
+
+
+def history(outcome):
+    return [json.loads(line) for line in (outcome.last.parent / "history.jsonl").read_text().splitlines()]
+
+
+def tensors(path):
+    return load_checkpoint(path).state_dict
+
+
+@pytest.mark.parametrize("ema", [None, 0.9], ids=["plain", "ema"])
+def test_resume_goes_on_bit_for_bit(rec_recipe, tmp_path, ema):
+    settings = changed(rec_recipe, "augment", tia=0.5, blur=0.5, noise=0.5, concat=0.5)
+    settings = changed(settings, ema=ema)
+    whole = run(changed(settings, output=str(tmp_path / "whole")))
+    assert whole.progress.step == 8
+    parts = changed(settings, output=str(tmp_path / "parts"))
+    first = run(changed(parts, max_steps=3))
+    assert first.stopped == "steps" and first.progress.step == 3
+    second = run(parts, resume=True)
+    assert second.progress.step == 8 and second.stopped == "done"
+    for name, want in tensors(whole.last).items():
+        assert torch.equal(tensors(second.last)[name], want), name
+    losses = [e["losses"] for e in history(whole) if "losses" in e]
+    assert [e["losses"] for e in history(second) if "losses" in e] == losses
+
+
+def test_resume_without_a_run_is_an_error(rec_recipe):
+    with pytest.raises(WeightsError, match="no run to resume"):
+        run(rec_recipe, resume=True)
+
+
+def test_ctrl_c_saves_and_resumes(rec_recipe, monkeypatch):
+    step = loop.Run.step
+
+    def interrupting(self, batch, boundary):
+        losses = step(self, batch, boundary)
+        if self.progress.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return losses
+
+    monkeypatch.setattr(loop.Run, "step", interrupting)
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("signals reach the main thread only")
+    outcome = run(rec_recipe)
+    assert outcome.stopped == "interrupted" and outcome.progress.step == 2 and outcome.last.is_file()
+    monkeypatch.undo()
+    assert run(rec_recipe, resume=True).progress.step == 8
+
+
+@pytest.fixture
+def plain(rec_recipe, directions):
+    """A run whose steps do not depend on how a batch is cut up: no dropout, norms frozen, plain gradient descent."""
+    settings = {**rec_recipe, "model": str(SPECS / "tiny_cls.yaml")}
+    settings.pop("charset")
+    settings = changed(settings, "data", train=[{"path": str(directions)}], val=[{"path": str(directions)}])
+    return changed(changed(settings, "optim", freeze_norm=True, name="sgd", lr=0.01), epochs=1)
+
+
+def test_accumulated_steps_equal_one_large_batch(plain, tmp_path):
+    large = run(changed(changed(plain, "data", batch_size=16), output=str(tmp_path / "large")))
+    small = run(changed(plain, accumulate=2, output=str(tmp_path / "small")))
+    assert large.progress.step == small.progress.step == 2
+    for name, want in tensors(large.last).items():
+        torch.testing.assert_close(tensors(small.last)[name], want, rtol=1e-5, atol=1e-5, msg=name)
+
+
+def test_two_processes_equal_one(plain, tmp_path):
+    """gloo, the same global batch; norms frozen, because batch statistics are per process."""
+    one = run(changed(changed(plain, "data", batch_size=16), output=str(tmp_path / "one")))
+    config = tmp_path / "two.yaml"
+    config.write_text(yaml.safe_dump(changed(plain, output=str(tmp_path / "two"))), encoding="utf-8")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--rdzv_backend", "c10d"]
+    command += ["--rdzv_endpoint", "localhost:0", "tools/train.py", "--config", str(config)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name, want in tensors(one.last).items():
+        torch.testing.assert_close(tensors(tmp_path / "two" / "last.pth")[name], want, rtol=1e-5, atol=1e-5, msg=name)
+    entries = [json.loads(line) for line in (tmp_path / "two" / "history.jsonl").read_text().splitlines()]
+    assert entries[-1]["scores"] == one.after
+
+
+def test_broken_samples_are_skipped_counted_and_limited(rec_recipe, lines, caplog):
+    broken = lines.with_name("broken.txt")
+    broken.write_text(lines.read_text("utf-8") + "images/none.png\tabc\n", encoding="utf-8")
+    settings = changed(rec_recipe, "data", train=[{"path": str(broken)}])
+    with caplog.at_level(logging.WARNING):
+        outcome = run(changed(settings, epochs=1))
+    assert len(outcome.progress.broken) >= 1 and "none.png" in outcome.progress.broken[0]
+    assert "none.png" in caplog.text and "could not be used" in caplog.text
+    with pytest.raises(InputError, match=r"more than data\.max_broken = 0"):
+        run(changed(changed(settings, "data", max_broken=0), epochs=1))
+
+
+def test_early_stop_and_tensorboard(rec_recipe):
+    pytest.importorskip("tensorboard")
+    settings = changed(rec_recipe, "data", val=rec_recipe["data"]["train"])
+    settings = changed(changed(settings, "optim", lr=1e-12), epochs=9, patience=2, tensorboard=True)
+    outcome = run(settings)
+    assert outcome.stopped == "patience" and outcome.progress.step == 3 * 4
+    assert list((outcome.last.parent / "tensorboard").glob("events*"))
+    assert load_checkpoint(outcome.best).source["trained"]["step"] == 4
+
+
+def test_training_without_data_is_an_error(rec_recipe):
+    with pytest.raises(InputError, match=r"data\.train"):
+        run(changed(rec_recipe, "data", train=[]))
+
+
+@pytest.mark.parametrize("mode", ["keep", "teacher", "mutual"])
+@pytest.mark.parametrize("task", ["rec", "det", "cls"])
+def test_distillation_runs(mode, task, rec_recipe, pages, directions, lines, tmp_path):
+    labels = {"rec": lines, "det": pages, "cls": directions}[task]
+    settings = {**rec_recipe, "model": str(SPECS / f"tiny_{task}.yaml")}
+    settings = changed(changed(settings, "data", train=[{"path": str(labels)}]), epochs=1, max_steps=2)
+    if task != "rec":
+        settings.pop("charset")
+    start = run(changed(settings, output=str(tmp_path / "start")))
+    part = {"mode": mode}
+    if mode == "teacher":
+        part["teacher"] = str(start.last)
+    if mode == "keep" and task == "cls":
+        pytest.skip("classifiers have no unlabelled pictures yet")
+    if mode == "keep":
+        part |= {"data": [{"path": str(labels.parent / "images"), "format": "folder"}], "batch_size": 4}
+    settings = {**settings, "start": str(start.last), "distill": part, "augment": dict(NO_AUGMENT, copy_paste=0)}
+    outcome = run(changed(settings, output=str(tmp_path / mode), max_steps=4))
+    entry = [e for e in history(outcome) if "losses" in e][-1]["losses"]
+    assert {"keep": "keep", "teacher": "teacher", "mutual": "mutual"}[mode] in entry
+    assert all(map(torch.isfinite, map(torch.tensor, entry.values())))
+
+
+def overfit(task, labels, rec_recipe, **values):
+    settings = {**rec_recipe, "model": str(SPECS / f"tiny_{task}.yaml"), "gtc": "off"}
+    if task != "rec":
+        settings.pop("charset")
+    source = [{"path": str(labels)}]
+    settings = changed(settings, "data", train=source, val=source, batch_size=values.pop("batch_size"), cache=True)
+    settings["optim"] = {"lr": values.pop("lr"), "schedule": "cosine", "warmup": 1, "clip": 5.0}
+    return run(changed(settings, log_every=1, **values))
+
+
+def test_overfit_cls(directions, rec_recipe):
+    outcome = overfit("cls", directions, rec_recipe, batch_size=16, lr=3e-3, epochs=50, eval_every=10)
+    assert outcome.after["val"]["acc"] == 1.0
+    assert history(outcome)[-2]["losses"]["loss"] < 0.02
+    # the checkpoint is an ordinary one: the product reads it and scores the same
+    assert score_model(str(outcome.best), Source(path=directions), device="cpu") == {"acc": 1.0}
+
+
+def test_overfit_rec(lines, rec_recipe):
+    outcome = overfit("rec", lines, rec_recipe, batch_size=16, lr=5e-3, epochs=120, eval_every=20)
+    assert outcome.after["val"]["acc"] == 1.0
+    assert score_model(str(outcome.best), Source(path=lines), device="cpu")["acc"] == 1.0
+
+
+def test_overfit_det(pages, rec_recipe):
+    outcome = overfit("det", pages, rec_recipe, batch_size=16, lr=5e-3, epochs=100, eval_every=20)
+    assert outcome.after["val"]["hmean"] > 0.95
+    assert score_model(str(outcome.best), Source(path=pages), device="cpu")["hmean"] > 0.95
