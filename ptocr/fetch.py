@@ -33,7 +33,7 @@ from ptocr.spec import Source
 BUCKETS = ".bj.bcebos.com"
 HUB = "https://huggingface.co"
 KINDS = {"pip": "pip", "bos": "url", "url": "url", "huggingface": "hf", "hf": "hf"}
-HUB_FILES = {  # of one repository, by format: alternatives in order; the first tuple member that exists is taken
+HUB_FILES = {  # files of a repository by format, the weights first; one of each group is taken, "": or none
     "paddle": (("inference.pdiparams",), ("inference.json", "inference.pdmodel"), ("inference.yml", "")),
     "safetensors": (("model.safetensors",), ("config.json", "")),
     "onnx": (("inference.onnx",), ("inference.yml", "")),
@@ -333,15 +333,16 @@ _OPENER = urllib.request.build_opener(_Redirects)
 def _from_hub(source: Source, folder: Path) -> Path:
     """The model files of a hub repository."""
     _need_network()
+    wanted = HUB_FILES.get(source.format, ()) if source.member is None else ((source.member,),)
+    if not wanted:
+        raise WeightsError(f"the spec's hub source needs `member` for {source.format}")
     target = folder / "model"
     target.mkdir()
-    for alternatives in HUB_FILES.get(source.format, ((source.member or "",),)):
+    for alternatives in wanted:
         found = any(_hub_file(source.location, name, target) for name in alternatives if name)
         if not found and "" not in alternatives:
             raise WeightsError(f"{_endpoint()} has no {source.location}/{' or '.join(alternatives)}")
-    if source.format == "paddle":
-        return target
-    return target / HUB_FILES[source.format][0][0]
+    return target if source.format == "paddle" else target / PurePosixPath(wanted[0][0]).name
 
 
 def _endpoint() -> str:
@@ -353,7 +354,7 @@ def _hub_file(repository: str, name: str, folder: Path) -> bool:
     token = os.environ.get("HF_TOKEN")
     headers = {"Authorization": f"Bearer {token}"} if token else None
     try:
-        download(f"{_endpoint()}/{repository}/resolve/main/{name}", folder / name, headers)
+        download(f"{_endpoint()}/{repository}/resolve/main/{name}", folder / PurePosixPath(name).name, headers)
     except urllib.error.HTTPError as error:
         if error.code == 404 and error.headers.get("X-Error-Code", "EntryNotFound") == "EntryNotFound":
             return False

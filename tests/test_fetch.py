@@ -187,6 +187,15 @@ def test_hub_without_a_program(hub: Web, folder: Path) -> None:
         fetch.fetch(HUB, folder)
 
 
+def test_one_file_of_a_hub_repository(hub: Web, folder: Path) -> None:
+    hub.pages["/PaddlePaddle/M/resolve/main/sub/best.pdparams"] = Answer(CONTENT)
+    source = Source(kind="hf", location="PaddlePaddle/M", member="sub/best.pdparams", format="pdparams")
+    path = fetch.fetch(source, folder)
+    assert (path.name, path.read_bytes()) == ("best.pdparams", CONTENT)
+    with pytest.raises(WeightsError, match="needs `member` for pdparams"):
+        fetch.fetch(source.model_copy(update={"member": None}), folder)
+
+
 def test_hub_without_the_repository(hub: Web, folder: Path) -> None:
     missing = Answer(b"", 401, {"X-Error-Code": "RepoNotFound"})
     hub.pages["/PaddlePaddle/M/resolve/main/inference.pdiparams"] = missing
