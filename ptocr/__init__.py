@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ptocr.errors import DeviceError, InputError, PtocrError, SpecError, WeightsError
-    from ptocr.pipelines import create_pipeline
+    from ptocr.pipelines import create_model, create_pipeline
     from ptocr.results import OCRResult
     from ptocr.runtime import load_model
     from ptocr.spec import list_specs as list_models
@@ -24,6 +24,7 @@ _PUBLIC = {
     "SpecError": ("ptocr.errors", "SpecError"),
     "WeightsError": ("ptocr.errors", "WeightsError"),
     "build_model": ("ptocr.store", "build_model"),
+    "create_model": ("ptocr.pipelines", "create_model"),
     "create_pipeline": ("ptocr.pipelines", "create_pipeline"),
     "list_models": ("ptocr.spec", "list_specs"),
     "load_model": ("ptocr.runtime", "load_model"),
@@ -38,6 +39,7 @@ __all__ = [
     "WeightsError",
     "__version__",
     "build_model",
+    "create_model",
     "create_pipeline",
     "list_models",
     "load_model",

@@ -156,16 +156,21 @@ class Classifier(Predictor):
         self, images: Sequence[np.ndarray], batch_size: int = 6, pre: ClsPreprocess | None = None
     ) -> list[Classification]:
         """images: (h, w, 3) uint8 BGR each."""
+        best = ((int(probs.argmax()), probs) for probs in self.probabilities(images, batch_size, pre))
+        return [Classification(i, self.post.labels[i], float(probs[i])) for i, probs in best]
+
+    def probabilities(
+        self, images: Sequence[np.ndarray], batch_size: int = 6, pre: ClsPreprocess | None = None
+    ) -> list[np.ndarray]:
+        """The probabilities (classes,) of each picture."""
         pre = pre or self.pre
-        found = []
+        found: list[np.ndarray] = []
         for start in range(0, len(images), batch_size):
             chunk = images[start : start + batch_size]
             batch = np.empty((len(chunk), *pre.image_shape), np.float32)
             for image, row in zip(chunk, batch, strict=True):
                 cls_input(image, pre, row)
-            for probs in self.runtime(batch)[0]:
-                best = int(probs.argmax())
-                found.append(Classification(best, self.post.labels[best], float(probs[best])))
+            found += list(self.runtime(batch)[0])
         return found
 
 
@@ -176,4 +181,9 @@ class Unwarper(Predictor):
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """image: (H, W, 3) uint8 BGR; so is what comes back."""
-        return unwarp_output(self.runtime(unwarp_input(image)[None])[0][0])
+        return self.flat_and_grid(image)[0]
+
+    def flat_and_grid(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The flat page, and where it came from: (2, 45, 31), x and y in [-1, 1] of a regular grid's points."""
+        flat, grid = self.runtime(unwarp_input(image)[None])
+        return unwarp_output(flat[0]), grid[0]

@@ -33,7 +33,7 @@ def main() -> int:
         reference = json.loads(source.read_text("utf-8"))
         options: dict[str, Any] = o.pipeline_options(reference["settings"])
         pages = o.compare_folder(
-            ptocr.create_pipeline("OCR", **options), args.corpus, reference, args.variant, args.only
+            ptocr.create_pipeline("PP-OCRv4_mobile", **options), args.corpus, reference, args.variant, args.only
         )
         for name, tally, found in tqdm(pages, total=len(reference["pages"]) + len(o.LINES), unit="page", disable=None):
             rows[name] = tally

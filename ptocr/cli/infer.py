@@ -168,7 +168,7 @@ def _system(args: argparse.Namespace, failures: Failures) -> None:
 
     options = _runtime_options(args)
     pipeline = create_pipeline(
-        "OCR",
+        "PP-OCRv4_mobile",
         device=options.device,
         dtype=options.dtype,
         compile=options.compile,
@@ -187,6 +187,7 @@ def _system(args: argparse.Namespace, failures: Failures) -> None:
         max_pages=args.page_num,
         on_error=failures,
         use_textline_orientation=args.use_angle_cls,
+        textline_orientation="paddle",
         textline_orientation_thresh=args.cls_thresh,
         textline_orientation_image_shape=args.cls_image_shape,
         text_det_limit_side_len=args.det_limit_side_len,

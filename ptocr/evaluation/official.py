@@ -29,6 +29,8 @@ MODELS = {
     "text_recognition_model_name": "PP-OCRv4_mobile_rec",
     "textline_orientation_model_name": "ch_ppocr_mobile_v2.0_cls",
 }
+# Upstream's batches, and the classifier's word alone for which way up a line is.
+AS_OFFICIAL = {"rec_padding": "paddle", "textline_orientation": "paddle"}
 # PaddleOCR 2.x argument -> option of our pipeline
 _OPTIONS = {
     "det_limit_side_len": "text_det_limit_side_len",
@@ -77,8 +79,7 @@ def compare_folder(
     for name, page in reference["pages"].items():
         if only in name:
             image = read_as_official(folder / "pages" / name)
-            call = {"rec_padding": "paddle", "use_textline_orientation": VARIANTS[variant]}
-            result = next(pipeline.predict(image, **call))
+            result = next(pipeline.predict(image, **AS_OFFICIAL, use_textline_orientation=VARIANTS[variant]))
             yield name, *compare_page(name, page[variant], result_lines(result))
     lines = {name: line for name, line in reference["lines"].items() if only in name}
     images = {name: read_as_official(folder / "lines" / name) for name in lines}

@@ -1,18 +1,14 @@
-"""Pipeline configuration with PaddleX's keys, and the options of a `predict` call.
-
-Override order: model spec < pipeline YAML < `create_pipeline(...)` < `predict(...)`.
-"""
+"""Pipeline configuration with PaddleX's keys."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ptocr import paths
-from ptocr.errors import InputError, SpecError
+from ptocr.errors import SpecError
 from ptocr.spec import explain, read_yaml
 
 
@@ -27,6 +23,11 @@ class Module(_Frozen):
     model_name: str
     model_dir: str | None = None
     batch_size: int = Field(default=6, ge=1)
+    # keys of Paddle's own engines, taken so that its files run as they are; they mean nothing here
+    engine: Any = None
+    engine_config: Any = None
+    use_hpip: Any = None
+    hpi_config: Any = None
 
 
 class Detection(Module):
@@ -55,8 +56,10 @@ class Recognition(Module):
 class DocModules(_Frozen):
     """Models of document preprocessing."""
 
-    DocOrientationClassify: Module | None = None
-    DocUnwarping: Module | None = None
+    DocOrientationClassify: Module | None = Module(
+        module_name="doc_text_orientation", model_name="PP-LCNet_x1_0_doc_ori"
+    )
+    DocUnwarping: Module | None = Module(module_name="image_unwarping", model_name="UVDoc")
 
 
 class DocPreprocessor(_Frozen):
@@ -66,7 +69,7 @@ class DocPreprocessor(_Frozen):
     use_doc_orientation_classify: bool = True
     use_doc_unwarping: bool = True
     batch_size: int = Field(default=1, ge=1)
-    SubModules: DocModules
+    SubModules: DocModules = DocModules()
 
 
 class OCRModules(_Frozen):
@@ -96,13 +99,30 @@ class PipelineSpec(_Frozen):
 
 
 SPECS: dict[str, type[BaseModel]] = {"OCR": PipelineSpec, "doc_preprocessor": DocPreprocessor}
+_DOC_SHORT = {
+    "doc_orientation_classify": ("SubModules", "DocOrientationClassify"),
+    "doc_unwarping": ("SubModules", "DocUnwarping"),
+}
 _SHORT = {
     "text_detection": ("SubModules", "TextDetection"),
     "text_recognition": ("SubModules", "TextRecognition"),
     "textline_orientation": ("SubModules", "TextLineOrientation"),
-    "doc_orientation_classify": ("SubPipelines", "DocPreprocessor", "SubModules", "DocOrientationClassify"),
-    "doc_unwarping": ("SubPipelines", "DocPreprocessor", "SubModules", "DocUnwarping"),
+    **{key: ("SubPipelines", "DocPreprocessor", *path) for key, path in _DOC_SHORT.items()},
 }
+
+
+def ocr_modules(spec: PipelineSpec) -> dict[str, Module]:
+    """All models of an OCR pipeline by module name; those of document preprocessing stand by even without a
+    SubPipelines section, so that a call may switch them on."""
+    doc = DocPreprocessor() if spec.SubPipelines is None else spec.SubPipelines.DocPreprocessor
+    own = {name: getattr(spec.SubModules, name) for name in type(spec.SubModules).model_fields}
+    return {name: module for name, module in own.items() if module is not None} | doc_modules(doc)
+
+
+def doc_modules(spec: DocPreprocessor) -> dict[str, Module]:
+    """The models of document preprocessing by module name."""
+    own = {name: getattr(spec.SubModules, name) for name in type(spec.SubModules).model_fields}
+    return {name: module for name, module in own.items() if module is not None}
 
 
 def list_pipelines() -> list[str]:
@@ -146,72 +166,26 @@ def parse(kind: type[T], data: Any, where: str) -> T:
         raise SpecError(f"{where}: {explain(error, kind)}") from None
 
 
-def override_models(spec: PipelineSpec, overrides: dict[str, Any]) -> tuple[PipelineSpec, dict[str, Any]]:
+S = TypeVar("S", PipelineSpec, DocPreprocessor)
+
+
+def override_models(spec: S, overrides: dict[str, Any]) -> tuple[S, dict[str, Any]]:
     """Apply `text_detection_model_name`, `..._model_dir`, `..._batch_size` and the like; returns what is left over."""
+    short = _SHORT if isinstance(spec, PipelineSpec) else _DOC_SHORT
     data, rest = spec.model_dump(), {}
     for key, value in overrides.items():
         field = next((f for f in ("model_name", "model_dir", "batch_size", "charset") if key.endswith(f"_{f}")), "")
         stem = key.removesuffix(f"_{field}")
-        if stem not in _SHORT or not field:
+        if stem not in short or not field:
             rest[key] = value
         elif value is not None:
             node = data
-            for part in _SHORT[stem]:
+            for part in short[stem]:
                 node[part] = node.get(part) or {}
                 node = node[part]
             node[field] = value
-            if field == "model_dir" and f"{stem}_model_name" not in overrides:
+            if field == "model_dir" and not overrides.get(f"{stem}_model_name"):
                 node["model_name"] = ""  # the weights say which model they are
-    return parse(PipelineSpec, data, "create_pipeline"), rest
-
-
-class OCROptions(_Frozen):
-    """Options of one `predict` call; None keeps the default of the pipeline.
-
-    Names are PaddleOCR 3.x's; below the line what ptocr adds.
-    """
-
-    use_doc_orientation_classify: bool | None = None
-    use_doc_unwarping: bool | None = None
-    use_textline_orientation: bool | None = None
-    text_det_limit_side_len: int | None = Field(default=None, ge=1)
-    text_det_limit_type: Literal["min", "max", "resize_long"] | None = None
-    text_det_max_side_limit: int | None = Field(default=None, ge=32)
-    text_det_thresh: float | None = Field(default=None, ge=0, le=1)
-    text_det_box_thresh: float | None = Field(default=None, ge=0, le=1)
-    text_det_unclip_ratio: float | None = Field(default=None, gt=0)
-    text_rec_score_thresh: float | None = None
-    return_word_box: bool | None = None
-    # ----
-    rec_padding: Literal["invariant", "paddle"] = "invariant"
-    text_det_use_dilation: bool | None = None
-    text_det_score_mode: Literal["fast", "slow"] | None = None
-    text_det_box_type: Literal["quad", "poly"] | None = None
-    text_det_max_candidates: int | None = None
-    textline_orientation_thresh: float | None = Field(default=None, ge=0, le=1)
-    text_rec_image_shape: tuple[int, int, int] | None = None
-    textline_orientation_image_shape: tuple[int, int, int] | None = None
-    keep_line_images: bool = False
-    recursive: bool = False
-    max_pages: int = Field(default=0, ge=0)
-    page_range: str | tuple[int, ...] | None = None
-    max_pixels: int | None = None
-    pdf_dpi: float | None = None
-    password: str | None = None
-    allow_private: bool = False
-    on_error: Callable[[InputError], None] | None = None
-
-    def merged(self, overrides: dict[str, Any]) -> OCROptions:
-        """These options with those of one call on top.
-
-        Raises:
-            SpecError: unknown name or impossible value; names it and what is allowed.
-        """
-        if not overrides:
-            return self
-        given = {k: v for k, v in overrides.items() if v is not None}
-        current = {k: getattr(self, k) for k in type(self).model_fields}
-        unknown = sorted(set(overrides) - set(current))
-        if unknown:
-            raise SpecError(f"unknown option {unknown[0]!r}; allowed: {', '.join(sorted(current))}")
-        return parse(OCROptions, {**current, **given}, "options")
+            if field == "model_name" and not overrides.get(f"{stem}_model_dir"):
+                node["model_dir"] = None  # the file's weights are another model's
+    return parse(type(spec), data, "create_pipeline"), rest

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from ptocr.errors import SpecError
-from ptocr.pipelines.config import Module, PipelineSpec
-from ptocr.predictors import Classifier, Predictor, TextDetector, TextRecognizer
+from ptocr.errors import SpecError, WeightsError
+from ptocr.pipelines.config import Module
+from ptocr.predictors import Classifier, Predictor, TextDetector, TextRecognizer, Unwarper
 from ptocr.runtime import RuntimeOptions, make_runtime
 
 P = TypeVar("P", bound=Predictor)
+
+# What to do without the weights of a module that can be switched off.
+_WITHOUT = {
+    "TextLineOrientation": "use_textline_orientation=False",
+    "DocOrientationClassify": "use_doc_orientation_classify=False (the lines then say which way up a page is)",
+    "DocUnwarping": "use_doc_unwarping=False",
+}
 
 
 class Models:
     """Loads each model once, whichever thread asks first."""
 
-    def __init__(self, spec: PipelineSpec, options: RuntimeOptions) -> None:
-        self.spec = spec
+    def __init__(self, modules: Mapping[str, Module], options: RuntimeOptions) -> None:
+        self.modules = dict(modules)
         self.options = options
         self._lock = threading.RLock()
         self._loaded: dict[str, Predictor] = {}
@@ -34,6 +42,14 @@ class Models:
     def line_classifier(self) -> Classifier:
         return self._get("TextLineOrientation", Classifier)
 
+    @property
+    def page_classifier(self) -> Classifier:
+        return self._get("DocOrientationClassify", Classifier)
+
+    @property
+    def unwarper(self) -> Unwarper:
+        return self._get("DocUnwarping", Unwarper)
+
     def batch_size(self, name: str) -> int:
         """Pictures per batch of a module."""
         return self.module(name).batch_size
@@ -44,10 +60,9 @@ class Models:
         Raises:
             SpecError: the pipeline has none of that name.
         """
-        module = getattr(self.spec.SubModules, name)
-        if module is None:
-            raise SpecError(f"the pipeline has no {name}; add it to SubModules of its YAML, or switch its option off")
-        return module
+        if name not in self.modules:
+            raise SpecError(f"the pipeline has no {name}; add it to the SubModules of its YAML, or {_advice(name)}")
+        return self.modules[name]
 
     def _get(self, name: str, kind: type[P]) -> P:
         loaded = self._loaded.get(name)
@@ -55,20 +70,32 @@ class Models:
             with self._lock:
                 loaded = self._loaded.get(name)
                 if loaded is None:
-                    module = self.module(name)
-                    runtime = make_runtime(
-                        module.model_dir or module.model_name,
-                        self.options,
-                        module.model_name or None,
-                        getattr(module, "charset", None),
-                    )
-                    loaded = self._loaded[name] = kind(runtime)
+                    loaded = self._loaded[name] = self._load(name, kind)
         assert isinstance(loaded, kind)
         return loaded
 
+    def _load(self, name: str, kind: type[P]) -> P:
+        module = self.module(name)
+        try:
+            runtime = make_runtime(
+                module.model_dir or module.model_name,
+                self.options,
+                module.model_name or None,
+                getattr(module, "charset", None),
+            )
+        except WeightsError as error:
+            if name not in _WITHOUT:
+                raise
+            raise WeightsError(f"{error}\nTo go on without {name}: {_WITHOUT[name]}") from None
+        return kind(runtime)
+
     def __getstate__(self) -> dict[str, Any]:
         """Models are loaded anew in the process that unpickles this."""
-        return {"spec": self.spec, "options": self.options}
+        return {"modules": self.modules, "options": self.options}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["spec"], state["options"])  # type: ignore[misc]
+        self.__init__(state["modules"], state["options"])  # type: ignore[misc]
+
+
+def _advice(name: str) -> str:
+    return f"go on without it: {_WITHOUT[name]}" if name in _WITHOUT else "take another pipeline"

@@ -1,35 +1,36 @@
-"""The OCR pipeline: find lines, make them upright, read them."""
+"""The OCR pipeline: prepare the page, find lines, make them upright, read them."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
-import numpy as np
-
-from ptocr.charset import CTCText
 from ptocr.io.page import Page
 from ptocr.io.read import iter_pages
-from ptocr.pipelines.config import OCROptions, PipelineSpec
+from ptocr.pipelines import direction
+from ptocr.pipelines.config import PipelineSpec
+from ptocr.pipelines.lines import PageLines, PageReader
+from ptocr.pipelines.mapping import PageMap, Turned
 from ptocr.pipelines.models import Models
-from ptocr.processing.geometry import crop_poly, crop_quad, sort_boxes
+from ptocr.pipelines.options import OCROptions
+from ptocr.pipelines.parts import character_boxes, line_quad, words
+from ptocr.pipelines.preprocess import Prepared, prepare, wanted
+from ptocr.processing.image import rotate
 from ptocr.results import OCRResult
-from ptocr.spec import DetPostprocess, DetPreprocess
 
 
-@dataclass
-class _Lines:
-    """The lines of one page on their way through the pipeline."""
+@dataclass(frozen=True)
+class _Call:
+    """What one call decided, from the pipeline's settings and its own options."""
 
-    page: Page
-    polys: list[np.ndarray]
-    crops: list[np.ndarray]
-    angles: list[int]
-    texts: list[CTCText]
-    timings: dict[str, float]
+    options: OCROptions
+    preprocess: bool
+    orientation: bool
+    unwarping: bool
+    line_orientation: bool
+    score_thresh: float
+    word_boxes: bool
 
 
 class OCRPipeline:
@@ -43,8 +44,8 @@ class OCRPipeline:
     def predict(self, input: Any, **options: Any) -> Iterator[OCRResult]:
         """Read everything in `input`, page by page, as a generator.
 
-        input: path, folder, glob, URL, PDF, ndarray (BGR), bytes, PIL image, or a list of those; options: see
-        `OCROptions`, for this call only.
+        input: path, folder, glob, URL, PDF, ndarray (BGR), bytes, PIL image, `{"img": ...}`, or a list of those;
+        options: see `OCROptions`, for this call only.
 
         Raises:
             InputError: an input cannot be read; with `on_error=callback` the callback gets it and the rest goes on.
@@ -53,116 +54,94 @@ class OCRPipeline:
         settings = self.defaults.merged(options)
         return self._predict(input, settings)
 
+    __call__ = predict
+
     def _predict(self, input: Any, options: OCROptions) -> Iterator[OCRResult]:
-        reading = {k: getattr(options, k) for k in ("max_pixels", "pdf_dpi") if getattr(options, k) is not None}
-        pages = iter_pages(
-            input,
-            recursive=options.recursive,
-            max_pages=options.max_pages,
-            page_range=options.page_range,
-            password=options.password,
-            allow_private=options.allow_private,
-            on_error=options.on_error,
-            **reading,
-        )
-        for page in pages:
+        for page in iter_pages(input, **options.reading()):
             yield self.read(page, options)
 
     def read(self, page: Page, options: OCROptions) -> OCRResult:
         """Read one page."""
-        lines = self._find(page, options)
-        self._turn(lines, options)
-        self._recognise(lines, options)
-        return self._result(lines, options)
+        call = self._call(options)
+        if call.preprocess:
+            prepared = prepare(page, self.models, call.orientation, call.unwarping)
+        else:
+            prepared = Prepared(page.image)
+        reader = PageReader(self.models, options, call.line_orientation)
+        lines = reader.read(prepared.image, dict(prepared.timings))
+        if call.line_orientation and options.textline_orientation == "evidence" and not call.orientation:
+            lines = _upright(reader, lines)
+        return self._result(page, prepared, lines, reader, call)
 
-    def _find(self, page: Page, options: OCROptions) -> _Lines:
-        start = time.perf_counter()
-        pre, post = self.detection_settings(options)
-        found = self.models.detector(page.image, pre, post)
-        polys = [found.polys[i] for i in sort_boxes(found.polys)]
-        middle = time.perf_counter()
-        crop = crop_quad if post.box_type == "quad" else crop_poly
-        crops = [crop(page.image, poly) for poly in polys]
-        timings = {"det": middle - start, "crop": time.perf_counter() - middle}
-        return _Lines(page, polys, crops, [-1] * len(crops), [], timings)
-
-    def _turn(self, lines: _Lines, options: OCROptions) -> None:
-        if not self._use_orientation(options) or not lines.crops:
-            return
-        start = time.perf_counter()
-        classifier = self.models.line_classifier
-        shape = options.textline_orientation_image_shape
-        pre = classifier.pre if shape is None else classifier.pre.model_copy(update={"image_shape": shape})
-        threshold = options.textline_orientation_thresh
-        threshold = classifier.post.threshold if threshold is None else threshold
-        for i, found in enumerate(classifier(lines.crops, self.models.batch_size("TextLineOrientation"), pre)):
-            turn = found.label.startswith("180") and found.score > threshold
-            lines.angles[i] = int(turn)
-            if turn:
-                lines.crops[i] = cv2.rotate(lines.crops[i], cv2.ROTATE_180)
-        lines.timings["cls"] = time.perf_counter() - start
-
-    def _recognise(self, lines: _Lines, options: OCROptions) -> None:
-        start = time.perf_counter()
-        if lines.crops:
-            recognizer = self.models.recognizer
-            shape = options.text_rec_image_shape
-            pre = recognizer.pre if shape is None else recognizer.pre.model_copy(update={"image_shape": shape})
-            batch_size = self.models.batch_size("TextRecognition")
-            lines.texts = recognizer(lines.crops, options.rec_padding, batch_size, pre)
-        lines.timings["rec"] = time.perf_counter() - start
-
-    def _result(self, lines: _Lines, options: OCROptions) -> OCRResult:
-        threshold = self._score_threshold(options)
-        kept = [i for i, text in enumerate(lines.texts) if text.score >= threshold]
-        pre, post = self.detection_settings(options)
-        return OCRResult(
-            input_path=lines.page.input_path,
-            page_index=lines.page.page_index,
-            image=lines.page.image,
-            timings=lines.timings,
-            model_settings={
-                "use_doc_preprocessor": False,
-                "use_textline_orientation": self._use_orientation(options),
-            },
-            dt_polys=lines.polys,
-            text_det_params={
-                "limit_side_len": pre.limit_side_len,
-                "limit_type": pre.limit_type,
-                "thresh": post.thresh,
-                "max_side_limit": pre.max_side_limit,
-                "box_thresh": post.box_thresh,
-                "unclip_ratio": post.unclip_ratio,
-            },
-            text_type=self.spec.text_type,
-            textline_orientation_angles=lines.angles,
-            text_rec_score_thresh=threshold,
-            rec_texts=[lines.texts[i].text for i in kept],
-            rec_scores=[lines.texts[i].score for i in kept],
-            rec_polys=[lines.polys[i] for i in kept],
-            pdf=lines.page.pdf,
-            line_images=[lines.crops[i] for i in kept] if options.keep_line_images else None,
+    def _call(self, options: OCROptions) -> _Call:
+        spec, rec = self.spec, self.spec.SubModules.TextRecognition
+        asked = (options.use_doc_orientation_classify, options.use_doc_unwarping)
+        preprocess = any(asked) if any(v is not None for v in asked) else spec.use_doc_preprocessor
+        sub = None if spec.SubPipelines is None else spec.SubPipelines.DocPreprocessor
+        orientation, unwarping = wanted(sub, options) if preprocess else (False, False)
+        lines, score, words = options.use_textline_orientation, options.text_rec_score_thresh, options.return_word_box
+        return _Call(
+            options,
+            preprocess,
+            orientation,
+            unwarping,
+            spec.use_textline_orientation if lines is None else lines,
+            rec.score_thresh if score is None else score,
+            rec.return_word_box if words is None else words,
         )
 
-    def detection_settings(self, options: OCROptions) -> tuple[DetPreprocess, DetPostprocess]:
-        """Pre- and postprocessing of a call: the model's, then the pipeline's, then the call's."""
-        module, detector = self.spec.SubModules.TextDetection, self.models.detector
-        pre_given = {name: getattr(module, name) for name in ("limit_side_len", "limit_type", "max_side_limit")}
-        post_given = {name: getattr(module, name) for name in ("thresh", "box_thresh", "unclip_ratio")}
-        pre_call = {name: getattr(options, f"text_det_{name}") for name in pre_given}
-        names = (*post_given, "use_dilation", "score_mode", "box_type", "max_candidates")
-        post_call = {name: getattr(options, f"text_det_{name}") for name in names}
-        return _updated(detector.pre, pre_given, pre_call), _updated(detector.post, post_given, post_call)
+    def _result(self, page: Page, prepared: Prepared, found: PageLines, reader: PageReader, call: _Call) -> OCRResult:
+        kept = [line for line in found.lines if line.text.score >= call.score_thresh]
+        # A page that was turned because its lines said so is reported in the picture that went in.
+        turn = PageMap((Turned(found.angle, found.image.shape[:2]),)) if found.angle else PageMap()
+        polys = [turn.back(line_quad(line.poly, found.angle)) for line in kept]
+        texts = [line.read for line in kept]
+        word_lists = [words(line) for line in kept] if call.word_boxes else None
+        characters = [character_boxes(line) for line in kept] if call.options.return_char_box else None
+        return OCRResult(
+            input_path=page.input_path,
+            page_index=page.page_index,
+            image=prepared.image,
+            timings=found.timings,
+            model_settings={
+                "use_doc_preprocessor": call.preprocess,
+                "use_textline_orientation": call.line_orientation,
+            },
+            doc_preprocessor_res=prepared.result,
+            dt_polys=[turn.back(line_quad(line.poly, found.angle)) for line in found.lines],
+            text_det_params={
+                "limit_side_len": reader.pre.limit_side_len,
+                "limit_type": reader.pre.limit_type,
+                "thresh": reader.post.thresh,
+                "max_side_limit": reader.pre.max_side_limit,
+                "box_thresh": reader.post.box_thresh,
+                "unclip_ratio": reader.post.unclip_ratio,
+            },
+            text_type=self.spec.text_type,
+            textline_orientation_angles=[
+                int(line.upside_down) if call.line_orientation else -1 for line in found.lines
+            ],
+            text_rec_score_thresh=call.score_thresh,
+            return_word_box=call.word_boxes,
+            rec_texts=[read.text.text for read in texts],
+            rec_scores=[read.text.score for read in texts],
+            rec_polys=polys,
+            text_word=None if word_lists is None else [entry.texts for entry in word_lists],
+            text_word_region=None if word_lists is None else [list(turn.back(e.regions)) for e in word_lists],
+            polys_original=[prepared.map.back(poly) for poly in polys],
+            char_boxes=None if characters is None else [turn.back(boxes) for boxes in characters],
+            char_scores=[r.text.char_scores.tolist() for r in texts] if call.options.return_char_box else None,
+            alternatives=[list(r.alternatives) for r in texts] if call.options.text_rec_alternatives else None,
+            pdf=page.pdf,
+            line_images=[line.crop for line in kept] if call.options.keep_line_images else None,
+        )
 
-    def _use_orientation(self, options: OCROptions) -> bool:
-        asked = options.use_textline_orientation
-        return self.spec.use_textline_orientation if asked is None else asked
 
-    def _score_threshold(self, options: OCROptions) -> float:
-        asked = options.text_rec_score_thresh
-        return self.spec.SubModules.TextRecognition.score_thresh if asked is None else asked
-
-
-def _updated(settings: Any, *layers: dict[str, Any]) -> Any:
-    changes = {key: value for layer in layers for key, value in layer.items() if value is not None}
-    return settings.model_copy(update=changes) if changes else settings
+def _upright(reader: PageReader, lines: PageLines) -> PageLines:
+    """The page turned as its lines say, if it reads better that way."""
+    angle = direction.page_turn(lines.lines)
+    if not angle:
+        return lines
+    turned = reader.read(rotate(lines.image, angle), lines.timings)
+    turned.angle = angle
+    return turned if direction.reads_better(turned.lines, lines.lines, angle) else lines

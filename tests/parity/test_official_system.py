@@ -24,7 +24,7 @@ def reference(corpus: Path) -> dict[str, Any]:
 
 
 def compare(corpus: Path, reference: dict[str, Any], variant: str) -> tuple[dict[str, o.Tally], list[o.Difference]]:
-    pipeline = ptocr.create_pipeline("OCR", device="cpu", **o.pipeline_options(reference["settings"]))
+    pipeline = ptocr.create_pipeline("PP-OCRv4_mobile", device="cpu", **o.pipeline_options(reference["settings"]))
     found = list(o.compare_folder(pipeline, corpus, reference, variant))
     return {name: tally for name, tally, _ in found}, [d for _, _, differences in found for d in differences]
 

@@ -1,0 +1,119 @@
+"""The options of a `predict` call. Override order: model spec < pipeline YAML < `create_pipeline` < `predict`."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ptocr.errors import InputError, SpecError
+from ptocr.spec import explain
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    def merged(self, overrides: dict[str, Any]) -> Any:
+        """These options with those of one call on top; None leaves what is there.
+
+        Raises:
+            SpecError: unknown name or impossible value; names it and what is allowed.
+        """
+        if not overrides:
+            return self
+        current = {key: getattr(self, key) for key in type(self).model_fields}
+        unknown = sorted(set(overrides) - set(current))
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], current, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise SpecError(f"unknown option {unknown[0]!r}; {hint}allowed: {', '.join(sorted(current))}")
+        given = {key: value for key, value in overrides.items() if value is not None}
+        try:
+            return type(self).model_validate({**current, **given})
+        except ValidationError as error:
+            raise SpecError(f"options: {explain(error, type(self))}") from None
+
+
+class ReadingOptions(_Options):
+    """How inputs are read; see `ptocr.io.read.iter_pages`. None keeps its default."""
+
+    recursive: bool = False
+    max_pages: int = Field(default=0, ge=0)
+    page_range: str | tuple[int, ...] | None = None
+    max_pixels: int | None = Field(default=None, ge=1)
+    pdf_dpi: float | None = Field(default=None, gt=0)
+    password: str | None = None
+    allow_private: bool = False
+    url_timeout: float | None = Field(default=None, gt=0)
+    url_max_bytes: int | None = Field(default=None, ge=1)
+    on_error: Callable[[InputError], None] | None = None
+
+    def reading(self) -> dict[str, Any]:
+        """Arguments of `iter_pages`."""
+        values = {key: getattr(self, key) for key in ReadingOptions.model_fields}
+        return {key: value for key, value in values.items() if value is not None}
+
+
+class DocOptions(ReadingOptions):
+    """Options of the document preprocessing pipeline; None keeps the pipeline's."""
+
+    use_doc_orientation_classify: bool | None = None
+    use_doc_unwarping: bool | None = None
+
+
+class OCROptions(DocOptions):
+    """Options of the OCR pipeline; None keeps the pipeline's.
+
+    Names are PaddleOCR 3.x's; below the line what ptocr adds:
+
+    rec_padding: "invariant": a line reads the same whatever shares its batch; "paddle": PaddleOCR 2.x's batches.
+    textline_orientation: how lines get upright where `use_textline_orientation` is on: "evidence": a line that the
+        classifier calls upside-down is read both ways, the lines of a page inform each other, and pages that lie on a
+        side or on their head are turned; "lines": the same without turning pages; "paddle": the classifier's word.
+    text_rec_allow, text_rec_deny: characters that alone may, or may not, be read; text_rec_lexicon: a regular
+        expression; of the likely readings of a line the best one that matches as a whole is taken, else the best.
+    text_rec_alternatives: so many readings of each line with their probabilities.
+    text_rec_gap_spaces: spaces where letters stand far apart, for recognisers that lose spaces.
+    return_char_box: boxes and scores of single characters.
+    text_det_tile: longer pages are detected in overlapping tiles of this many pixels; 0 never.
+    """
+
+    use_textline_orientation: bool | None = None
+    text_det_limit_side_len: int | None = Field(default=None, ge=1)
+    text_det_limit_type: Literal["min", "max", "resize_long"] | None = None
+    text_det_max_side_limit: int | None = Field(default=None, ge=32)
+    text_det_thresh: float | None = Field(default=None, ge=0, le=1)
+    text_det_box_thresh: float | None = Field(default=None, ge=0, le=1)
+    text_det_unclip_ratio: float | None = Field(default=None, gt=0)
+    text_rec_score_thresh: float | None = None
+    return_word_box: bool | None = None
+    # ----
+    rec_padding: Literal["invariant", "paddle"] = "invariant"
+    textline_orientation: Literal["evidence", "lines", "paddle"] = "evidence"
+    textline_orientation_thresh: float | None = Field(default=None, ge=0, le=1)
+    textline_orientation_image_shape: tuple[int, int, int] | None = None
+    text_det_use_dilation: bool | None = None
+    text_det_score_mode: Literal["fast", "slow"] | None = None
+    text_det_box_type: Literal["quad", "poly"] | None = None
+    text_det_max_candidates: int | None = Field(default=None, ge=1)
+    text_det_tile: int = Field(default=0, ge=0)
+    text_rec_image_shape: tuple[int, int, int] | None = None
+    text_rec_allow: str | None = None
+    text_rec_deny: str | None = None
+    text_rec_lexicon: str | None = None
+    text_rec_alternatives: int = Field(default=0, ge=0, le=50)
+    text_rec_gap_spaces: bool = False
+    return_char_box: bool = False
+    keep_line_images: bool = False
+
+    @field_validator("text_rec_lexicon")
+    @classmethod
+    def _pattern(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return value

@@ -1,0 +1,72 @@
+"""One pipeline over several devices: pages go to whichever is free and come back in their order."""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from ptocr.errors import DeviceError
+from ptocr.io.page import Page
+from ptocr.io.read import iter_pages
+from ptocr.pipelines.config import PipelineSpec
+from ptocr.pipelines.models import Models
+from ptocr.pipelines.ocr import OCRPipeline
+from ptocr.pipelines.options import OCROptions
+from ptocr.results import OCRResult
+from ptocr.runtime import resolve_device
+
+
+def device_list(device: str) -> list[str]:
+    """'gpu:0,1' -> ['gpu:0', 'gpu:1']; 'cpu,cpu' -> two workers on the CPU; one name -> itself.
+
+    Raises:
+        DeviceError: one of them is unknown or not here.
+    """
+    names: list[str] = []
+    for part in (p.strip() for p in device.split(",")):
+        if not part:
+            raise DeviceError(f"device {device!r}: an empty name in the list")
+        kind = names[-1].partition(":")[0] if names else ""
+        names.append(f"{kind}:{part}" if part.isdigit() and kind else part)
+    for name in names:
+        resolve_device(name)
+    return names
+
+
+class SpreadPipeline(OCRPipeline):
+    """An OCR pipeline with one set of models per device."""
+
+    def __init__(self, spec: PipelineSpec, models: Sequence[Models], defaults: OCROptions | None = None) -> None:
+        super().__init__(spec, models[0], defaults)
+        self.workers = [OCRPipeline(spec, m, defaults) for m in models]
+        self._free: queue.SimpleQueue[OCRPipeline] = queue.SimpleQueue()
+        for worker in self.workers:
+            self._free.put(worker)
+
+    def read(self, page: Page, options: OCROptions) -> OCRResult:
+        """Read one page on the first device that is free."""
+        worker = self._free.get()
+        try:
+            return worker.read(page, options)
+        finally:
+            self._free.put(worker)
+
+    def _predict(self, input: Any, options: OCROptions) -> Iterator[OCRResult]:
+        pending: deque[Future[OCRResult]] = deque()
+        with ThreadPoolExecutor(len(self.workers)) as pool:
+            for page in iter_pages(input, **options.reading()):
+                pending.append(pool.submit(self.read, page, options))
+                if len(pending) > 2 * len(self.workers):  # no more pages in memory than the devices need
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The queue is made anew in the process that unpickles this."""
+        return {"spec": self.spec, "models": [w.models for w in self.workers], "defaults": self.defaults}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["spec"], state["models"], state["defaults"])  # type: ignore[misc]
