@@ -46,12 +46,16 @@ def find(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Co
 
 
 def find_or_build(
-    checkpoint: Checkpoint, module: nn.Module, device: torch.device, dtype: torch.dtype, rebuild: bool = False
+    checkpoint: Checkpoint,
+    make: Callable[[], nn.Module],
+    device: torch.device,
+    dtype: torch.dtype,
+    rebuild: bool = False,
 ) -> Compiled:
     """The compiled network, built and cached when there is none.
 
-    module: what to compile, in evaluation mode, on `device` and of `dtype`. Several processes may ask at once: one
-    builds, the others wait.
+    make: returns what to compile, in evaluation mode, on `device` and of `dtype`. Several processes may ask at once:
+    one builds, the others wait.
 
     Raises:
         DeviceError: no C++ compiler, or the cache cannot be written.
@@ -63,7 +67,7 @@ def find_or_build(
         path.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(path.with_suffix(".lock"), timeout=LOCK_SECONDS):
             if rebuild or (compiled := find(checkpoint, device, dtype)) is None:
-                _build(module, checkpoint, device, dtype, path)
+                _build(make(), checkpoint, device, dtype, path)
                 compiled = _load(path)
     except OSError as error:
         raise DeviceError(f"{path.parent}: cannot be written ({error.strerror or error}); set PTOCR_COMPILED") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import threading
 from dataclasses import dataclass
@@ -17,8 +16,11 @@ from ptocr import aot, store
 from ptocr.checkpoint import Checkpoint, build_network_of
 from ptocr.engines import SESSIONS
 from ptocr.errors import DeviceError
-from ptocr.nn.decode import GreedyCTC
+from ptocr.nn.decode import FlatWithGrid, GreedyCTC
 from ptocr.nn.fuse import fuse as fuse_network
+from ptocr.nn.heads.multi import MultiHead
+from ptocr.nn.packed import pack
+from ptocr.nn.uvdoc import UVDoc
 
 Compile = Literal["off", "auto", "aot", "inductor"]
 Engine = Literal["torch", "onnxruntime", "openvino"]
@@ -115,6 +117,26 @@ def load_model(
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+def placed_network(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """The fused network on its device, in its data type, channels last."""
+    network = network_of(checkpoint).to(device, dtype)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def with_decoding(network: nn.Module) -> nn.Module:
+    """The network with what is decoded beside it on the device."""
+    if isinstance(network, UVDoc):
+        return FlatWithGrid(network)
+    return GreedyCTC(network) if isinstance(getattr(network, "head", None), MultiHead) else network
+
+
+def compile_package(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, rebuild: bool = False) -> Any:
+    """The compiled package of a network, from the cache or built now."""
+    return aot.find_or_build(
+        checkpoint, lambda: with_decoding(placed_network(checkpoint, device, dtype)), device, dtype, rebuild
+    )
+
+
 class Runtime:
     """One network on one device: NCHW float32 batch -> list of float32 / int64 arrays. Stateless and thread-safe.
 
@@ -138,29 +160,26 @@ class Runtime:
 
     @property
     def network(self) -> nn.Module:
-        """The fused network, built when first needed: a compiled package does without it."""
+        """The fused network as it runs without compilation, built when first needed: a package does without it."""
         with self._lock:
             if self._network is None:
-                network = network_of(self.checkpoint).to(self.device, self.dtype)
-                self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                network = placed_network(self.checkpoint, self.device, self.dtype)
+                packable = self.device.type == "cpu" and self.dtype in (torch.float32, torch.bfloat16)
+                self._network = pack(network) if packable else network
             return self._network
-
-    @property
-    def module(self) -> nn.Module:
-        """The network with what is decoded beside it."""
-        return GreedyCTC(self.network) if self.checkpoint.spec.task == "rec" else self.network
 
     def _compile(self) -> aot.Compiled:
         """What runs a batch: a package, a compiled module, or the module itself."""
         mode = self.options.compile
-        if self.checkpoint.spec.task == "unwarp" or mode == "off":
-            return self.module
         if mode == "inductor":
-            return torch.compile(self.module, dynamic=True)
-        package = aot.find(self.checkpoint, self.device, self.dtype)
-        if package is None and mode == "auto":
-            return self.module
-        return package or aot.find_or_build(self.checkpoint, self.module, self.device, self.dtype)
+            return torch.compile(with_decoding(placed_network(self.checkpoint, self.device, self.dtype)), dynamic=True)
+        if mode != "off" and self.checkpoint.spec.task != "unwarp":
+            package = aot.find(self.checkpoint, self.device, self.dtype)
+            if package is None and mode == "aot":
+                package = compile_package(self.checkpoint, self.device, self.dtype)
+            if package is not None:
+                return package
+        return with_decoding(self.network)
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         if self._session is not None:
@@ -197,8 +216,7 @@ def package_for(checkpoint: Checkpoint, options: RuntimeOptions, rebuild: bool =
     path = aot.package_path(checkpoint, device, dtype)
     if not rebuild and aot.find(checkpoint, device, dtype) is not None:
         return path, False
-    runtime = Runtime(checkpoint, dataclasses.replace(options, compile="off"))
-    aot.find_or_build(checkpoint, runtime.module, device, dtype, rebuild)
+    compile_package(checkpoint, device, dtype, rebuild)
     return path, True
 
 

@@ -76,6 +76,19 @@ def scaled(conv: Conv, scale: Tensor, shift: Tensor) -> Conv:
 
 
 @torch.no_grad()
+def absorb(conv: nn.Conv2d, scale: float, shift: float) -> nn.Conv2d:
+    """`x * scale + shift` followed by conv as one convolution; exact for convolutions without padding only."""
+    assert conv.padding == (0, 0), "padding would not be shifted"
+    result = copy.deepcopy(conv)
+    weight = conv.weight.double()
+    bias = torch.zeros(conv.out_channels, dtype=torch.float64) if conv.bias is None else conv.bias.double()
+    bias = bias + shift * weight.sum((1, 2, 3))
+    result.weight = nn.Parameter((weight * scale).type(conv.weight.dtype), requires_grad=False)
+    result.bias = nn.Parameter(bias.type(conv.weight.dtype), requires_grad=False)
+    return result
+
+
+@torch.no_grad()
 def identity_conv(like: nn.Conv2d) -> nn.Conv2d:
     """A convolution of the shape of `like` that returns its input (float64)."""
     conv = nn.Conv2d(

@@ -181,6 +181,18 @@ class LearnableAffine(nn.Module):
         return x * self.scale + self.bias
 
 
+class Affine(nn.Module):
+    """A learnable affine layer with its numbers fixed: one pass over the picture instead of two."""
+
+    def __init__(self, layer: LearnableAffine) -> None:
+        super().__init__()
+        self.scale = float(layer.scale)
+        self.register_buffer("bias", layer.bias.detach()[0].clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.add(self.bias, x, alpha=self.scale)
+
+
 class AffineAct(nn.Module):
     """Hard swish followed by a learnable affine layer (PP-LCNetV3 `Act`)."""
 
@@ -228,13 +240,17 @@ class LearnableRep(Reparam):
         y = self.lab(y)
         return self.act(y) if self.activate else y
 
-    def fused(self) -> nn.Module:
+    def fused(self) -> DeployedRep:
         convs = [branch.folded() for branch in self.conv_kxk]
         if self.conv_1x1 is not None:
             convs.append(self.conv_1x1.folded())
         if self.identity is not None:
             convs.append(fold_bn(identity_conv(self.conv_kxk[0].conv), self.identity))
         return DeployedRep(with_bias(self.conv_kxk[0].conv), convs, self.lab, self.act if self.activate else None)
+
+    def folded(self) -> tuple[nn.Conv2d, Affine | None]:
+        """As `DeployedRep.folded`."""
+        return self.fused().folded()
 
 
 def with_bias(conv: nn.Conv2d) -> nn.Conv2d:
@@ -259,5 +275,11 @@ class DeployedRep(Fusible):
         return y if self.act is None else self.act(y)
 
     def fused(self) -> nn.Module:
+        conv, affine = self.folded()
+        return conv if affine is None else nn.Sequential(conv, nn.Hardswish(), affine)
+
+    def folded(self) -> tuple[nn.Conv2d, Affine | None]:
+        """The convolution with the first affine layer in it, and the affine layer behind the activation, if any."""
         conv = scaled(self.reparam_conv, self.lab.scale, self.lab.bias)
-        return conv if self.act is None else nn.Sequential(conv, self.act)
+        assert isinstance(conv, nn.Conv2d)
+        return conv, None if self.act is None else Affine(self.act.lab)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ptocr.nn.layers import SE, ConvBN, LearnableRep, Size, make_divisible, pool_rec
+from ptocr.nn.fuse import Fusible, absorb
+from ptocr.nn.layers import SE, ConvBN, DeployedRep, LearnableRep, Size, make_divisible, pool_rec
 
 # kernel, in, out, stride, squeeze-excite; channels at scale 1
 Row = tuple[int, int, int, Size, bool]
@@ -30,8 +31,11 @@ REC: dict[str, list[Row]] = {
 DET_CHANNELS = (16, 24, 56, 480)
 
 
-class Block(nn.Module):
+class Block(Fusible):
     """Depthwise, optional squeeze-excite, pointwise (upstream `LCNetV3Block`)."""
+
+    dw_conv: LearnableRep | DeployedRep
+    pw_conv: LearnableRep | DeployedRep
 
     def __init__(self, in_channels: int, out_channels: int, stride: Size, kernel_size: int, se: bool) -> None:
         super().__init__()
@@ -44,6 +48,20 @@ class Block(nn.Module):
         if self.se is not None:
             x = self.se(x)
         return self.pw_conv(x)
+
+    def fused(self) -> nn.Module:
+        """One sequence; the affine layer after the depthwise activation moves into the pointwise convolution."""
+        (depthwise, between), (pointwise, after) = self.dw_conv.folded(), self.pw_conv.folded()
+        layers: list[nn.Module] = [depthwise]
+        if between is not None:
+            layers.append(nn.Hardswish())
+        if between is not None and self.se is None:
+            pointwise = absorb(pointwise, between.scale, float(between.bias))
+        elif between is not None:
+            layers.append(between)
+        layers += [] if self.se is None else [self.se]
+        layers += [pointwise] if after is None else [pointwise, nn.Hardswish(), after]
+        return nn.Sequential(*layers)
 
 
 class _Trunk(nn.Module):

@@ -85,7 +85,7 @@ class SubpixelMapBranch(nn.Module):
         super().__init__()
         grow, finish = _pointwise_twin(branch.conv2), _pointwise_twin(branch.conv3)
         hidden = branch.conv2.out_channels
-        blocks = nn.Conv2d(4 * hidden, 16, 1).requires_grad_(False)
+        blocks = _pointwise(4 * hidden, 16, grow.weight)
         blocks.weight.zero_()
         blocks.bias.copy_(finish.bias.repeat(4))  # type: ignore[union-attr]
         for row, column, inner_row, inner_column in itertools.product(range(2), repeat=4):
@@ -102,12 +102,17 @@ class SubpixelMapBranch(nn.Module):
 
 @torch.no_grad()
 def _pointwise_twin(conv: nn.ConvTranspose2d) -> nn.Conv2d:
-    """A 2x2, stride 2 transposed convolution as a pointwise one: its output channels are (place in the 2x2 cell, out)."""
-    twin = nn.Conv2d(conv.in_channels, 4 * conv.out_channels, 1).requires_grad_(False)
+    """A 2x2, stride 2 transposed convolution as a pointwise one; output channels: (place in the 2x2 cell, out)."""
+    twin = _pointwise(conv.in_channels, 4 * conv.out_channels, conv.weight)
     weight = conv.weight.permute(2, 3, 1, 0)  # (in, out, 2, 2) -> (2, 2, out, in)
     twin.weight.copy_(weight.reshape(-1, conv.in_channels, 1, 1))
     twin.bias.copy_(conv.bias.repeat(4))  # type: ignore[union-attr]
     return twin
+
+
+def _pointwise(in_channels: int, out_channels: int, like: Tensor) -> nn.Conv2d:
+    """A frozen pointwise convolution of the type and on the device of `like`."""
+    return nn.Conv2d(in_channels, out_channels, 1, device=like.device, dtype=like.dtype).requires_grad_(False)
 
 
 class ExportedMapBranch(MapBranch, Reparam):
