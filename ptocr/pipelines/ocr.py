@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,11 @@ from ptocr.io.page import Page
 from ptocr.io.read import iter_pages
 from ptocr.pipelines import direction
 from ptocr.pipelines.config import PipelineSpec
-from ptocr.pipelines.lines import PageLines, PageReader
+from ptocr.pipelines.lines import Line, PageLines, PageReader
 from ptocr.pipelines.mapping import PageMap, Turned
 from ptocr.pipelines.models import Models
 from ptocr.pipelines.options import OCROptions
-from ptocr.pipelines.parts import character_boxes, line_quad, words
+from ptocr.pipelines.parts import character_boxes, words
 from ptocr.pipelines.preprocess import Prepared, prepare, wanted
 from ptocr.processing.image import rotate
 from ptocr.results import OCRResult
@@ -92,12 +92,10 @@ class OCRPipeline:
 
     def _result(self, page: Page, prepared: Prepared, found: PageLines, reader: PageReader, call: _Call) -> OCRResult:
         kept = [line for line in found.lines if line.text.score >= call.score_thresh]
-        # A page that was turned because its lines said so is reported in the picture that went in.
+        # A page that was turned because its lines said so is reported in the picture that went in, each polygon from
+        # the top left of its text.
         turn = PageMap((Turned(found.angle, found.image.shape[:2]),)) if found.angle else PageMap()
-        polys = [turn.back(line_quad(line.poly, found.angle)) for line in kept]
-        texts = [line.read for line in kept]
-        word_lists = [words(line) for line in kept] if call.word_boxes else None
-        characters = [character_boxes(line) for line in kept] if call.options.return_char_box else None
+        polys = [turn.back(line.poly) for line in kept]
         return OCRResult(
             input_path=page.input_path,
             page_index=page.page_index,
@@ -108,33 +106,48 @@ class OCRPipeline:
                 "use_textline_orientation": call.line_orientation,
             },
             doc_preprocessor_res=prepared.result,
-            dt_polys=[turn.back(line_quad(line.poly, found.angle)) for line in found.lines],
-            text_det_params={
-                "limit_side_len": reader.pre.limit_side_len,
-                "limit_type": reader.pre.limit_type,
-                "thresh": reader.post.thresh,
-                "max_side_limit": reader.pre.max_side_limit,
-                "box_thresh": reader.post.box_thresh,
-                "unclip_ratio": reader.post.unclip_ratio,
-            },
+            dt_polys=[turn.back(line.poly) for line in found.lines],
+            text_det_params=_detection_parameters(reader),
             text_type=self.spec.text_type,
-            textline_orientation_angles=[
-                int(line.upside_down) if call.line_orientation else -1 for line in found.lines
-            ],
+            textline_orientation_angles=[int(n.upside_down) if call.line_orientation else -1 for n in found.lines],
             text_rec_score_thresh=call.score_thresh,
             return_word_box=call.word_boxes,
-            rec_texts=[read.text.text for read in texts],
-            rec_scores=[read.text.score for read in texts],
+            rec_texts=[line.text.text for line in kept],
+            rec_scores=[line.text.score for line in kept],
             rec_polys=polys,
-            text_word=None if word_lists is None else [entry.texts for entry in word_lists],
-            text_word_region=None if word_lists is None else [list(turn.back(e.regions)) for e in word_lists],
             polys_original=[prepared.map.back(poly) for poly in polys],
-            char_boxes=None if characters is None else [turn.back(boxes) for boxes in characters],
-            char_scores=[r.text.char_scores.tolist() for r in texts] if call.options.return_char_box else None,
-            alternatives=[list(r.alternatives) for r in texts] if call.options.text_rec_alternatives else None,
             pdf=page.pdf,
             line_images=[line.crop for line in kept] if call.options.keep_line_images else None,
+            **_parts(kept, turn, call),
         )
+
+
+def _detection_parameters(reader: PageReader) -> dict[str, Any]:
+    """The settings that were in force, in PaddleX's order."""
+    pre, post = reader.pre, reader.post
+    return {
+        "limit_side_len": pre.limit_side_len,
+        "limit_type": pre.limit_type,
+        "thresh": post.thresh,
+        "max_side_limit": pre.max_side_limit,
+        "box_thresh": post.box_thresh,
+        "unclip_ratio": post.unclip_ratio,
+    }
+
+
+def _parts(kept: Sequence[Line], turn: PageMap, call: _Call) -> dict[str, Any]:
+    """The fields of a result that a call has to ask for."""
+    fields: dict[str, Any] = {}
+    if call.word_boxes:
+        found = [words(line) for line in kept]
+        fields["text_word"] = [entry.texts for entry in found]
+        fields["text_word_region"] = [list(turn.back(entry.regions)) for entry in found]
+    if call.options.return_char_box:
+        fields["char_boxes"] = [turn.back(character_boxes(line)) for line in kept]
+        fields["char_scores"] = [line.text.char_scores.tolist() for line in kept]
+    if call.options.text_rec_alternatives:
+        fields["alternatives"] = [list(line.read.alternatives) for line in kept]
+    return fields
 
 
 def _upright(reader: PageReader, lines: PageLines) -> PageLines:

@@ -19,11 +19,6 @@ class Words:
     regions: np.ndarray
 
 
-def line_quad(poly: np.ndarray, angle: int) -> np.ndarray:
-    """The polygon in the corner order that is reported: on a page that was turned, from the top left of the text."""
-    return np.asarray(poly) if angle == 0 else np.asarray(poly, np.float64)
-
-
 def words(line: Line) -> Words:
     """Words by upstream's rule, in the page as it was read; those of an upside-down line run the other way."""
     text = line.text

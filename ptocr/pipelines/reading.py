@@ -60,7 +60,7 @@ def read_lines(recognizer: TextRecognizer, images: Sequence[np.ndarray], how: De
     read = iter(_read(recognizer, pieces, how, pre))
     lines = []
     for image, windows in zip(images, spans, strict=True):
-        parts = [next(read) for _ in windows or [None]]
+        parts = [next(read) for _ in range(max(1, len(windows)))]
         line = merge_windows(parts, windows, image.shape[1]) if windows else parts[0]
         lines.append(replace(line, text=ctc.with_gap_spaces(line.text)) if how.gap_spaces else line)
     return lines

@@ -54,7 +54,8 @@ def n_best(probs: np.ndarray, count: int, beams: int = BEAMS) -> list[tuple[tupl
             for k, p in symbols:
                 grown = (blank if prefix and prefix[-1] == k else blank + last) * p
                 if grown > 0.0:
-                    following[(*prefix, k)][1] += grown
+                    longer = (*prefix, k)
+                    following[longer][1] += grown
         kept = sorted(following.items(), key=lambda item: -sum(item[1]))[:width]
         total = sum(sum(ends) for _, ends in kept) or 1e-300
         paths = {prefix: (a / total, b / total) for prefix, (a, b) in kept}
