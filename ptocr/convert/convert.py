@@ -127,8 +127,8 @@ def _fitting(characters: tuple[str, ...], classes: int, what: str, where: str) -
             return Charset(candidate)
     raise WeightsError(
         f"{where}: {what} has {len(characters)} characters, that makes {len(characters) + 1} classes with the "
-        f"blank and {len(characters) + 2} with the space, but the weights have {classes}; give the dictionary they were trained "
-        "with (--charset FILE, one character per line)"
+        f"blank and {len(characters) + 2} with the space, but the weights have {classes}; give the dictionary they "
+        "were trained with (--charset FILE, one character per line)"
     )
 
 

@@ -16,8 +16,8 @@ Shape = tuple[int, ...]
 class Node:
     """One operation with weights.
 
-    kind: conv, deconv, matmul, bn, add, mul, prelu. shape: of its main tensor in Paddle's layout; additions and products
-    without the ones in it. tensors: role -> name of the tensor. inputs: nodes its data comes from. eps: of a batch norm.
+    kind: conv, deconv, matmul, bn, add, mul, prelu. shape: of its main tensor in Paddle's layout; for additions and
+    products without its ones. tensors: role -> tensor. inputs: nodes its data comes from. eps: of a batch norm.
     """
 
     kind: str
@@ -52,7 +52,6 @@ class Graph:
     frontier: dict[object, frozenset[int]] = field(default_factory=dict)
     made_by: dict[object, int] = field(default_factory=dict)  # value -> node that directly produced it
     uses: dict[object, int] = field(default_factory=dict)  # value -> number of operations that read it
-    output_values: dict[int, object] = field(default_factory=dict)
 
     def weighted(
         self,
@@ -65,18 +64,26 @@ class Graph:
         eps: float = 0.0,
     ) -> None:
         """Add an operation with weights that reads the values `inputs` and makes `output`."""
+        shape = tuple(int(n) for n in shape)
+        if kind in ("conv", "deconv") and len(shape) == 3:
+            shape = (*shape[:2], 1, shape[2])  # over a sequence: Paddle runs it as a picture of height 1
         inputs = list(inputs)
         index = len(self.nodes)
-        self.nodes.append(Node(kind, tuple(int(n) for n in shape), tensors, self._come_from(inputs), groups, eps))
+        self.nodes.append(Node(kind, shape, tensors, self._come_from(inputs), groups, eps))
         self.frontier[output] = frozenset({index})
         self.made_by[output] = index
-        self.output_values[index] = output
 
     def plain(self, inputs: Iterable[object], outputs: Iterable[object]) -> None:
         """Add an operation without weights."""
         reached = self._come_from(list(inputs))
         for output in outputs:
             self.frontier[output] = reached
+
+    def same(self, value: object, output: object) -> None:
+        """Add an operation that only changes the shape: what made `value` made `output` as well."""
+        self.frontier[output] = self.frontier.get(value, frozenset())
+        if value in self.made_by and self.uses.get(value, 1) == 1:
+            self.made_by[output] = self.made_by[value]
 
     def affine(self, kind: str, shape: Iterable[int], tensor: str, value: object, output: object) -> None:
         """Add `value + tensor` ("add") or `value * tensor` ("mul").
@@ -91,7 +98,6 @@ class Graph:
                 node.tensors["bias"] = tensor
                 self.frontier[output] = self.frontier[value]
                 self.made_by[output] = index
-                self.output_values[index] = output
                 return
         self.weighted(kind, shape, {"weight" if kind == "mul" else "bias": tensor}, [value], output)
 
@@ -108,7 +114,6 @@ class Graph:
                 node.eps = eps
                 self.frontier[output] = self.frontier[value]
                 self.made_by[output] = index
-                self.output_values[index] = output
                 return
         self.weighted("bn", shape, tensors, [value], output, eps=eps)
 

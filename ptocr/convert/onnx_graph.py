@@ -110,6 +110,8 @@ class _Reader:
             self._layer_norm(inputs, outputs[0])
         elif kind == "PRelu":
             self.graph.weighted("prelu", self.constants[inputs[1]].shape, {"weight": inputs[1]}, inputs[:1], outputs[0])
+        elif kind in ("Squeeze", "Unsqueeze"):
+            self.graph.same(inputs[0], outputs[0])
         else:
             self.graph.plain([v for v in inputs if v not in self.constants], outputs)
 

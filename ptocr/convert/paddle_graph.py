@@ -24,6 +24,8 @@ class PaddleOp:
 SIZE_ONLY = {"shape", "shape64", "full", "full_int_array", "fill_constant", "assign_value", "assign_value_"}
 # operations that pass a parameter on with another shape
 RESHAPES = {"reshape", "reshape2", "unsqueeze", "unsqueeze2", "squeeze", "squeeze2", "assign", "cast", "flatten"}
+# operations between a convolution over a sequence and its batch norm or bias
+SAME = {"squeeze", "squeeze2", "unsqueeze", "unsqueeze2"}
 CONVOLUTIONS = {"conv2d": "conv", "depthwise_conv2d": "conv", "conv2d_transpose": "deconv",
                 "depthwise_conv2d_transpose": "deconv"}  # fmt: skip
 PRODUCTS = {"matmul", "matmul_v2", "mul"}
@@ -54,7 +56,10 @@ def _add(graph: Graph, where: str, op: PaddleOp, shapes: dict[str, tuple[int, ..
         return
     held = [v for v in op.inputs if v in parameter]
     if not held:
-        graph.plain(op.inputs, op.outputs)
+        if op.kind in SAME:
+            graph.same(op.slots.get("x", op.inputs[0]), op.outputs[0])
+        else:
+            graph.plain(op.inputs, op.outputs)
         return
     out = op.outputs[0]
     names = [parameter[v] for v in held]

@@ -192,7 +192,7 @@ def _det_preprocess(steps: dict[str, Any]) -> dict[str, Any]:
 
 
 def _dictionary(path: Path, general: dict[str, Any]) -> Path | None:
-    """The character dictionary: where the configuration says, beside the configuration, or the official one so called."""
+    """The character dictionary: where the configuration says, beside it, or the official one so called."""
     named = general.get("character_dict_path")
     if not named:
         return None

@@ -6,7 +6,7 @@ import struct
 from typing import Any
 
 from ptocr.convert.graph import Graph
-from ptocr.convert.paddle_graph import CONVOLUTIONS, NORMS, PRODUCTS, PaddleOp, build_graph
+from ptocr.convert.paddle_graph import CONVOLUTIONS, NORMS, PRODUCTS, SAME, PaddleOp, build_graph
 from ptocr.convert.protobuf import Value, integers, message, signed, text, view
 from ptocr.errors import WeightsError
 
@@ -16,6 +16,7 @@ SLOTS: dict[str, dict[str, str]] = {
     **{kind: {"Input": "x", "Filter": "weight", "Bias": "bias"} for kind in CONVOLUTIONS},
     **{kind: {"X": "x", "Y": "weight"} for kind in PRODUCTS},
     **{kind: {"X": "x", "Scale": "weight", "Bias": "bias", "Mean": "mean", "Variance": "variance"} for kind in NORMS},
+    **{kind: {"X": "x"} for kind in SAME},
     "layer_norm": {"X": "x", "Scale": "weight", "Bias": "bias"},
     "prelu": {"X": "x", "Alpha": "weight"},
 }

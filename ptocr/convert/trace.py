@@ -145,6 +145,7 @@ def _prelu(tracer: _Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: 
 
 
 RECORDERS: dict[Any, Callable[..., None]] = {
+    F.conv1d: _convolution("conv"),
     F.conv2d: _convolution("conv"),
     F.conv_transpose2d: _convolution("deconv"),
     F.linear: _linear,
