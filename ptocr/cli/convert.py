@@ -45,7 +45,7 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
     add("--config", type=Path, help="PaddleOCR training YAML that belongs to the weights, for models of your own")
     add("--charset", type=Path, help="character dictionary, one per line; not given: what comes with the weights")
     add("--prefer", choices=["Student", "Student2", "Teacher"], help="which network of a distillation checkpoint")
-    add("--out", type=Path, help=".pth to write; a folder with --all (default: NAME.pth, ./converted)")
+    add("--out", type=Path, help=".pth or folder to write; with --all a folder (default: NAME.pth; ./converted)")
     add("-v", "--verbose", action="store_true", help="say what is done")
     return parser
 
@@ -89,6 +89,8 @@ def _convert(src: Path, args: argparse.Namespace, out: Path | None, folder: Path
         charset = charset or dictionary
     checkpoint = convert(src, model=model, charset=charset, prefer=args.prefer)
     name = checkpoint.spec.name
+    if out is not None and out.is_dir():
+        out = out / f"{name}.pth"
     target = out or (folder or Path()) / f"{name}.pth"
     if folder is not None and target.exists():
         target = _free(folder, name, src)
@@ -168,8 +170,13 @@ def verify_main(argv: Sequence[str] | None = None, prog: str | None = None) -> i
         print(f"note: {note}")
     if (first := result.first) is not None:
         count = sum(not row.ok for row in result.rows)
-        print(f"{args.pth} differs from {args.against}: {count} of {len(result.rows)} compared; the first is {first.name} "
-              f"({first.what}): difference {first.difference:.3g}, allowed {first.limit:.3g}")  # fmt: skip
+        print(
+            f"{args.pth} differs from {args.against} in {count} of {len(result.rows)}; the first is {first.name} "
+            f"({first.what}): difference {first.difference:.3g}, allowed {first.limit:.3g}"
+        )
         return SOME_FAILED
+    if not result.rows:
+        print(f"{args.against}: nothing to compare with", file=sys.stderr)
+        return USAGE
     print(f"{args.pth} equals {args.against}: {len(result.rows)} layers and tensors compared")
     return DONE

@@ -107,7 +107,9 @@ def _row(node: Node, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray],
             return Row(name, f"{what}: shape {list(value.shape)} and {list(other.shape)}", math.inf, 0.0)
         largest = float(np.abs(other).max(initial=0.0))
         worst = float(np.abs(value - other).max(initial=0.0))
-        if not worst <= max(difference, relative * largest):
+        if math.isnan(worst):
+            return Row(name, f"{what}: not a number", worst, 0.0)
+        if worst > max(difference, relative * largest):
             difference = worst
         limit = max(limit, relative * largest)
     return Row(name, what, difference, limit)

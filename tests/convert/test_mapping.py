@@ -94,7 +94,9 @@ def test_recurrent_weights_under_either_name() -> None:
     assert "lstm.1.cell.weight_hh" in arrays
     others = {name: array for name, array in arrays.items() if not name.startswith("lstm.")}
     for cell in (False, True):
-        named = {name: array for name, array in arrays.items() if name.startswith("lstm.") and (".cell." in name) == cell}
+        named = {
+            name: array for name, array in arrays.items() if name.startswith("lstm.") and (".cell." in name) == cell
+        }
         state, report = map_state({**others, **named}, network, "x")
         assert report.ok, report
         assert torch.equal(state["lstm.weight_hh_l1"], network.lstm.weight_hh_l1)

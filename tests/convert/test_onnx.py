@@ -33,7 +33,9 @@ def model(nodes: Sequence[object], constants: dict[str, np.ndarray], as_nodes: b
     value = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, None)  # noqa: E731
     tensors = {name: numpy_helper.from_array(a, name) for name, a in constants.items()}
     first = [helper.make_node("Constant", [], [name], value=t) for name, t in tensors.items()] if as_nodes else []
-    graph = helper.make_graph([*first, *nodes], "g", [value("x")], [value("y")], [] if as_nodes else [*tensors.values()])
+    graph = helper.make_graph(
+        [*first, *nodes], "g", [value("x")], [value("y")], [] if as_nodes else [*tensors.values()]
+    )
     proto = helper.make_model(graph)
     helper.set_model_props(proto, metadata)
     return proto.SerializeToString()
@@ -93,7 +95,10 @@ def test_transposed_constant() -> None:
 
 def test_scalars_are_weights_only_under_a_parameters_name() -> None:
     one = np.ones(1, np.float32)
-    nodes = [helper.make_node("Mul", ["x", "learnable_affine_block_0.w_0"], ["a"]), helper.make_node("Add", ["a", "three"], ["y"])]
+    nodes = [
+        helper.make_node("Mul", ["x", "learnable_affine_block_0.w_0"], ["a"]),
+        helper.make_node("Add", ["a", "three"], ["y"]),
+    ]
     found = read(nodes, {"learnable_affine_block_0.w_0": one, "three": 3 * one})
     assert kinds(found) == [("mul", (), {"weight"})]
 
