@@ -92,7 +92,7 @@ def test_characters_of_another_size(tmp_path: Path) -> None:
 
 
 def test_no_characters_at_all() -> None:
-    with pytest.raises(WeightsError, match="9 classes.*6625 classes.*--charset"):
+    with pytest.raises(WeightsError, match=r"9 classes.*6625 classes.*--charset"):
         convert(tiny.archive("train"), model=tiny.spec())
 
 

@@ -85,7 +85,7 @@ def test_foreign_characters_are_an_error(shared: Path, tmp_path: Path) -> None:
     shutil.copytree(shared / "inference_format" / "PP-OCRv5_mobile_rec_pir", folder)
     folder.chmod(0o755)
     (folder / "inference.yml").unlink()
-    with pytest.raises(WeightsError, match="97 classes.*18385 classes"):
+    with pytest.raises(WeightsError, match=r"97 classes.*18385 classes"):
         convert(folder, model="PP-OCRv5_mobile_rec")
 
 

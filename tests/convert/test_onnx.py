@@ -116,7 +116,7 @@ def test_damaged_files() -> None:
 
 
 def test_weights_that_are_computed() -> None:
-    with pytest.raises(WeightsError, match="'w'.*another operation"):
+    with pytest.raises(WeightsError, match=r"'w'.*another operation"):
         read([helper.make_node("Relu", ["x"], ["w"]), CONV], {})
 
 
