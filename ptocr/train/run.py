@@ -37,7 +37,9 @@ class Run:
 
         seed_everything(recipe.run.seed)
         handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
-        self.accelerator = Accelerator(mixed_precision=recipe.run.precision, kwargs_handlers=handlers)
+        # without `cpu`, accelerate overlooks the processes that torchrun starts on a machine without accelerators
+        here = not torch.accelerator.is_available()
+        self.accelerator = Accelerator(cpu=here, mixed_precision=recipe.run.precision, kwargs_handlers=handlers)
         self.recipe, self.out = recipe, recipe.run.output
         start = load_start(recipe)
         self.task: Task = make_task(recipe, start)
