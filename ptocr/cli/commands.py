@@ -12,6 +12,8 @@ from ptocr.cli.guard import USAGE, guarded
 # subcommand -> what it does; the module ptocr.cli.<subcommand> has DESCRIPTION, EXAMPLES, add_arguments() and run()
 COMMANDS = {
     "ocr": "read pictures and PDFs",
+    "config": "write out the YAML of a pipeline",
+    "diagnose": "one HTML page: what was found, rejected and read, and why",
     "models": "list the models",
     "compile": "compile the networks for this machine",
     "export": "write a model as ONNX",

@@ -73,14 +73,14 @@ class PageReader:
         crop = crop_quad if self.post.box_type == "quad" else crop_poly
         crops = [crop(image, poly) for poly in polys]
         clock.lap("crop")
-        classes = self._classify(crops) if self.orientation and crops else None
+        classes = self.classify(crops) if self.orientation and crops else None
         if classes is not None:
             clock.lap("cls")
         lines = self._read_upright(polys, crops, classes)
         clock.lap("rec")
         return PageLines(image, lines, timings=timings)
 
-    def _classify(self, crops: Sequence[np.ndarray]) -> list[Classification]:
+    def classify(self, crops: Sequence[np.ndarray]) -> list[Classification]:
         classifier, shape = self.models.line_classifier, self.options.textline_orientation_image_shape
         pre = classifier.pre if shape is None else classifier.pre.model_copy(update={"image_shape": shape})
         return classifier(crops, self.models.batch_size("TextLineOrientation"), pre)

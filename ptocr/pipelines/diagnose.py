@@ -1,0 +1,153 @@
+"""What happened to one page, step by step, and which settings would have found more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ptocr.charset import CTCText
+from ptocr.io.page import Page
+from ptocr.pipelines.lines import PageReader
+from ptocr.pipelines.ocr import OCRPipeline
+from ptocr.pipelines.options import OCROptions
+from ptocr.pipelines.reading import read_lines
+from ptocr.processing.det import DBPostprocess, resize_det
+from ptocr.processing.geometry import crop_quad
+from ptocr.processing.image import rotate180
+from ptocr.results import OCRResult
+
+GOOD = 0.8  # a rejected region that reads at least this well was probably text
+LOW_THRESH, LOW_BOX_THRESH, LOW_SIZE = 0.12, 0.15, 1
+SMALL_LINE = 14  # pixels of the resized page; lower lines are hard to find
+
+
+@dataclass(frozen=True, eq=False)
+class Rejected:
+    """A region that was not kept. reason: the option that rejected it; text: what it would have read as."""
+
+    poly: np.ndarray
+    score: float
+    reason: str
+    text: str
+    text_score: float
+
+
+@dataclass(frozen=True, eq=False)
+class Vote:
+    """A line and both of its readings. label, probability: the classifier's word; empty without one."""
+
+    poly: np.ndarray
+    crop: np.ndarray
+    label: str
+    probability: float
+    upright: CTCText
+    turned: CTCText
+    kept_turned: bool
+
+
+@dataclass(eq=False)
+class Diagnosis:
+    """Everything the report shows. resized: the detector's input picture; prob: its probability map."""
+
+    result: OCRResult
+    resized: np.ndarray
+    prob: np.ndarray
+    votes: list[Vote]
+    rejected: list[Rejected]
+    advice: list[str] = field(default_factory=list)
+
+
+def diagnose(pipeline: OCRPipeline, page: Page, options: OCROptions) -> Diagnosis:
+    """Read a page and look at what was rejected on the way."""
+    result = pipeline.read(page, options)
+    assert result.image is not None
+    orientation = result.model_settings["use_textline_orientation"]
+    reader = PageReader(pipeline.models, options, orientation)
+    image, pre = result.image, reader.pre
+    resized = resize_det(image, pre.limit_side_len, pre.limit_type, pre.max_side_limit)
+    prob = pipeline.models.detector.probabilities(image, pre)
+    found = Diagnosis(result, resized, prob, _votes(reader, result), _rejected(reader, prob, image, result.dt_polys))
+    found.advice = _advice(found, reader)
+    return found
+
+
+def _votes(reader: PageReader, result: OCRResult) -> list[Vote]:
+    assert result.image is not None
+    quads = [poly for poly in result.dt_polys if len(poly) == 4]
+    crops = [crop_quad(result.image, poly) for poly in quads]
+    if not crops:
+        return []
+    classes = reader.classify(crops) if reader.orientation else None
+    upright = read_lines(reader.models.recognizer, crops, reader.decoding)
+    turned = read_lines(reader.models.recognizer, [rotate180(crop) for crop in crops], reader.decoding)
+    kept = dict(zip((p.tobytes() for p in result.dt_polys), result.textline_orientation_angles, strict=True))
+    votes = []
+    for i, (poly, crop) in enumerate(zip(quads, crops, strict=True)):
+        label, score = ("", 0.0) if classes is None else (classes[i].label, classes[i].score)
+        over = kept[poly.tobytes()] == 1
+        votes.append(Vote(poly, crop, label, score, upright[i].text, turned[i].text, over))
+    return votes
+
+
+def _rejected(reader: PageReader, prob: np.ndarray, image: np.ndarray, found: list[np.ndarray]) -> list[Rejected]:
+    """Regions that lower thresholds would have given, each with the first option that lets it in."""
+    post = replace(DBPostprocess(**reader.post.model_dump()), box_type="quad")
+    looser = {
+        "text_det_box_thresh": replace(post, box_thresh=min(LOW_BOX_THRESH, post.box_thresh)),
+        "min_size": replace(post, min_size=LOW_SIZE, box_thresh=min(LOW_BOX_THRESH, post.box_thresh)),
+        "text_det_thresh": replace(post, thresh=min(LOW_THRESH, post.thresh), box_thresh=LOW_BOX_THRESH),
+    }
+    seen = [np.asarray(poly, np.float64) for poly in found]
+    rows: list[tuple[np.ndarray, float, str]] = []
+    for reason, settings in looser.items():
+        for poly, score in zip(*settings(prob, image.shape[:2]), strict=True):
+            if not any(_inside(poly.mean(axis=0), other) for other in seen):
+                seen.append(np.asarray(poly, np.float64))
+                rows.append((poly, score, reason))
+    read = read_lines(reader.models.recognizer, [crop_quad(image, poly) for poly, _, _ in rows], reader.decoding)
+    return [
+        Rejected(poly, score, reason, line.text.text, line.text.score)
+        for (poly, score, reason), line in zip(rows, read, strict=True)
+    ]
+
+
+def _inside(point: np.ndarray, poly: np.ndarray) -> bool:
+    (x0, y0), (x1, y1) = poly.min(axis=0), poly.max(axis=0)
+    return bool(x0 <= point[0] <= x1 and y0 <= point[1] <= y1)
+
+
+def _advice(found: Diagnosis, reader: PageReader) -> list[str]:
+    """Settings that would have helped, in words with numbers."""
+    advice = []
+    for option in ("text_det_box_thresh", "text_det_thresh"):
+        lost = [r for r in found.rejected if r.reason == option and r.text_score >= GOOD and len(r.text.strip()) > 1]
+        if lost:
+            now = reader.post.box_thresh if option == "text_det_box_thresh" else reader.post.thresh
+            value = max(min(r.score for r in lost) - 0.02, 0.05) if option == "text_det_box_thresh" else LOW_THRESH
+            advice.append(
+                f"{option}={value:.2f} (now {now}) finds {len(lost)} more: {_samples([r.text for r in lost])}"
+            )
+    scale = found.resized.shape[0] / max(found.result.page_size[1], 1) if found.result.page_size else 1.0
+    heights = [min(np.ptp(poly[:, 0]), np.ptp(poly[:, 1])) * scale for poly in found.result.dt_polys]
+    if heights and float(np.median(heights)) < SMALL_LINE:
+        side = int(max(found.resized.shape[:2]) * 2)
+        advice.append(
+            f"half of the lines are lower than {np.median(heights):.0f} px in the detector's input; try "
+            f"text_det_limit_side_len={side}, text_det_limit_type='max' or a higher resolution of the picture"
+        )
+    texts = len(found.result.dt_polys) - len(found.result.rec_texts)
+    if texts:
+        limit = found.result.text_rec_score_thresh
+        advice.append(f"text_rec_score_thresh={limit} left out {texts} lines; 0 keeps them")
+    over = sum(v.label.startswith("180") and not v.kept_turned for v in found.votes)
+    if over:
+        advice.append(
+            f"the classifier calls {over} lines upside-down that read better upright; textline_orientation='evidence' "
+            "keeps them as they are, 'paddle' would turn them"
+        )
+    return advice or ["nothing: no rejected region reads like text"]
+
+
+def _samples(texts: list[str]) -> str:
+    return ", ".join(repr(text[:30]) for text in texts[:3]) + (" ..." if len(texts) > 3 else "")
