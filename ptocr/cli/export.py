@@ -7,12 +7,17 @@ from pathlib import Path
 
 from ptocr import store
 from ptocr.cli.guard import Failures
+from ptocr.convert.write import write_pdparams
 from ptocr.export import export_onnx
 
-DESCRIPTION = "Write a model as ONNX with dynamic sizes; character set and preprocessing travel in its metadata."
+DESCRIPTION = (
+    "Write a model as ONNX with dynamic sizes (character set and preprocessing travel in its metadata), or as the "
+    ".pdparams that Paddle trains on."
+)
 EXAMPLES = (
     "ptocr export --model PP-OCRv4_mobile_rec --out rec.onnx",
     "ptocr export --model my_finetuned.pth --out mine.onnx --decode",
+    "ptocr export --model my_finetuned.pth --out mine.pdparams --format paddle",
 )
 
 
@@ -20,10 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the subcommand."""
     parser.add_argument("--model", required=True, help="a model's name, or a file with weights")
     parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--format", choices=["onnx"], default="onnx")
+    parser.add_argument("--format", choices=["onnx", "paddle"], default="onnx", help="paddle: .pdparams")
     parser.add_argument("--decode", action="store_true", help="recognisers: best class and probability per step only")
 
 
 def run(args: argparse.Namespace, failures: Failures) -> None:
     """Export and print the path."""
-    print(export_onnx(store.load(args.model), args.out, args.decode))
+    checkpoint = store.load(args.model)
+    if args.format == "paddle":
+        print(write_pdparams(checkpoint, args.out))
+    else:
+        print(export_onnx(checkpoint, args.out, args.decode))
