@@ -1,0 +1,163 @@
+"""One OCR system in a process of its own, told over standard input what to do: `ptocr.evaluation.benchmark` starts it.
+
+Runs as a plain script under any interpreter, so that each peer may live in its own environment; imports ptocr only when
+it is told to measure ptocr. Protocol: one JSON object per line in, one out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+Read = Callable[[Any], list]  # picture (BGR ndarray) -> texts
+Run = Callable[[Any], Any]  # batch -> outputs
+
+
+def _ptocr(options: dict[str, Any]) -> Read:
+    import ptocr
+
+    pipeline = ptocr.create_pipeline(**options)
+    return lambda image: next(pipeline.predict(image))["rec_texts"]
+
+
+def _rapidocr_1(options: dict[str, Any], package: str) -> Read:
+    module = importlib.import_module(package)
+    threads = options["threads"]
+    engine = module.RapidOCR(intra_op_num_threads=threads, inference_num_threads=threads)
+    return lambda image: [row[1] for row in engine(image)[0] or []]
+
+
+def _rapidocr_3(options: dict[str, Any]) -> Read:
+    from rapidocr import RapidOCR
+
+    threads = options["threads"]
+    engine = RapidOCR(params={"EngineConfig.onnxruntime.intra_op_num_threads": threads, "Global.log_level": "critical"})
+    return lambda image: list(engine(image).txts or [])
+
+
+def _paddleocr(options: dict[str, Any]) -> Read:
+    from paddleocr import PaddleOCR
+
+    threads = options.pop("threads")
+    engine = PaddleOCR(show_log=False, use_gpu=False, cpu_threads=threads, **options)
+    use_cls = options.get("use_angle_cls", False)
+    return lambda image: [row[1][0] for row in engine.ocr(image, cls=use_cls)[0] or []]
+
+
+SYSTEMS: dict[str, Callable[[dict[str, Any]], Read]] = {
+    "ptocr": _ptocr,
+    "rapidocr-onnxruntime": lambda options: _rapidocr_1(options, "rapidocr_onnxruntime"),
+    "rapidocr-openvino": lambda options: _rapidocr_1(options, "rapidocr_openvino"),
+    "rapidocr": _rapidocr_3,
+    "paddleocr": _paddleocr,
+}
+
+
+def _ptocr_network(options: dict[str, Any]) -> Run:
+    from ptocr.runtime import RuntimeOptions, make_runtime
+
+    runtime = make_runtime(options.pop("model"), RuntimeOptions(**options))
+    return runtime.__call__
+
+
+def _model_file(path: str) -> str:
+    """A path, or "package:NAME/rest" for a file inside an installed package."""
+    if not path.startswith("package:"):
+        return path
+    package, _, rest = path.removeprefix("package:").partition("/")
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError(f"no package {package} in this environment")
+    return os.path.join(spec.submodule_search_locations[0], rest)
+
+
+def _onnxruntime_network(options: dict[str, Any]) -> Run:
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options["threads"]
+    session = onnxruntime.InferenceSession(_model_file(options["model"]), settings, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda batch: session.run(None, {name: batch})
+
+
+def _openvino_network(options: dict[str, Any]) -> Run:
+    import openvino
+
+    hints = {"INFERENCE_NUM_THREADS": options["threads"], "INFERENCE_PRECISION_HINT": options["precision"]}
+    compiled = openvino.Core().compile_model(_model_file(options["model"]), "CPU", hints)
+    request = compiled.create_infer_request()
+    return lambda batch: request.infer([batch])
+
+
+NETWORKS: dict[str, Callable[[dict[str, Any]], Run]] = {
+    "ptocr": _ptocr_network,
+    "onnxruntime": _onnxruntime_network,
+    "openvino": _openvino_network,
+}
+
+
+class Worker:
+    """Answers requests: load a system or a network, read a picture, run a batch."""
+
+    def __init__(self) -> None:
+        self.read: Read | None = None
+        self.run: Run | None = None
+        self.pictures: dict[str, Any] = {}
+        self.batch: Any = None
+
+    def load(self, kind: str, options: dict[str, Any]) -> dict[str, Any]:
+        start = time.perf_counter()
+        self.read = SYSTEMS[kind](options)
+        return {"seconds": time.perf_counter() - start}
+
+    def load_network(self, kind: str, options: dict[str, Any], shape: list[int]) -> dict[str, Any]:
+        import numpy as np
+
+        self.batch = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+        self.run = NETWORKS[kind](options)
+        return {}
+
+    def page(self, path: str) -> dict[str, Any]:
+        import cv2
+
+        if path not in self.pictures:
+            self.pictures[path] = cv2.imread(path)
+        assert self.read is not None
+        start = time.perf_counter()
+        texts = self.read(self.pictures[path])
+        return {"seconds": time.perf_counter() - start, "texts": list(texts)}
+
+    def forward(self) -> dict[str, Any]:
+        assert self.run is not None
+        start = time.perf_counter()
+        self.run(self.batch)
+        return {"seconds": time.perf_counter() - start}
+
+    def peak(self) -> dict[str, Any]:
+        return {"peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def main() -> None:
+    """Serve until standard input ends. What systems print goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    worker = Worker()
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = getattr(worker, request.pop("do"))(**request)
+        except Exception as error:  # the other side decides what a failing system means
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
