@@ -12,7 +12,7 @@ from ptocr.charset import Charset
 from ptocr.checkpoint import Checkpoint, Form
 from ptocr.convert.align import align, transfer
 from ptocr.convert.description import apply_description
-from ptocr.convert.identify import class_count, deploy_graph, identify, layout, meta_network
+from ptocr.convert.identify import class_count, deploy_graph, hub_state, identify, layout, meta_network
 from ptocr.convert.mapping import lstm_aliases, map_state, paddle_names
 from ptocr.convert.readers import Source, read
 from ptocr.errors import WeightsError
@@ -53,7 +53,7 @@ def convert(
         notes += differences
     classes = _classes(source, spec)
     characters = _charset(source, spec, classes, given)
-    form, state, more = _deploy(source, spec, classes) if source.graph is not None else _train(source, spec, classes)
+    form, state, more = _state(source, spec, classes)
     for note in notes + more:
         log.warning("%s: %s", source.where, note)
     log.info("%s: %d tensors in %s form", spec.name, len(state), form)
@@ -133,6 +133,30 @@ def _fitting(characters: tuple[str, ...], classes: int, what: str, where: str) -
 
 
 # --------------------------------------------------------------------------------------------------------- state dicts
+
+
+def _state(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:
+    if source.graph is not None:
+        return _deploy(source, spec, classes)
+    if source.format == "safetensors":
+        return _hub(source, spec, classes)
+    return _train(source, spec, classes)
+
+
+def _hub(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:
+    """Weights under the names of the hub's transformers releases."""
+    form, state, missing, left = hub_state(source, spec, classes)
+    if missing or left:
+        parts = [
+            f"{len(names)} {label}: {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}"
+            for label, names in (("parameters without a tensor", missing), ("tensors unknown to the network", left))
+            if names
+        ]
+        raise WeightsError(
+            f"{source.where}: these weights do not fit {spec.name}: {'; '.join(parts)}. Known is the layout of "
+            "the hub's NAME_safetensors repositories; for others convert the .pdparams or the inference folder"
+        )
+    return form, state, []
 
 
 def _deploy(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:

@@ -11,10 +11,12 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ptocr.charset import Charset
+from ptocr.checkpoint import Form
 from ptocr.convert.graph import Graph
+from ptocr.convert.hub import HubState, hub_path
 from ptocr.convert.mapping import lstm_aliases, paddle_names, transposed
 from ptocr.convert.readers import Source
 from ptocr.convert.trace import trace
@@ -40,10 +42,15 @@ def meta_network(architecture: dict[str, Any], classes: int | None, train: bool 
         return build_network(architecture, classes, train).eval()
 
 
+def deploy_network(spec: ModelSpec, classes: int | None) -> nn.Module:
+    """Paddle's deploy form of a spec's network, without memory."""
+    with torch.device("meta"):
+        return fuse(build_network(spec.architecture, classes), only=Reparam)
+
+
 def deploy_graph(spec: ModelSpec, classes: int | None) -> tuple[nn.Module, Graph]:
     """Paddle's deploy form of a spec's network, without memory, and its graph."""
-    with torch.device("meta"):
-        network = fuse(build_network(spec.architecture, classes), only=Reparam)
+    network = deploy_network(spec, classes)
     return network, trace(network, probe_size(spec))
 
 
@@ -88,10 +95,42 @@ def class_count(source: Source, spec: ModelSpec) -> int | None:
     if source.graph is not None:
         products = [n for n in source.graph.nodes if n.kind == "matmul"]
         return products[-1].shape[1] if products else None
+    if source.format == "safetensors":
+        return _hub_classes(source, spec)
     for name, axis in layout_of(spec).by_class.items():
         if name in source.tensors and source.tensors[name].ndim > axis:
             return source.tensors[name].shape[axis]
     return None
+
+
+def _hub_classes(source: Source, spec: ModelSpec) -> int | None:
+    for name in layout_of(spec).by_class:
+        path, _, leaf = name.rpartition(".")
+        found = source.tensors.get(f"{hub_path(path, spec.architecture)}.{leaf}")
+        if leaf == "bias" and found is not None:
+            return found.shape[0]
+    return None
+
+
+def hub_state(
+    source: Source, spec: ModelSpec, classes: int | None
+) -> tuple[Form, dict[str, Tensor], list[str], list[str]]:
+    """Form, state dict, parameters without a source and unused tensors of a hub file for a spec's network.
+
+    The hub merges the branches of some models; which, its names tell.
+    """
+    forms: tuple[tuple[Form, nn.Module], ...] = (
+        ("train", meta_network(spec.architecture, classes)),
+        ("deploy", deploy_network(spec, classes)),
+    )
+    tried = []
+    for form, network in forms:
+        hub = HubState(source.tensors, spec.architecture)
+        state, missing = hub.of(network)
+        if not missing:
+            return form, state, missing, hub.left()
+        tried.append((form, state, missing, hub.left()))
+    return min(tried, key=lambda result: len(result[2]))
 
 
 def fits(source: Source, spec: ModelSpec) -> bool:
@@ -103,6 +142,9 @@ def fits(source: Source, spec: ModelSpec) -> bool:
         return _operations(source.graph) == _spec_operations(
             json.dumps(spec.architecture, sort_keys=True), spec.name, classes
         )
+    if source.format == "safetensors":
+        _, _, missing, left = hub_state(source, spec, classes)
+        return not missing and not left
     wanted = layout_of(spec)
     for name, shape in wanted.shapes.items():
         if name not in source.tensors:

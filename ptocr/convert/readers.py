@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,7 +119,8 @@ def _read(main: Member, kind: str, kinds: dict[str, list[Member]], found: list[M
         characters = text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else None
         return Source(main.where, kind, model.tensors, model.graph, description, characters, files)
     if kind == "safetensors":
-        return Source(main.where, kind, read_safetensors(main.where, main.read()), None, description, None, files)
+        tensors = read_safetensors(main.where, main.read())
+        return Source(main.where, kind, tensors, None, description, _hub_characters(main, found), files)
     with main.open() as stream:
         tensors, notes = read_pdparams(main.where, stream)
     tensors, branch = _branch(main.where, tensors, prefer)
@@ -134,6 +136,19 @@ def _description(main: Member, found: list[Member]) -> Description | None:
             description = read_description(member.where, data)
             if description.postprocess or description.preprocess or description.characters:
                 return description
+    return None
+
+
+def _hub_characters(main: Member, found: list[Member]) -> list[str] | None:
+    """The characters in the `preprocessor_config.json` of a hub repository, where the blank comes first."""
+    for member in found:
+        if member.name == "preprocessor_config.json" and member.folder == main.folder:
+            try:
+                listed = json.loads(member.read()).get("character_list")
+            except (ValueError, AttributeError):
+                raise WeightsError(f"{member.where}: not a readable JSON file; fetch it again") from None
+            if isinstance(listed, list) and listed:
+                return [str(character) for character in listed[1:]]
     return None
 
 
