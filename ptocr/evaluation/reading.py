@@ -50,7 +50,7 @@ def read_corpus(
         try:
             if name.startswith("lines/"):
                 page = next(iter_pages(folder / name))
-                text, score = read_line(pipeline.models, page.image, padding)
+                text, score = read_line(pipeline.models, upright(pipeline.models, page.image), padding)
                 yield name, [{"text": text, "score": score}]
                 continue
             is_pdf = name.lower().endswith(".pdf")
@@ -62,13 +62,16 @@ def read_corpus(
             on_error(error)
 
 
-def read_line(models: Models, image: np.ndarray, padding: RecPadding, turn: bool = True) -> tuple[str, float]:
-    """Text and score of one cropped line, (h, w, 3) uint8 BGR; `turn` it first where the classifier is sure to."""
-    if turn:
-        classifier = models.line_classifier
-        found = classifier([image])[0]
-        if found.label.startswith("180") and found.score > classifier.post.threshold:
-            image = cv2.rotate(image, cv2.ROTATE_180)
+def upright(models: Models, image: np.ndarray) -> np.ndarray:
+    """A cropped line, (h, w, 3) uint8 BGR, turned by 180 degrees where the classifier is sure; else `image` itself."""
+    classifier = models.line_classifier
+    found = classifier([image])[0]
+    turned = found.label.startswith("180") and found.score > classifier.post.threshold
+    return cv2.rotate(image, cv2.ROTATE_180) if turned else image
+
+
+def read_line(models: Models, image: np.ndarray, padding: RecPadding) -> tuple[str, float]:
+    """Text and score of one cropped line, (h, w, 3) uint8 BGR, as it stands."""
     read = models.recognizer([image], padding)[0]
     return read.text, float(read.score)
 

@@ -38,7 +38,10 @@ def archive(kind: str) -> Path:
 def unpack(kind: str, folder: Path) -> Path:
     """The folder with the unpacked files."""
     with tarfile.open(archive(kind)) as tar:
-        tar.extractall(folder, filter="data")
+        safely = (
+            {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        )  # not in the first 3.10 and 3.11 releases
+        tar.extractall(folder, **safely)
     return folder / "tiny_rec"
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from ptocr.charset import CTCText
 from ptocr.errors import InputError
-from ptocr.evaluation.reading import read_corpus, read_line
+from ptocr.evaluation.reading import read_corpus, read_line, upright
 from ptocr.predictors import Classification
 from ptocr.results import OCRResult
 
@@ -81,10 +81,10 @@ def test_keys_of_pages_and_lines(folder: Path) -> None:
     assert pipeline.calls[0][1] == {"rec_padding": "paddle", "pdf_dpi": 150}
 
 
-def test_a_line_upside_down_is_turned_only_when_asked_and_sure(folder: Path) -> None:
+def test_a_line_upside_down_is_turned_only_when_sure(folder: Path) -> None:
     models: Any = FakeModels()
     image = cv2.imread(str(folder / "lines" / "down.png"))
-    assert read_line(models, image, "invariant") == ("invariant 0", 0.5)  # turned: the dark pixel comes first
-    assert read_line(models, image, "invariant", turn=False) == ("invariant 200", 0.5)
-    models.post = SimpleNamespace(threshold=0.96)
     assert read_line(models, image, "invariant") == ("invariant 200", 0.5)
+    assert read_line(models, upright(models, image), "invariant") == ("invariant 0", 0.5)  # the dark pixel comes first
+    models.post = SimpleNamespace(threshold=0.96)
+    assert upright(models, image) is image
