@@ -210,7 +210,7 @@ class DetSamples(OCRSamples):
 
 
 class ClsSamples(OCRSamples):
-    """Pictures with the number of their class: image, label."""
+    """Pictures with the number of their class: image, label; the image alone where there are no labels."""
 
     def __init__(
         self,
@@ -225,13 +225,14 @@ class ClsSamples(OCRSamples):
         self.classes = {name: number for number, name in enumerate(labels)}
 
     def make(self, draw: Draw, rng: np.random.Generator) -> Sample:
-        label = str(self.items[draw.sample].label)
-        if label not in self.classes:
+        label = self.items[draw.sample].label
+        if label is not None and label not in self.classes:
             raise InputError(f"class {label!r} is not one of {', '.join(self.classes)}")
         image = self.load(draw.sample, rng)
         if self.part is not None:
             image = photometric(image, self.part.photometric, rng)
-        return {"image": torch.from_numpy(cls_input(image, self.pre)), "label": self.classes[label]}
+        sample = {"image": torch.from_numpy(cls_input(image, self.pre))}
+        return sample if label is None else {**sample, "label": self.classes[label]}
 
 
 def photometric(image: np.ndarray, chance: float, rng: np.random.Generator) -> np.ndarray:

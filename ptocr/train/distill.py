@@ -54,7 +54,8 @@ def dilated_db(
 
 
 def keep_ctc(student: Tensor, teacher: Tensor, rows: Tensor, temperature: float = 1.0) -> Tensor:
-    """A fine-tuned recogniser goes on answering like its start: KL(teacher | student).
+    """A fine-tuned recogniser goes on answering like its start: KL(teacher | student),
+    summed over a line as CTC is, mean over lines.
 
     student: (N, T, C) logits; teacher: (N, T, C') logits of the frozen start; rows: (C',) the student's class of each
     teacher class, -1 where it was dropped. The student's softmax runs over all its classes: on crops of the base domain
@@ -63,4 +64,4 @@ def keep_ctc(student: Tensor, teacher: Tensor, rows: Tensor, temperature: float 
     kept = rows >= 0
     log_s = F.log_softmax(student.float() / temperature, -1)[..., rows[kept]]
     log_t = F.log_softmax(teacher[..., kept].float() / temperature, -1)
-    return (log_t.exp() * (log_t - log_s)).sum(-1).mean() * temperature**2
+    return (log_t.exp() * (log_t - log_s)).sum((-2, -1)).mean() * temperature**2

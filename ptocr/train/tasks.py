@@ -178,6 +178,8 @@ class ClsTask(Task):
     def samples(self, items: Sequence[Item]) -> OCRSamples:
         return ClsSamples(items, self.pre, self.labels, self.recipe.augment, **self.options())
 
+    pictures = samples
+
     def objective(self) -> Objective:
         return ClsObjective(self.start.network, self.recipe.loss, **self._objective_options())
 

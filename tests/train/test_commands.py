@@ -1,0 +1,80 @@
+"""`ptocr train`, `ptocr eval`, `ptocr data check` and the synthesis tool, as a user calls them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from ptocr.cli.commands import main
+from ptocr.train.metrics import RecMetric
+from ptocr.train.report import score_table
+
+
+@pytest.fixture
+def config(rec_recipe, lines, tmp_path):
+    settings = {**rec_recipe, "run": {**rec_recipe["run"], "epochs": 1}}
+    settings["data"] = {**settings["data"], "val": [{"path": str(lines)}]}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return path
+
+
+def test_train_eval_and_use(config, lines, tmp_path, capsys):
+    assert main(["train", "--config", str(config), "-o", "run.max_steps=2", "optim.lr=1e-4"]) == 0
+    out = capsys.readouterr().out
+    assert "steps after 2 steps" in out and "| your set | acc" in out
+    best = tmp_path / "run" / "best.pth"
+    assert yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())["optim"]["lr"] == 1e-4
+    assert main(["eval", "--model", str(best), "--data", str(lines), "--device", "cpu", "--format", "json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == set(RecMetric().result())
+    assert main(["train", "--config", str(config), "--resume"]) == 0
+    assert "done after 4 steps" in capsys.readouterr().out
+
+
+def test_mistakes_are_messages(config, lines, tmp_path, capsys):
+    assert main(["train", "--config", str(config), "-o", "optim.rate=1"]) == 2
+    assert "optim.rate" in capsys.readouterr().err
+    assert main(["train", "--config", str(config), "-o", "data.train=[{path: none.txt}]"]) == 1
+    assert "none.txt" in capsys.readouterr().err
+    assert main(["eval", "--model", "UVDoc", "--data", str(lines)]) != 0
+    assert main(["eval", "--model", "PP-OCRv9", "--data", str(lines)]) == 2
+    assert "PP-OCRv9" in capsys.readouterr().err
+
+
+def test_data_check(config, lines, capsys):
+    assert main(["data", "check", "--config", str(config)]) == 0
+    assert capsys.readouterr().out.startswith("train: 32 samples")
+    odd = lines.with_name("odd.txt")
+    odd.write_text("images/000000.png\tabcß\n", encoding="utf-8")
+    assert main(["data", "check", "--config", str(config), "-o", f"data.train=[{{path: {odd}}}]"]) == 1
+    captured = capsys.readouterr()
+    assert "'ß' 1" in captured.out and "train: 1 findings" in captured.err
+
+
+def test_score_table():
+    before = {"val": {"acc": 0.5}, "base": {"acc": 0.9}}
+    after = {"val": {"acc": 0.75}, "base": {"acc": 0.895}}
+    assert score_table(before, after).splitlines()[2:] == [
+        "| your set | acc   | 50.0 % | 75.0 % | +25.0  |",
+        "| base set | acc   | 90.0 % | 89.5 % | -0.5   |",
+    ]
+    assert "| -      | 75.0 % |" in score_table({}, after)
+
+
+@pytest.mark.parametrize("kind", ["lines", "pages", "directions"])
+def test_synth(kind, tmp_path, checkout, style):
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("synth_tool", checkout / "tools" / "synth.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    options = ["--count", "4", "--fonts", str(style.fonts[0]), "--seed", "3"]
+    assert tool.main([kind, str(tmp_path / "a"), *options]) == 0
+    assert tool.main([kind, str(tmp_path / "b"), *options]) == 0
+    files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file())
+    assert len(files) == 5
+    for file in files:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    assert tool.main([kind, str(tmp_path / "c"), "--fonts", "no such font"]) == 2
