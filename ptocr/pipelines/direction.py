@@ -12,12 +12,14 @@ from typing import Protocol
 import numpy as np
 
 from ptocr.charset import CTCText
+from ptocr.processing.image import rotate
 
 MARGIN = 0.5  # mean log-odds per character that a line needs against the vote of a unanimous page
 LOW, HIGH = -4.0, 5.0  # bounds of one character's log-odds, so that none decides alone
 QUARTER = 1.5  # regions this many times as high as wide are turned a quarter before they are read
 ENOUGH = 4.0  # characters that must speak for turning a page
-GAIN = 1.01  # a page of upright columns is turned only if it then reads better by this factor
+KEPT = 0.7  # a page that was turned must read this well, compared with before; spaces that come or go matter little
+COLUMNS = 0.25  # share of the log-odds of standing lines that their characters side by side must have in columns
 
 
 class Line(Protocol):
@@ -77,18 +79,32 @@ def page_turn(lines: Sequence[Line]) -> int:
     return 180 if level_over > max(total / 2, ENOUGH) else 0
 
 
-def reads_better(turned: Sequence[Line], before: Sequence[Line], angle: int) -> bool:
-    """Whether a page that was turned by `angle` and read again reads at least as well as before.
-
-    Columns of upright ideographs read about as well on their side, so a quarter turn needs a gain unless most of the
-    text is of a script that is not written in columns.
-    """
+def reads_better(turned: Sequence[Line], before: Sequence[Line]) -> bool:
+    """Whether a page that was turned and read again reads about as well as before, or better."""
     after, was = (sum(max(log_odds(line.text), 0.0) for line in lines) for lines in (turned, before))
-    needed = GAIN if angle != 180 and _columnar(before) else 0.98
-    return after >= needed * was
+    return after >= KEPT * was
 
 
-def _columnar(lines: Sequence[Line]) -> bool:
-    text = "".join(line.text.text for line in lines)
+def in_ideographs(text: str) -> bool:
+    """Whether a text is mostly in a script that is also written in columns."""
     ideographs = sum("\u3040" <= c <= "\u30ff" or "\u3400" <= c <= "\u9fff" for c in text)
     return 2 * ideographs > sum(not c.isspace() for c in text)
+
+
+def side_by_side(crop: np.ndarray, centers: Sequence[float]) -> np.ndarray:
+    """The characters of a standing line as a level one, each as it stands on the page.
+
+    crop: (h, w, 3), the line after its quarter turn to the left; centers: of its characters, as fractions of w.
+    """
+    column = rotate(crop, 270)  # as it stands on the page
+    length, side = column.shape[:2]
+    starts = [min(max(int(c * length - side / 2), 0), max(length - side, 0)) for c in centers]
+    return np.concatenate([column[a : a + side] for a in starts], axis=1)
+
+
+def written_in_columns(level: Sequence[CTCText], standing: Sequence[CTCText]) -> bool:
+    """Whether standing lines are columns of upright ideographs, not level lines of a page on its side.
+
+    level: readings of `side_by_side` pictures, which make sense for columns only; standing: those of the lines.
+    """
+    return sum(map(log_odds, level)) > COLUMNS * sum(map(log_odds, standing))

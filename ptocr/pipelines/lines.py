@@ -19,6 +19,8 @@ from ptocr.predictors import Classification
 from ptocr.processing.geometry import crop_poly, crop_quad
 from ptocr.processing.image import rotate180
 
+WITNESSES = 4  # lines that are asked whether a page is written in columns
+
 
 @dataclass(eq=False)
 class Line:
@@ -114,6 +116,17 @@ class PageReader:
         for line, crop, read, keep in zip(suspects, turned, other, kept, strict=True):
             if keep:
                 line.crop, line.read, line.upside_down = crop, read, True
+
+    def in_columns(self, lines: Sequence[Line]) -> bool:
+        """Whether the standing lines of a page are columns of upright ideographs, by its longest ones."""
+        standing = [line for line in lines if line.tall and not line.upside_down and len(line.text.columns) > 1]
+        longest = sorted(standing, key=lambda line: -len(line.text.columns))[:WITNESSES]
+        if not direction.in_ideographs("".join(line.text.text for line in longest)):
+            return False
+        centers = [(line.text.columns + 0.5) / max(line.read.steps, 1.0) for line in longest]
+        level = [direction.side_by_side(line.crop, c.tolist()) for line, c in zip(longest, centers, strict=True)]
+        read = self._recognise(level)
+        return direction.written_in_columns([r.text for r in read], [line.text for line in longest])
 
     def _recognise(self, crops: Sequence[np.ndarray]) -> list[ReadLine]:
         return read_lines(self.models.recognizer, crops, self.decoding) if len(crops) else []

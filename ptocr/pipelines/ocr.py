@@ -151,10 +151,10 @@ def _parts(kept: Sequence[Line], turn: PageMap, call: _Call) -> dict[str, Any]:
 
 
 def _upright(reader: PageReader, lines: PageLines) -> PageLines:
-    """The page turned as its lines say, if it reads better that way."""
+    """The page turned as its lines say, if it reads well that way."""
     angle = direction.page_turn(lines.lines)
-    if not angle:
+    if not angle or (angle == 90 and reader.in_columns(lines.lines)):
         return lines
     turned = reader.read(rotate(lines.image, angle), lines.timings)
     turned.angle = angle
-    return turned if direction.reads_better(turned.lines, lines.lines, angle) else lines
+    return turned if direction.reads_better(turned.lines, lines.lines) else lines
