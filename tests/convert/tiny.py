@@ -38,9 +38,7 @@ def archive(kind: str) -> Path:
 def unpack(kind: str, folder: Path) -> Path:
     """The folder with the unpacked files."""
     with tarfile.open(archive(kind)) as tar:
-        safely = (
-            {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-        )  # not in the first 3.10 and 3.11 releases
+        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # absent before 3.10.12, 3.11.4
         tar.extractall(folder, **safely)
     return folder / "tiny_rec"
 
