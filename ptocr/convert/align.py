@@ -116,6 +116,8 @@ def transfer(
             values["weight"] = values.pop("weight^T").T
         if "bn.weight" in ours.tensors and "bn.weight" not in values:
             _unfold(values, ours)
+        elif "bn.weight" in values and "bn.weight" not in ours.tensors:
+            _fold(values, theirs)
         if set(values) != set(ours.tensors):
             raise WeightsError(
                 f"{where}: {theirs} holds {', '.join(sorted(values))}; our {ours} wants "
@@ -129,6 +131,23 @@ def transfer(
                 raise WeightsError(f"{where}: {name!r} is one tensor in our network and two different ones in the file")
             state[name] = value
     return state
+
+
+def _fold(values: dict[str, np.ndarray], theirs: Node) -> None:
+    """Fold a batch norm into its convolution where our network has no module for it."""
+    parts = {role: values.pop(f"bn.{role}").astype(np.float64) for role in ("weight", "bias", "mean", "variance")}
+    scale = parts["weight"] / np.sqrt(parts["variance"] + theirs.eps)
+    bias = values.get("bias", np.zeros(1)).reshape(-1)
+    values["bias"] = (parts["bias"] + (bias - parts["mean"]) * scale).astype(np.float32)
+    weight = values["weight"]
+    if theirs.kind == "deconv":  # (in, out / groups, H, W)
+        spread = np.repeat(scale.reshape(theirs.groups, -1), weight.shape[0] // theirs.groups, axis=0)
+        spread = spread.reshape(*spread.shape, *[1] * (weight.ndim - 2))
+    elif theirs.kind == "conv":
+        spread = scale.reshape(-1, *[1] * (weight.ndim - 1))
+    else:  # linear: (in, out)
+        spread = scale
+    values["weight"] = (weight * spread).astype(np.float32)
 
 
 def _unfold(values: dict[str, np.ndarray], ours: Node) -> None:
