@@ -283,8 +283,10 @@ class OCRResult(Result):
     text_word, text_word_region: words of each line and their (4, 2) regions, only with `return_word_box`.
     doc_preprocessor_res: set when document preprocessing was used; then `image` is its output.
     More than PaddleX: `image` (what the polygons lie on), `page_size` (width, height), `polys_original` (rec_polys in
-    the user's own picture), `char_boxes`, `char_scores` and `alternatives` per line, `pdf` (its `PdfPage`),
-    `line_images` (the crops as they were read), `timings`.
+    the user's own picture), `page_angle` (degrees counter-clockwise by which the page was turned to be read, because
+    its lines said so; the polygons still lie on `image`, each from the top left of its text), `char_boxes`,
+    `char_scores` and `alternatives` per line, `pdf` (its `PdfPage`), `line_images` (the crops as they were read),
+    `timings`.
     """
 
     model_settings: dict[str, bool] = field(default_factory=dict)
@@ -303,6 +305,7 @@ class OCRResult(Result):
     text_word_region: list[list[Any]] | None = None
     page_size: tuple[int, int] | None = None
     polys_original: list[np.ndarray] | None = field(default=None, repr=False)
+    page_angle: int = 0
     char_boxes: list[Any] | None = field(default=None, repr=False)
     char_scores: list[list[float]] | None = field(default=None, repr=False)
     alternatives: list[list[tuple[str, float]]] | None = field(default=None, repr=False)
@@ -327,6 +330,13 @@ class OCRResult(Result):
         if self.text_word_region is None:
             return None
         return [boxes_of([np.asarray(region) for region in line]) for line in self.text_word_region]
+
+    @property
+    def polys_points(self) -> list[np.ndarray] | None:
+        """`polys_original` in points (1/72 inch) from the top left of the PDF page; None for pictures."""
+        if self.pdf is None or self.polys_original is None:
+            return None
+        return [np.asarray(poly, np.float64) / self.pdf.scale for poly in self.polys_original]
 
     def to_dict(self) -> dict[str, Any]:
         """Fields of PaddleX's OCRResult, in the order of its JSON."""

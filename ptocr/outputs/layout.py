@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ptocr.outputs.font import width_of
+from ptocr.processing.geometry import rotate_points
 from ptocr.results import OCRResult
 
 _MIN_ROWS = 3  # rows that have text on both sides of a gutter, before it counts as one
@@ -84,13 +85,25 @@ def layout_of(result: OCRResult) -> Layout:
     angles = _angles(result)
     lines = [_line(result, index, text, angles) for index, text in enumerate(result.rec_texts) if text.strip()]
     width, height = result.page_size or _extent(lines)
+    if not result.page_angle:
+        return Layout(width, height, _blocks(lines))
+    # a page on its side or head is ordered as it looks upright; its lines stay where they are
+    places = {line.index: line for line in lines}
+    upright = [
+        replace(line, quad=rotate_points(line.quad, result.page_angle, (height, width)), words=[]) for line in lines
+    ]
+    rows = [[[places[line.index] for line in row] for row in block.rows] for block in _blocks(upright)]
+    return Layout(width, height, [Block(block) for block in rows])
+
+
+def _blocks(lines: list[Line]) -> list[Block]:
     if _mostly_upright_columns(lines):
         groups = _vertical_order(lines)
     else:  # what stands sideways on a page of level lines is a note in the margin
         turned = [line for line in lines if _stands(line) and len(line.text) > 2]
         level = [line for line in lines if not (_stands(line) and len(line.text) > 2)]
         groups = _ordered(level) + [[[line]] for line in turned]
-    return Layout(width, height, [block for group in groups for block in _paragraphs(group)])
+    return [block for group in groups for block in _paragraphs(group)]
 
 
 def _extent(lines: list[Line]) -> tuple[int, int]:

@@ -115,6 +115,7 @@ class OCRPipeline:
             rec_texts=[line.text.text for line in kept],
             rec_scores=[line.text.score for line in kept],
             rec_polys=polys,
+            page_angle=found.angle,
             polys_original=[prepared.map.back(poly) for poly in polys],
             pdf=page.pdf,
             line_images=[line.crop for line in kept] if call.options.keep_line_images else None,
