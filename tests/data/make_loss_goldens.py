@@ -1,4 +1,4 @@
-"""Makes tests/data/losses.npz and tests/data/targets.npz with PaddlePaddle and paddleocr 2.10.0 (extra `parity`).
+"""Makes losses.npz, targets.npz and nrtr_head.npz with PaddlePaddle and paddleocr 2.10.0 (extra `parity`).
 
     python tests/data/make_loss_goldens.py
 
@@ -194,6 +194,54 @@ def distill_cases(rng):
     yield "center", feats, {"centers": centers}, *graded(feats, center)
 
 
+def nrtr_head(rng) -> dict[str, np.ndarray]:
+    """The NRTR decoder of PaddleOCR 2.10 (rec_nrtr_head.py) with Paddle's operators: weights, inputs, logits."""
+    import paddle
+    import paddle.nn.functional as F
+
+    dim, heads, tokens = 64, 2, 15
+    shapes = {"embedding.embedding.weight": (tokens, dim), "tgt_word_prj.weight": (tokens, dim)}
+    for part, out in (("self_attn.qkv", 3), ("self_attn.out_proj", 1), ("cross_attn.q", 1), ("cross_attn.kv", 2)):
+        shapes |= {f"decoder.0.{part}.weight": (out * dim, dim), f"decoder.0.{part}.bias": (out * dim,)}
+    shapes |= {"decoder.0.cross_attn.out_proj.weight": (dim, dim), "decoder.0.cross_attn.out_proj.bias": (dim,)}
+    shapes |= {"decoder.0.mlp.fc1.weight": (4 * dim, dim), "decoder.0.mlp.fc1.bias": (4 * dim,)}
+    shapes |= {"decoder.0.mlp.fc2.weight": (dim, 4 * dim), "decoder.0.mlp.fc2.bias": (dim,)}
+    shapes |= {f"decoder.0.norm{i}.{leaf}": (dim,) for i in (1, 2, 3) for leaf in ("weight", "bias")}
+    # halves: half the bytes of the file, and exact in both frameworks
+    weights = {k: (rng.standard_normal(v) * 0.2).astype("float16") for k, v in shapes.items()}
+    w = {k: paddle.to_tensor(v.astype("float32")) for k, v in weights.items()}
+    labels = np.array([[2, 4, 5, 6, 3, 0, 0], [2, 9, 9, 3, 0, 0, 0]])
+    memory = rng.standard_normal((2, 5, dim)).astype("float32")
+
+    def linear(x, name):
+        return x.matmul(w[f"{name}.weight"].t()) + w[f"{name}.bias"]
+
+    def norm(x, name):
+        return F.layer_norm(x, [dim], w[f"{name}.weight"], w[f"{name}.bias"], 1e-5)
+
+    def attention(q, k, v, mask=None):
+        q, k, v = (t.reshape([2, -1, heads, dim // heads]).transpose([0, 2, 1, 3]) for t in (q, k, v))
+        scores = q.matmul(k.transpose([0, 1, 3, 2])) * (dim // heads) ** -0.5
+        weights = F.softmax(scores if mask is None else scores + mask, axis=-1)
+        return weights.matmul(v).transpose([0, 2, 1, 3]).reshape([2, -1, dim])
+
+    given = paddle.to_tensor(labels[:, :-1])
+    place = paddle.arange(6, dtype="float32").unsqueeze(1)
+    rate = paddle.exp(paddle.arange(0, dim, 2).astype("float32") * (-np.log(10000.0) / dim))
+    position = paddle.stack([paddle.sin(place * rate), paddle.cos(place * rate)], axis=2).reshape([6, dim])
+    x = F.embedding(given, w["embedding.embedding.weight"], padding_idx=0) * dim**0.5 + position
+    mask = paddle.triu(paddle.full([6, 6], float("-inf")), 1)
+    q, k, v = linear(x, "decoder.0.self_attn.qkv").split(3, axis=-1)
+    x = norm(x + linear(attention(q, k, v, mask), "decoder.0.self_attn.out_proj"), "decoder.0.norm1")
+    m = paddle.to_tensor(memory)
+    k, v = linear(m, "decoder.0.cross_attn.kv").split(2, axis=-1)
+    seen = attention(linear(x, "decoder.0.cross_attn.q"), k, v)
+    x = norm(x + linear(seen, "decoder.0.cross_attn.out_proj"), "decoder.0.norm2")
+    x = norm(x + linear(F.relu(linear(x, "decoder.0.mlp.fc1")), "decoder.0.mlp.fc2"), "decoder.0.norm3")
+    out = x.matmul(w["tgt_word_prj.weight"].t()).numpy()
+    return {"labels": labels, "memory": memory, "out": out, **{f"w.{k}": v for k, v in weights.items()}}
+
+
 def upstream_path() -> None:
     """Make `ppocr` importable: paddleocr's wheel carries it as a sub-folder."""
     import importlib.util
@@ -268,7 +316,8 @@ def main() -> None:
                 arrays.update({f"{name}.{kind}.{k}": v for k, v in group.items()})
     np.savez_compressed(HERE / "losses.npz", names=np.array(json.dumps(names)), **arrays)
     np.savez_compressed(HERE / "targets.npz", **targets(rng))
-    for path in (HERE / "losses.npz", HERE / "targets.npz"):
+    np.savez_compressed(HERE / "nrtr_head.npz", **nrtr_head(rng))
+    for path in (HERE / "losses.npz", HERE / "targets.npz", HERE / "nrtr_head.npz"):
         print(path.name, path.stat().st_size, "bytes")
 
 

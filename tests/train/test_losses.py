@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from ptocr.nn.heads.nrtr import NRTRHead
 from ptocr.train import distill, losses
 
 GOLDEN = np.load(Path(__file__).parents[1] / "data" / "losses.npz")
@@ -66,6 +67,17 @@ def test_loss_and_gradient_equal_paddle(name):
     for key, want in group(name, "grad").items():
         grad = torch.zeros_like(x[key]) if x[key].grad is None else x[key].grad
         np.testing.assert_allclose(grad.numpy(), want, rtol=1e-4, atol=1e-4 * np.abs(want).max(), err_msg=key)
+
+
+def test_the_guide_with_teacher_forcing_equals_paddle():
+    golden = np.load(Path(__file__).parents[1] / "data" / "nrtr_head.npz")
+    head = NRTRHead(classes=11, nrtr_dim=64, num_decoder_layers=1).eval()
+    state = {k[2:]: torch.tensor(golden[k]).float() for k in golden.files if k.startswith("w.")}
+    assert set(head.state_dict()) - set(state) == {"positional_encoding.pe"}
+    head.load_state_dict(state, strict=False)
+    with torch.no_grad():
+        out = head.forward_train(torch.tensor(golden["memory"]), torch.tensor(golden["labels"]))
+    np.testing.assert_allclose(out.numpy(), golden["out"], rtol=1e-4, atol=1e-4)
 
 
 def test_a_text_longer_than_its_line_costs_nothing():
