@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ptocr.train.metrics import Metric
 from ptocr.train.optim import make_average, make_optimizer, make_schedule
 from ptocr.train.recipe import TrainRecipe
 from ptocr.train.samplers import EpochBatches, batch_plan
-from ptocr.train.sources import aspect_ratios
+from ptocr.train.sources import Item, aspect_ratios
 from ptocr.train.start import load_start
 from ptocr.train.state import Progress, Scores, load_state, save_state, seed_everything
 from ptocr.train.tasks import Task, make_task
@@ -73,12 +73,15 @@ class Run:
     def _batches(self, weights: np.ndarray) -> EpochBatches:
         part, data = self.recipe.sampler, self.recipe.data
         plan = self._plan(data.batch_size)
-        ratios = aspect_ratios(self.items) if part.by_ratio and self.task.name == "rec" else None
+        ratios = self._ratios(self.items)
         where = self.accelerator.process_index, self.accelerator.num_processes
         return EpochBatches(len(self.items), plan, self.recipe.run.seed, *where, ratios, part.max_width, weights)
 
     def _plan(self, batch_size: int) -> list[tuple[int, int, int]]:
         return batch_plan(self.recipe.sampler, batch_size) if self.task.name == "rec" else [(0, 0, batch_size)]
+
+    def _ratios(self, items: Sequence[Item]) -> np.ndarray | None:
+        return aspect_ratios(items) if self.recipe.sampler.by_ratio and self.task.name == "rec" else None
 
     def _loader(self, samples: OCRSamples, batches: EpochBatches) -> DataLoader[Any]:
         return DataLoader(
@@ -102,7 +105,8 @@ class Run:
         items, weights, _ = read_sources(part.data, self.task.name, self.recipe.data)
         where = self.accelerator.process_index, self.accelerator.num_processes
         plan = self._plan(part.batch_size)
-        batches = EpochBatches(len(items), plan, self.recipe.run.seed + 1, *where, None, 0, weights)
+        width = self.recipe.sampler.max_width
+        batches = EpochBatches(len(items), plan, self.recipe.run.seed + 1, *where, self._ratios(items), width, weights)
         samples = self.task.pictures(items)
 
         def endless() -> Iterator[dict[str, Any]]:
