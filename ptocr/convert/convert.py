@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ptocr.charset import Charset
 from ptocr.checkpoint import Checkpoint, Form
@@ -180,25 +180,15 @@ def _deploy(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form,
 
 def _train(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:
     """Weights under structured names, with the training-only branches where the file has them completely."""
-    network, beyond = _networks(spec, classes)
+    full = meta_network(spec.architecture, classes, train=True)
+    whole, report = map_state(source.tensors, full, source.where)
+    if report.ok:
+        return "train", whole, []
+    network = meta_network(spec.architecture, classes)
+    beyond = {*layout(full), *lstm_aliases(full)} - set(layout(network))
     state, report = map_state(source.tensors, network, source.where, beyond)
     report.check(spec.name)
     if not report.training_only:
         return "train", state, []
-    full = meta_network(spec.architecture, classes, train=True)
-    whole, whole_report = map_state(source.tensors, full, source.where)
-    if whole_report.ok:
-        return "train", whole, []
-    return (
-        "train",
-        state,
-        [f"{len(report.training_only)} tensors of training-only branches left out: not a complete set"],
-    )
-
-
-def _networks(spec: ModelSpec, classes: int | None) -> tuple[nn.Module, set[str]]:
-    """The network for evaluation and Paddle's names of what only training has."""
-    network = meta_network(spec.architecture, classes)
-    full = meta_network(spec.architecture, classes, train=True)
-    beyond = {*layout(full), *lstm_aliases(full)} - set(layout(network))
-    return network, beyond
+    note = f"{len(report.training_only)} tensors of training-only branches left out: not a complete set"
+    return "train", state, [note]

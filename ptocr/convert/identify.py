@@ -17,7 +17,7 @@ from ptocr.charset import Charset
 from ptocr.checkpoint import Form
 from ptocr.convert.graph import Graph
 from ptocr.convert.hub import HubState, hub_path
-from ptocr.convert.mapping import lstm_aliases, paddle_names, transposed
+from ptocr.convert.mapping import paddle_names, transposed
 from ptocr.convert.readers import Source
 from ptocr.convert.trace import trace
 from ptocr.errors import PtocrError, WeightsError
@@ -27,7 +27,7 @@ from ptocr.spec import ModelSpec, list_specs, load_spec
 
 log = logging.getLogger(__name__)
 PROBE = {"det": (3, 64, 64), "unwarp": (3, 96, 96)}  # picture sizes (C, H, W) that every network of the task takes
-ODD = 7  # a class count that no layer has for other reasons
+ODD = 7919  # a class count that no layer has for other reasons
 
 
 def probe_size(spec: ModelSpec) -> tuple[int, int, int]:
@@ -56,11 +56,10 @@ def deploy_graph(spec: ModelSpec, classes: int | None) -> tuple[nn.Module, Graph
 
 @dataclass(frozen=True)
 class Layout:
-    """Paddle's names and shapes of a network; `by_class`: (name, axis) of the sizes that are the class count."""
+    """Paddle's names and shapes of a network; by_class: name -> the axis whose size is the class count."""
 
     shapes: dict[str, tuple[int, ...]]
     by_class: dict[str, int]
-    aliases: frozenset[str]
 
 
 def layout(network: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -78,9 +77,8 @@ def _layout(architecture: str, by_class: bool) -> Layout:
     config = json.loads(architecture)
     network = meta_network(config, ODD if by_class else None)
     shapes = layout(network)
-    other = layout(meta_network(config, ODD + 1)) if by_class else shapes
-    axes = {n: i for n in shapes for i, (a, b) in enumerate(zip(shapes[n], other[n], strict=True)) if a != b}
-    return Layout(shapes, axes, frozenset(lstm_aliases(network)))
+    axes = {name: shape.index(ODD) for name, shape in shapes.items() if ODD in shape}
+    return Layout(shapes, axes)
 
 
 def layout_of(spec: ModelSpec) -> Layout:
