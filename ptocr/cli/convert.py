@@ -85,7 +85,7 @@ def _convert(src: Path, args: argparse.Namespace, out: Path | None, folder: Path
     begun = time.perf_counter()
     model, charset = args.model, args.charset
     if args.config is not None:
-        model, dictionary = spec_from_paddle(args.config)
+        model, dictionary = spec_from_paddle(args.config, args.prefer)
         charset = charset or dictionary
     checkpoint = convert(src, model=model, charset=charset, prefer=args.prefer)
     name = checkpoint.spec.name

@@ -1,4 +1,4 @@
-"""Converting the recogniser of PP-OCRv4 takes less than 3 s and 1 GB, the interpreter and torch included in the memory."""
+"""Converting the recogniser of PP-OCRv4 takes less than 3 s and 1 GB (interpreter and torch included)."""
 
 from __future__ import annotations
 
