@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +76,7 @@ def _spread(module: LearnableRep, prefix: str, given: dict[str, Tensor]) -> dict
         norm.reset_running_stats()
         norm.weight.zero_()
         norm.bias.zero_()
-    first = module.conv_kxk[0]
+    first: Any = module.conv_kxk[0]
     first.conv.weight.copy_(given[f"{prefix}reparam_conv.weight"])
     first.bn.weight.fill_((1 + first.bn.eps) ** 0.5)  # so that division by sqrt(1 + eps) changes nothing
     first.bn.bias.copy_(given[f"{prefix}reparam_conv.bias"])
