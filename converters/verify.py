@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ptocr.cli.convert import verify_main
+from ptocr.cli import main
 
 if __name__ == "__main__":
-    sys.exit(verify_main())
+    sys.exit(main(["verify", *sys.argv[1:]]))

@@ -15,6 +15,8 @@ COMMANDS = {
     "config": "write out the YAML of a pipeline",
     "diagnose": "one HTML page: what was found, rejected and read, and why",
     "models": "list the models",
+    "convert": "official weights -> .pth",
+    "verify": "compare a converted .pth with its source",
     "compile": "compile the networks for this machine",
     "export": "write a model as ONNX",
     "train": "fine-tune or train a model",

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from ptocr.checkpoint import Checkpoint, save_checkpoint
-from ptocr.cli.convert import main, verify_main
+from ptocr.cli import main
 from ptocr.convert.compare import compare_weights, verify
 from ptocr.convert.convert import convert
 from ptocr.convert.goldens import picture_of
@@ -68,9 +68,9 @@ def test_first_in_order_of_execution(bad: Path, pth: Path) -> None:
 @pytest.mark.parametrize("kind", ["train", "legacy", "pir"])
 def test_against_every_format(bad: Path, pth: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     against = str(tiny.archive(kind))
-    assert verify_main([str(pth), "--against", against]) == 0
+    assert main(["verify", str(pth), "--against", against]) == 0
     assert "equals" in capsys.readouterr().out
-    assert verify_main([str(bad), "--against", against]) == 1
+    assert main(["verify", str(bad), "--against", against]) == 1
     assert "the first is backbone.blocks4.1.pw_conv.reparam_conv" in capsys.readouterr().out
 
 
@@ -134,7 +134,7 @@ def test_wrong_references(pth: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     with pytest.raises(WeightsError, match="no such file"):
         verify(pth, tmp_path / "absent")
     (tmp_path / "golden.npz").write_bytes(b"PK\x03\x04 damaged")
-    assert verify_main([str(pth), "--against", str(tmp_path / "golden.npz")]) == 2
+    assert main(["verify", str(pth), "--against", str(tmp_path / "golden.npz")]) == 2
     assert "golden.npz" in capsys.readouterr().err
 
 
@@ -147,7 +147,7 @@ def test_convert_all(tmp_path: Path, shared: Path, capsys: pytest.CaptureFixture
     for kind in ("pir", "legacy"):
         shutil.copytree(shared / "inference_format" / f"PP-OCRv5_mobile_det_{kind}", root / kind)
     tiny.unpack("train", root / "own")  # belongs to no official model
-    assert main(["--all", str(root), "--out", str(tmp_path / "out")]) == 1
+    assert main(["convert", "--all", str(root), "--out", str(tmp_path / "out")]) == 1
     lines = capsys.readouterr()
     assert len(lines.out.splitlines()) == 4
     assert "tiny_rec.pdparams" in lines.err
@@ -156,5 +156,5 @@ def test_convert_all(tmp_path: Path, shared: Path, capsys: pytest.CaptureFixture
 
 
 def test_convert_all_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--all", str(tmp_path)]) == 2
+    assert main(["convert", "--all", str(tmp_path)]) == 2
     assert "no weights found" in capsys.readouterr().err

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ptocr.charset import Charset
-from ptocr.cli.convert import main
+from ptocr.cli import main
 from ptocr.convert.convert import convert
 from ptocr.convert.pickles import read_pdparams
 from ptocr.errors import WeightsError
@@ -194,6 +194,6 @@ def test_command_line_writes_nothing_on_failure(
     out = tmp_path / "out" / "model.pth"
     state[FC] = state[FC][:, :4]
     source = written(state, tmp_path)
-    assert main(["--src", str(source), "--model", "PP-OCRv4_mobile_rec", "--out", str(out)]) == 2
+    assert main(["convert", "--src", str(source), "--model", "PP-OCRv4_mobile_rec", "--out", str(out)]) == 2
     assert "changed.pdparams" in capsys.readouterr().err
     assert not out.parent.exists()

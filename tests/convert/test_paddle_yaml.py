@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ptocr.checkpoint import load_checkpoint
-from ptocr.cli.convert import main
+from ptocr.cli import main
 from ptocr.convert.paddle_yaml import architecture, spec_from_paddle
 from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
@@ -64,7 +64,7 @@ def test_fine_tuned_recogniser(tmp_path: Path, capsys: pytest.CaptureFixture[str
     config = written(tmp_path, TINY)
     (tmp_path / "dict.txt").write_text("\n".join(tiny.CHARACTERS[:-1]) + "\n", encoding="utf-8")
     out = tmp_path / "mine.pth"
-    assert main(["--src", str(tiny.archive("train")), "--config", str(config), "--out", str(out)]) == 0
+    assert main(["convert", "--src", str(tiny.archive("train")), "--config", str(config), "--out", str(out)]) == 0
     assert "mine" in capsys.readouterr().out
     checkpoint = load_checkpoint(out)
     assert checkpoint.spec.name == "mine"
