@@ -215,8 +215,13 @@ def verify(pth: str | Path, against: str | Path, tolerance: float | None = None)
     if is_checkpoint(against):
         result = compare_weights(ours, load_checkpoint(against), tolerance)
     elif reference is None or not reference.only_outputs:
-        theirs = convert(against, model=ours.spec, charset=ours.charset)
-        result = compare_weights(ours, theirs, tolerance)
+        try:
+            theirs = convert(against, model=ours.spec, charset=ours.charset)
+            result = compare_weights(ours, theirs, tolerance)
+        except WeightsError as error:
+            if reference is None or not reference.cases:
+                raise
+            result.notes.append(f"weights are not compared: {error}")  # an ONNX file that was fused further, say
     if reference is not None:
         outputs = compare_outputs(ours, reference)
         result.rows += outputs.rows

@@ -45,29 +45,36 @@ def read_onnx(where: str, data: bytes) -> OnnxModel:
         ) from None
     try:
         model = onnx.load_model_from_string(data)
-        constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+        reader = _Reader(where, {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer})
+        _read_nodes(onnx, model.graph.node, reader)
+        tensors = reader.used()
+    except WeightsError:
+        raise
     except Exception as error:  # protobuf and onnx raise many kinds for damaged files
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise WeightsError(f"{where}: not a readable ONNX file ({reason}); it is damaged, fetch it again") from None
-    if not model.graph.node:
-        raise WeightsError(f"{where}: an ONNX file without operations; it is damaged, fetch it again")
-    reader = _Reader(where, constants)
-    alias: dict[str, str] = {}  # value -> the value it is a plain copy of
-    for node in model.graph.node:
-        if node.op_type in COPIES and node.input[0] not in constants:
+    if not reader.graph.nodes:
+        raise WeightsError(f"{where}: an ONNX file without weights; it is damaged, fetch it again")
+    return OnnxModel(reader.graph, tensors, {p.key: p.value for p in model.metadata_props})
+
+
+def _read_nodes(onnx: Any, nodes: Any, reader: _Reader) -> None:
+    """Give all operations to the reader; plain copies are seen through."""
+    alias: dict[str, str] = {}  # value -> the value it is a copy of
+    for node in nodes:
+        if node.op_type in COPIES and node.input[0] not in reader.constants:
             alias[node.output[0]] = alias.get(node.input[0], node.input[0])
             continue
         for value in node.input:
             value = alias.get(value, value)
             reader.graph.uses[value] = reader.graph.uses.get(value, 0) + 1
-    for node in model.graph.node:
+    for node in nodes:
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         if node.op_type == "Constant" and "value" in attributes:
             attributes["value"] = onnx.numpy_helper.to_array(attributes["value"])
         if node.output and node.output[0] in alias and alias[node.output[0]] not in reader.constants:
             continue
         reader.add(node.op_type, [alias.get(v, v) for v in node.input], list(node.output), attributes)
-    return OnnxModel(reader.graph, reader.used(), {p.key: p.value for p in model.metadata_props})
 
 
 class _Reader:
