@@ -15,6 +15,7 @@ from ptocr.processing.geometry import sort_boxes
 from ptocr.spec import DetPostprocess, DetPreprocess
 
 TILE_OVERLAP = 256  # pixels that neighbouring tiles share; the network looks about half as far around a pixel
+AUTO_TILE = 1536  # size of tiles where nobody says one
 STEP = 32  # the detector takes sides that are multiples of this
 
 _PRE = ("limit_side_len", "limit_type", "max_side_limit")
@@ -53,6 +54,16 @@ def find_lines(
     else:
         polys = detector(image, pre, post).polys
     return [polys[i] for i in sort_boxes(polys)]
+
+
+def tile_size(asked: int | None, pre: DetPreprocess, size: tuple[int, int]) -> int:
+    """The tiles in which a page of `size` (height, width) is looked at, 0 for as a whole.
+
+    Unless asked otherwise: in tiles where `max_side_limit` alone would shrink the page to less than half.
+    """
+    if asked is not None:
+        return asked
+    return AUTO_TILE if pre.limit_type == "min" and max(size) > 2 * pre.max_side_limit else 0
 
 
 def tiled_probabilities(detector: TextDetector, image: np.ndarray, tile: int) -> np.ndarray:

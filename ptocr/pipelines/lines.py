@@ -11,7 +11,7 @@ import numpy as np
 from ptocr.charset import CTCText
 from ptocr.pipelines import direction
 from ptocr.pipelines.config import Detection
-from ptocr.pipelines.finding import detection_settings, find_lines
+from ptocr.pipelines.finding import detection_settings, find_lines, tile_size
 from ptocr.pipelines.models import Models
 from ptocr.pipelines.options import OCROptions
 from ptocr.pipelines.reading import Decoding, ReadLine, read_lines
@@ -70,7 +70,8 @@ class PageReader:
     def read(self, image: np.ndarray, timings: dict[str, float]) -> PageLines:
         """Find and read the lines of a picture (H, W, 3) uint8 BGR; seconds are added to `timings`."""
         clock = _Clock(timings)
-        polys = find_lines(self.models.detector, image, self.pre, self.post, self.options.text_det_tile)
+        tile = tile_size(self.options.text_det_tile, self.pre, image.shape[:2])
+        polys = find_lines(self.models.detector, image, self.pre, self.post, tile)
         clock.lap("det")
         crop = crop_quad if self.post.box_type == "quad" else crop_poly
         crops = [crop(image, poly) for poly in polys]

@@ -1,0 +1,72 @@
+"""The diagnosis of a page: one HTML file, and advice that is true."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ptocr.cli import main
+
+
+class Tags(HTMLParser):
+    """Checks that tags are closed in order and that nothing outside the file is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.outside: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "link", "img", "image", "polygon"):
+            self.open.append(tag)
+        self.outside += [v for k, v in attrs if k in ("src", "href") and v and not v.startswith("data:")]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in ("image", "polygon"):
+            assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Path:
+    """Two thirds of a page, pale, with thresholds that lose some of it."""
+    folder = tmp_path_factory.mktemp("diagnose")
+    page = cv2.imread(str(checkout / "docs" / "images" / "latin_page.png"))
+    cv2.imwrite(str(folder / "a <page>.png"), np.asarray(page, np.uint8)[:220])
+    target = folder / "why.html"
+    flags = ["--pipeline", "PP-OCRv4_mobile", "--device", "cpu", "--text_det_box_thresh", "0.95"]
+    assert main(["diagnose", str(folder / "a <page>.png"), "--output", str(target), *flags]) == 0
+    return target
+
+
+@pytest.mark.weights
+def test_the_report_is_one_well_formed_file(report: Path) -> None:
+    text = report.read_text("utf-8")
+    tags = Tags()
+    tags.feed(text)
+    assert tags.open == [] and tags.outside == []
+    assert "a &lt;page&gt;.png" in text and "a <page>" not in text
+    for part in ("Probability map", "Rejected regions", "Lines and their direction", "<td>det</td>"):
+        assert part in text
+
+
+@pytest.mark.weights
+def test_advice_names_the_threshold_that_lost_lines(report: Path) -> None:
+    text = report.read_text("utf-8")
+    assert "text_det_box_thresh=0." in text and "(now 0.95)" in text
+
+
+@pytest.mark.weights
+def test_a_browser_shows_it_without_complaint(report: Path) -> None:
+    browser = next((b for n in ("chromium", "chromium-browser", "google-chrome") if (b := shutil.which(n))), None)
+    if browser is None:
+        pytest.skip("no Chromium here")
+    command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
+    done = subprocess.run([*command, report.as_uri()], capture_output=True, text=True, timeout=120, check=False)
+    assert "Lines and their direction" in done.stdout
+    assert "CONSOLE" not in done.stderr, done.stderr
