@@ -80,6 +80,8 @@ def _begin(run: Run) -> None:
     if run.task.start.base is not None:
         run.progress.before = run.evaluate(run.network)
         _write(run, {"step": 0, "scores": run.progress.before})
+        if "val" in run.progress.before:  # what does not beat the start is not kept
+            _keep_best(run, run.progress.before)
 
 
 def _epoch(run: Run, flag: threading.Event, show: bool) -> str:
@@ -87,7 +89,7 @@ def _epoch(run: Run, flag: threading.Event, show: bool) -> str:
     part, progress, total = run.recipe.run, run.progress, len(run.batches)
     every = max(1, round(part.eval_every * run.steps_per_epoch))
     bar = tqdm(
-        run.epoch_loader(),
+        run.epoch_batches(),
         desc=f"epoch {progress.epoch + 1}/{part.epochs}",
         total=total,
         initial=progress.batch,
@@ -135,11 +137,8 @@ def _evaluate(run: Run) -> None:
     scores = run.evaluate(run.result)
     progress.evaluated = progress.step
     if "val" in scores:
-        score = scores["val"][run.task.score]
-        if score > progress.best:
-            progress.best, progress.best_step, progress.waited = score, progress.step, 0
-            progress.best_scores = scores
-            run.save("best")
+        if scores["val"][run.task.score] > progress.best:
+            _keep_best(run, scores)
         else:
             progress.waited += 1
     else:
@@ -147,6 +146,13 @@ def _evaluate(run: Run) -> None:
     _write(run, {"step": progress.step, "scores": scores})
     log.info("step %d: %s", progress.step, scores)
     run.save_last()
+
+
+def _keep_best(run: Run, scores: Scores) -> None:
+    progress = run.progress
+    progress.best, progress.best_step, progress.waited = scores["val"][run.task.score], progress.step, 0
+    progress.best_scores = scores
+    run.save("best")
 
 
 def _finish(run: Run) -> None:

@@ -182,13 +182,15 @@ class TrainRecipe(_Part):
 
     model: name or YAML of the spec; start: weights to begin with (.pth, .pdparams, inference model; a model name stands
     for the official weights; None starts from random numbers). charset: dictionary file of the model to be trained
-    (default: that of the start, or the spec's); max_text_length: longest text that is trained on.
+    (default: that of the start, or the spec's); start_charset: the one that a start without its own (.pdparams, ONNX)
+    was trained with, where it is not the spec's. max_text_length: longest text that is trained on.
     gtc: the guide of recognisers: "auto" uses it where the start has its weights or there is no start.
     """
 
     model: str
     start: str | None = None
     charset: Path | None = None
+    start_charset: Path | None = None
     max_text_length: int = Field(default=25, ge=3)
     gtc: Literal["auto", "on", "off"] = "auto"
     ignore_space: bool = False

@@ -33,9 +33,11 @@ class Run:
 
     def __init__(self, recipe: TrainRecipe) -> None:
         from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
         from accelerate.utils import DistributedDataParallelKwargs
 
         seed_everything(recipe.run.seed)
+        AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
         handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
         # without `cpu`, accelerate overlooks the processes that torchrun starts on a machine without accelerators
         here = not torch.accelerator.is_available()
@@ -57,6 +59,7 @@ class Run:
         self.schedule = make_schedule(optimizer, recipe.optim, self.steps_per_epoch, recipe.run.epochs)
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
         self.average = make_average(self.network, recipe.run.ema) if recipe.run.ema else None
+        self._train_loader = self._loader(self.task.samples(self.items), self.batches)
         self.keep = self._keep_loader()
         torch.manual_seed(recipe.run.seed + self.accelerator.process_index)  # each process drops out its own features
 
@@ -88,15 +91,16 @@ class Run:
             samples,
             batch_sampler=batches,
             num_workers=self.recipe.data.workers,
+            persistent_workers=self.recipe.data.workers > 0,
             collate_fn=collate,
             generator=torch.Generator(),  # workers' seeds must not be drawn from the generator of the dropout
             pin_memory=self.accelerator.device.type == "cuda",
         )
 
-    def epoch_loader(self) -> DataLoader[Any]:
+    def epoch_batches(self) -> DataLoader[Any]:
         """What is left of the epoch that `progress` stands in."""
         self.batches.start(self.progress.epoch, self.progress.batch)
-        return self._loader(self.task.samples(self.items), self.batches)
+        return self._train_loader
 
     def _keep_loader(self) -> Iterator[dict[str, Any]] | None:
         part = self.recipe.distill
@@ -107,13 +111,13 @@ class Run:
         plan = self._plan(part.batch_size)
         width = self.recipe.sampler.max_width
         batches = EpochBatches(len(items), plan, self.recipe.run.seed + 1, *where, self._ratios(items), width, weights)
-        samples = self.task.pictures(items)
+        loader = self._loader(self.task.pictures(items), batches)
 
         def endless() -> Iterator[dict[str, Any]]:
             while True:  # places follow from the step alone, so that a resumed run goes on with the same pictures
                 done = self.progress.epoch * len(self.batches) + self.progress.batch
                 batches.start(done // len(batches), done % len(batches))
-                yield from self._loader(samples, batches)
+                yield from loader
 
         return endless()
 

@@ -56,7 +56,7 @@ def load_start(recipe: TrainRecipe) -> Start:
     charset = _charset(recipe.charset, spec)
     if recipe.start is None:
         return _from_nothing(spec, charset, recipe)
-    base = store.load(recipe.start, None if recipe.start.endswith(".pth") else recipe.model)
+    base = store.load(recipe.start, None if recipe.start.endswith(".pth") else recipe.model, recipe.start_charset)
     if base.spec.architecture != spec.architecture:
         raise SpecError(
             f"start {recipe.start}: holds {base.spec.name}, whose architecture is not that of model {spec.name}"

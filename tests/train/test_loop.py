@@ -60,6 +60,14 @@ def test_resume_goes_on_bit_for_bit(rec_recipe, tmp_path, ema):
     assert [e["losses"] for e in history(second) if "losses" in e] == losses
 
 
+def test_workers_change_nothing(rec_recipe, tmp_path):
+    settings = changed(rec_recipe, "augment", tia=0.5, noise=0.5, concat=0.5)
+    alone = run(changed(settings, output=str(tmp_path / "alone")))
+    many = run(changed(changed(settings, "data", workers=2), output=str(tmp_path / "many")))
+    for name, want in tensors(alone.last).items():
+        assert torch.equal(tensors(many.last)[name], want), name
+
+
 def test_resume_without_a_run_is_an_error(rec_recipe):
     with pytest.raises(WeightsError, match="no run to resume"):
         run(rec_recipe, resume=True)
@@ -136,6 +144,23 @@ def test_early_stop_and_tensorboard(rec_recipe):
     assert outcome.stopped == "patience" and outcome.progress.step == 3 * 4
     assert list((outcome.last.parent / "tensorboard").glob("events*"))
     assert load_checkpoint(outcome.best).source["trained"]["step"] == 4
+
+
+def test_a_start_that_is_not_beaten_stays_the_best(rec_recipe, tmp_path):
+    settings = changed(rec_recipe, "data", val=rec_recipe["data"]["train"])
+    start = run(changed(settings, epochs=1, output=str(tmp_path / "start")))
+    settings = changed({**settings, "start": str(start.last)}, "optim", lr=1e-12)
+    outcome = run(changed(settings, epochs=1))
+    assert outcome.progress.best_step == 0 and outcome.after == outcome.before
+    for name, want in tensors(start.last).items():
+        assert torch.equal(tensors(outcome.best)[name], want), name
+
+
+def test_half_precision_trains(rec_recipe):
+    outcome = run(changed(rec_recipe, precision="bf16", max_steps=2))
+    losses = [e["losses"]["loss"] for e in history(outcome) if "losses" in e]
+    assert len(losses) == 2 and all(map(torch.isfinite, map(torch.tensor, losses)))
+    assert {t.dtype for t in tensors(outcome.last).values()} <= {torch.float32, torch.int64}
 
 
 def test_training_without_data_is_an_error(rec_recipe):

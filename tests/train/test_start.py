@@ -10,6 +10,7 @@ import torch
 
 from ptocr.charset import Charset
 from ptocr.checkpoint import Checkpoint, build_network_of, load_checkpoint, save_checkpoint
+from ptocr.convert.write import write_pdparams
 from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
 from ptocr.nn.fuse import Reparam, fuse
@@ -111,6 +112,24 @@ def test_auto_builds_the_guide_only_with_weights_for_it(tmp_path):
         recipe = parse_recipe({"model": str(SPECS / "tiny_rec.yaml"), "start": str(tmp_path / f"{name}.pth")}, "test")
         keys = load_start(recipe).network.state_dict()
         assert any("gtc_head" in k for k in keys) == (name == "whole")
+
+
+def test_official_forms_are_starts_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("PTOCR_HOME", str(tmp_path / "home"))
+    spec = load_spec("PP-OCRv4_mobile_rec")
+    charset = Charset.from_lines("abc", True)
+    torch.manual_seed(0)
+    network = build_network(spec.architecture, charset.classes, train=True)
+    checkpoint = Checkpoint(spec, charset, "train", network.state_dict(), {"name": "test"})
+    write_pdparams(checkpoint, tmp_path / "start.pdparams")
+    for name, characters in (("old", "abc"), ("new", "cbx")):
+        (tmp_path / f"{name}.txt").write_text("\n".join(characters), encoding="utf-8")
+    settings = {"model": spec.name, "start": str(tmp_path / "start.pdparams"), "charset": str(tmp_path / "new.txt")}
+    start = load_start(parse_recipe({**settings, "start_charset": str(tmp_path / "old.txt")}, "test"))
+    assert start.rows.tolist() == [0, -1, 2, 1, 4]
+    assert any("gtc_head" in k for k in start.network.state_dict())  # a training checkpoint brings its guide
+    row = start.network.head.gtc_head.embedding.embedding.weight[4]
+    assert torch.equal(row, network.head.gtc_head.embedding.embedding.weight[6])  # of "c"
 
 
 def test_another_architecture_is_refused(tmp_path):
