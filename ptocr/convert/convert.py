@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from ptocr.charset import Charset
-from ptocr.checkpoint import Checkpoint, Form
+from ptocr.checkpoint import Checkpoint, Form, load_checkpoint
 from ptocr.convert.align import align, transfer
 from ptocr.convert.description import apply_description
 from ptocr.convert.identify import class_count, deploy_graph, hub_state, identify, layout, meta_network
 from ptocr.convert.mapping import lstm_aliases, map_state, paddle_names
-from ptocr.convert.readers import Source, read
+from ptocr.convert.readers import Source, is_checkpoint, read
 from ptocr.errors import WeightsError
 from ptocr.spec import ModelSpec, load_spec
 
@@ -30,7 +31,7 @@ def convert(
     """Read weights and fit them into one of our networks.
 
     src: a `.pdparams`, an ONNX or `.safetensors` file, a Paddle inference folder (or one of its files), or a `.tar` of
-    these. model: the spec or its name; None: recognised from the weights. charset: the dictionary of a recogniser;
+    these; a `.pth` is only given another dictionary. model: the spec or its name; None: recognised from the weights. charset: the dictionary of a recogniser;
     None: the one that comes with the weights, else the model's official one. prefer: "Student", "Student2" or
     "Teacher" of a distillation checkpoint.
 
@@ -38,9 +39,11 @@ def convert(
         WeightsError: unreadable, another model's, or a character set of another size; names file, tensor and shapes.
         SpecError: unknown model.
     """
+    given = charset if charset is None or isinstance(charset, Charset) else Charset.load(charset, space=False)
+    if is_checkpoint(Path(src)):
+        return _converted_before(Path(src), model, given)
     source = read(src, prefer)
     log.info("%s: %s, %d tensors", source.where, source.format, len(source.tensors))
-    given = charset if charset is None or isinstance(charset, Charset) else Charset.load(charset, space=False)
     if model is None:
         spec = identify(source, given.characters if given else _brought(source))
         log.info("%s: recognised as %s", source.where, spec.name)
@@ -58,6 +61,18 @@ def convert(
         log.warning("%s: %s", source.where, note)
     log.info("%s: %d tensors in %s form", spec.name, len(state), form)
     return Checkpoint(spec, characters, form, state, _origin(source, notes + more))
+
+
+def _converted_before(path: Path, model: str | ModelSpec | None, given: Charset | None) -> Checkpoint:
+    """A `.pth` as it is, or with another dictionary of the same size."""
+    checkpoint = load_checkpoint(path)
+    wanted = model.name if isinstance(model, ModelSpec) else model
+    if wanted is not None and wanted != checkpoint.spec.name:
+        raise WeightsError(f"{path}: holds {checkpoint.spec.name}, not {wanted}; leave the model out, or give its file")
+    if given is None or checkpoint.classes is None:
+        return checkpoint
+    characters = _fitting(given.characters, checkpoint.classes, "the character dictionary that was given", str(path))
+    return replace(checkpoint, charset=characters)
 
 
 def _origin(source: Source, notes: list[str]) -> dict[str, Any]:

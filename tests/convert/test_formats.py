@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from ptocr.charset import Charset
 from ptocr.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ptocr.convert.compare import compare_weights, network_of
 from ptocr.convert.convert import convert
@@ -96,10 +97,22 @@ def test_checkpoint_round_trip(checkpoints: dict[str, Checkpoint], tmp_path: Pat
     assert loaded.charset == tiny.charset()
 
 
-def test_a_pth_is_not_converted_again(checkpoints: dict[str, Checkpoint], tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "a.pth", checkpoints["pir"])
+def test_a_pth_keeps_its_weights_and_may_get_another_dictionary(
+    checkpoints: dict[str, Checkpoint], tmp_path: Path
+) -> None:
+    file = tmp_path / "a.pth"
+    save_checkpoint(file, checkpoints["pir"])
+    other = Charset(("A", *tiny.CHARACTERS[1:-1]))
+    changed = convert(file, charset=other)
+    assert changed.charset == Charset((*other.characters, " "))
+    assert all(torch.equal(changed.state_dict[k], v) for k, v in checkpoints["pir"].state_dict.items())
+    assert convert(file).charset == tiny.charset()
+    with pytest.raises(WeightsError, match="holds PP-OCRv4_mobile_rec, not PP-OCRv5_mobile_rec"):
+        convert(file, model="PP-OCRv5_mobile_rec")
+    with pytest.raises(WeightsError, match="2 characters"):
+        convert(file, charset=Charset(("a", "b")))
     with pytest.raises(WeightsError, match=r"already a \.pth"):
-        converted(tmp_path / "a.pth")
+        read(file)
 
 
 @pytest.mark.parametrize(
