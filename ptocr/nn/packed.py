@@ -18,6 +18,7 @@ POST_OPS: dict[type[nn.Module], str] = {
     nn.SiLU: "swish",
     nn.Sigmoid: "sigmoid",
     nn.Hardsigmoid: "hardsigmoid",
+    nn.GELU: "gelu",
 }
 
 
@@ -30,6 +31,7 @@ class PackedConv(nn.Module):
     def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, post_op: str = "none") -> None:
         super().__init__()
         self.post_op = post_op
+        self.algorithm = "none" if post_op == "gelu" else ""  # the exact one, by the error function
         self.shape = (list(conv.padding), list(conv.stride), list(conv.dilation))
         self.groups = conv.groups
         self.transposed = isinstance(conv, nn.ConvTranspose2d)
@@ -61,10 +63,10 @@ class PackedConv(nn.Module):
                 self.groups,
                 self.post_op,
                 [],
-                "",
+                self.algorithm,
             )
         return ops._convolution_pointwise(
-            x, self.weight, self.bias, padding, stride, dilation, self.groups, self.post_op, [], ""
+            x, self.weight, self.bias, padding, stride, dilation, self.groups, self.post_op, [], self.algorithm
         )
 
 

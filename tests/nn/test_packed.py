@@ -27,7 +27,8 @@ ACTIVATIONS = {
     "swish": nn.SiLU,
     "sigmoid": nn.Sigmoid,
     "hardsigmoid": nn.Hardsigmoid,
-    "gelu, not a post-operation": nn.GELU,
+    "gelu": nn.GELU,
+    "elu, not a post-operation": nn.ELU,
 }
 
 
