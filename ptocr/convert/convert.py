@@ -31,9 +31,9 @@ def convert(
     """Read weights and fit them into one of our networks.
 
     src: a `.pdparams`, an ONNX or `.safetensors` file, a Paddle inference folder (or one of its files), or a `.tar` of
-    these; a `.pth` is only given another dictionary. model: the spec or its name; None: recognised from the weights. charset: the dictionary of a recogniser;
-    None: the one that comes with the weights, else the model's official one. prefer: "Student", "Student2" or
-    "Teacher" of a distillation checkpoint.
+    these; a `.pth` is only given another dictionary. model: the spec or its name; None: recognised from the weights.
+    charset: the dictionary of a recogniser; None: the one that comes with the weights, else the model's official one.
+    prefer: "Student", "Student2" or "Teacher" of a distillation checkpoint.
 
     Raises:
         WeightsError: unreadable, another model's, or a character set of another size; names file, tensor and shapes.
