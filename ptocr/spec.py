@@ -38,11 +38,16 @@ IMAGENET = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 class DetPreprocess(_Frozen):
-    """Detector input: sides limited, rounded to multiples of 32 (upstream DetResizeForTest), then normalised."""
+    """Detector input: sides limited, rounded to multiples of 32 (upstream DetResizeForTest), then normalised.
+
+    max_pixels bounds the memory of large pages (about 200 MB a megapixel for the mobile models); 0 lifts the bound, as
+    upstream has none.
+    """
 
     limit_side_len: int = 960
     limit_type: Literal["max", "min", "resize_long"] = "max"
     max_side_limit: int = 4000
+    max_pixels: int = 4_000_000
     normalize: Normalize = IMAGENET
 
 

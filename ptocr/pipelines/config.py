@@ -37,6 +37,7 @@ class Detection(Module):
     limit_side_len: int | None = None
     limit_type: Literal["min", "max", "resize_long"] | None = None
     max_side_limit: int | None = None
+    max_pixels: int | None = None
     thresh: float | None = None
     box_thresh: float | None = None
     unclip_ratio: float | None = None

@@ -18,7 +18,7 @@ TILE_OVERLAP = 256  # pixels that neighbouring tiles share; the network looks ab
 AUTO_TILE = 1536  # size of tiles where nobody says one
 STEP = 32  # the detector takes sides that are multiples of this
 
-_PRE = ("limit_side_len", "limit_type", "max_side_limit")
+_PRE = ("limit_side_len", "limit_type", "max_side_limit", "max_pixels")
 _POST = ("thresh", "box_thresh", "unclip_ratio")
 
 
@@ -72,7 +72,7 @@ def tiled_probabilities(detector: TextDetector, image: np.ndarray, tile: int) ->
     Of the strip that two tiles share, each gives the half that lies farther from its border.
     """
     height, width = image.shape[:2]
-    pre = detector.pre.model_copy(update={"limit_type": "max", "limit_side_len": 10**9, "max_side_limit": 10**9})
+    pre = detector.pre.model_copy(update={"limit_type": "max", "limit_side_len": 10**9, "max_side_limit": 10**9, "max_pixels": 0})
     prob = np.zeros((height, width), np.float32)
     for top, bottom, low, high in _spans(height, tile):
         for left, right, first, last in _spans(width, tile):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ptocr.io.ahead import read_ahead
 from ptocr.io.page import Page
 from ptocr.io.read import iter_pages
 from ptocr.pipelines import direction
@@ -57,7 +58,7 @@ class OCRPipeline:
     __call__ = predict
 
     def _predict(self, input: Any, options: OCROptions) -> Iterator[OCRResult]:
-        for page in iter_pages(input, **options.reading()):
+        for page in read_ahead(iter_pages(input, **options.reading())):
             yield self.read(page, options)
 
     def read(self, page: Page, options: OCROptions) -> OCRResult:

@@ -78,6 +78,7 @@ class OCROptions(DocOptions):
     text_rec_alternatives: so many readings of each line with their probabilities.
     text_rec_gap_spaces: spaces where letters stand far apart, for recognisers that lose spaces.
     return_char_box: boxes and scores of single characters.
+    text_det_max_pixels: largest area a page is detected at, which bounds memory; 0 lifts the bound.
     text_det_tile: longer pages are detected in overlapping tiles of this many pixels; 0 never; not given: pages that
         `max_side_limit` would shrink to less than half.
     """
@@ -100,6 +101,7 @@ class OCROptions(DocOptions):
     text_det_score_mode: Literal["fast", "slow"] | None = None
     text_det_box_type: Literal["quad", "poly"] | None = None
     text_det_max_candidates: int | None = Field(default=None, ge=1)
+    text_det_max_pixels: int | None = Field(default=None, ge=0)
     text_det_tile: int | None = Field(default=None, ge=0)
     text_rec_image_shape: tuple[int, int, int] | None = None
     text_rec_allow: str | None = None

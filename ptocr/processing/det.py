@@ -27,6 +27,8 @@ class DetSettings(Protocol):
     @property
     def max_side_limit(self) -> int: ...
     @property
+    def max_pixels(self) -> int: ...
+    @property
     def normalize(self) -> Normalization: ...
 
 
@@ -43,11 +45,13 @@ def det_size(
     limit_side_len: int = 960,
     limit_type: str = "max",
     max_side_limit: int = 4000,
+    max_pixels: int = 0,
 ) -> tuple[int, int]:
     """Height and width of the network input, multiples of 32 (upstream: DetResizeForTest; the limit is PaddleX's).
 
     limit_type "max": the longer side is shrunk to the limit; "min": the shorter side is enlarged to it; "resize_long":
-    the longer side gets it. No side exceeds `max_side_limit` by more than rounding, whatever the limit type asks for.
+    the longer side gets it. No side exceeds `max_side_limit`, and the area does not exceed `max_pixels` (0: no limit), by
+    more than rounding, whatever the limit type asks for.
     """
     height, width = padded_size(height, width)
     if limit_type == "max":
@@ -62,6 +66,9 @@ def det_size(
     if max(height, width) > max_side_limit:
         ratio = max_side_limit / max(height, width)
         height, width = int(height * ratio), int(width * ratio)
+    if 0 < max_pixels < height * width:
+        ratio = math.sqrt(max_pixels / (height * width))
+        height, width = int(height * ratio), int(width * ratio)
     return _to_stride(height), _to_stride(width)
 
 
@@ -70,20 +77,24 @@ def _to_stride(side: int) -> int:
 
 
 def resize_det(
-    image: np.ndarray, limit_side_len: int = 960, limit_type: str = "max", max_side_limit: int = 4000
+    image: np.ndarray,
+    limit_side_len: int = 960,
+    limit_type: str = "max",
+    max_side_limit: int = 4000,
+    max_pixels: int = 0,
 ) -> np.ndarray:
     """The picture in the size that `det_size` gives; pictures with height + width < 64 are padded with black first."""
     height, width = checked(image).shape[:2]
     full = padded_size(height, width)
     if full != (height, width):
         image = cv2.copyMakeBorder(image, 0, full[0] - height, 0, full[1] - width, cv2.BORDER_CONSTANT)
-    height, width = det_size(height, width, limit_side_len, limit_type, max_side_limit)
+    height, width = det_size(height, width, limit_side_len, limit_type, max_side_limit, max_pixels)
     return resize(image, width, height)
 
 
 def det_input(image: np.ndarray, pre: DetSettings, out: np.ndarray | None = None) -> np.ndarray:
     """Network input of a page: float32 (3, H, W), written into `out` if given."""
-    image = resize_det(image, pre.limit_side_len, pre.limit_type, pre.max_side_limit)
+    image = resize_det(image, pre.limit_side_len, pre.limit_type, pre.max_side_limit, pre.max_pixels)
     norm = pre.normalize
     return normalize(image, norm.mean, norm.std, norm.scale, norm.order, out)
 
