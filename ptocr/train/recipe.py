@@ -79,7 +79,7 @@ class SamplerPart(_Part):
 
     scales: (width, height) a batch may have, upstream's multi-scale training; fixed_batch keeps the batch size when the
     pictures get larger, else it follows the area. by_ratio: a batch holds lines of like aspect ratio and is as wide as
-    they need, up to max_width.
+    they need, from the scale's width (which inference pads short lines to) up to max_width.
     """
 
     scales: tuple[tuple[int, int], ...] = ((320, 48),)

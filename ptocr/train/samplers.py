@@ -29,7 +29,8 @@ class EpochBatches(Sampler[list[Draw]]):
     epoch's start. `start(epoch, batch)` chooses where iteration begins (resuming).
 
     plan: (width, height, batch size) of the shapes that batches take turns in.
-    ratios: width / height of each sample; with them a batch holds lines of like ratio and is as wide as they need.
+    ratios: width / height of each sample; with them a batch holds lines of like ratio and is as wide as they need, from
+    the plan's width up to `max_width`.
     """
 
     def __init__(
@@ -73,17 +74,18 @@ class EpochBatches(Sampler[list[Draw]]):
             size *= self.processes
             chosen = [int(order[(place + i) % len(order)]) for i in range(size)]
             if self.ratios is not None:
-                width = self._width(chosen, height)
+                width = self._width(chosen, width, height)
             result.append([Draw(epoch, number, width, height) for number in chosen])
             place, turn = place + size, turn + 1
         if self.ratios is not None:  # or an epoch would go from narrow to wide
             rng.shuffle(result)  # type: ignore[arg-type]
         return result
 
-    def _width(self, chosen: list[int], height: int) -> int:
+    def _width(self, chosen: list[int], least: int, height: int) -> int:
+        """As wide as the lines need, but not narrower than inference pads them to."""
         assert self.ratios is not None
         widest = math.ceil(height * float(self.ratios[chosen].max()) / 32) * 32
-        return min(max(widest, 32), self.max_width)
+        return min(max(widest, least), self.max_width)
 
     def __iter__(self) -> Iterator[list[Draw]]:
         for batch in self.batches(self.epoch)[self.first :]:

@@ -169,9 +169,11 @@ def test_ratios_weights_and_scales(tmp_path):
     np.testing.assert_allclose(ratios, [1, 2, 10, 20])
     widths = {
         tuple(sorted(d.sample for d in b)): b[0].width
-        for b in EpochBatches(4, [(0, 48, 2)], ratios=ratios, max_width=640)
+        for b in EpochBatches(4, [(64, 48, 2)], ratios=ratios, max_width=640)
     }
     assert widths == {(0, 1): 96, (2, 3): 640}
+    wide = EpochBatches(4, [(320, 48, 2)], ratios=ratios, max_width=960)
+    assert sorted(b[0].width for b in wide) == [320, 960]
 
 
 def test_check_reports_what_training_would_stumble_over(tmp_path, dictionary):
