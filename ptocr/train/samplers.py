@@ -54,11 +54,14 @@ class EpochBatches(Sampler[list[Draw]]):
         self.epoch, self.first = epoch, batch
 
     def _order(self, rng: np.random.Generator) -> np.ndarray:
-        """Sample numbers of the epoch: all, or as many of each as its weight says, with chance for the fractions."""
-        if self.weights is None:
-            return rng.permutation(self.count)
-        copies = np.floor(self.weights + rng.random(self.count)).astype(int)
-        return rng.permutation(np.repeat(np.arange(self.count), copies))
+        """Sample numbers of the epoch: each as often as its weight says, by chance for fractions; always so many."""
+        order = rng.permutation(self.count)
+        if self.weights is None or self.count == 0:
+            return order
+        weights = self.weights[order]
+        total = max(1, round(float(weights.sum())))
+        reached = np.floor(np.cumsum(weights) * (total / weights.sum()) + 1e-6).astype(int)
+        return rng.permutation(np.repeat(order, np.diff(reached, prepend=0)))
 
     def batches(self, epoch: int) -> list[list[Draw]]:
         """All global batches of an epoch."""

@@ -151,13 +151,14 @@ def test_batches_cover_the_epoch_and_are_shared_out():
 
 
 def test_ratios_weights_and_scales(tmp_path):
-    weighted = EpochBatches(4, [(0, 0, 1)], weights=np.array([2.0, 0.5, 1.0, 1.0]))
+    weighted = EpochBatches(4, [(0, 0, 1)], weights=np.array([2.0, 0.5, 1.5, 1.0]))
     counts = np.zeros(4)
     for epoch in range(200):
         weighted.start(epoch)
         for batch in weighted:
             counts[batch[0].sample] += 1
-    np.testing.assert_allclose(counts / 200, [2, 0.5, 1, 1], atol=0.1)
+    np.testing.assert_allclose(counts / 200, [2, 0.5, 1.5, 1], atol=0.1)
+    assert {len(weighted.batches(e)) for e in range(9)} == {5}
     part = SamplerPart(scales=((320, 32), (320, 48), (320, 64)))
     assert batch_plan(part, 96) == [(320, 32, 96), (320, 48, 64), (320, 64, 48)]
     assert batch_plan(part.model_copy(update={"fixed_batch": True}), 9)[2] == (320, 64, 9)
