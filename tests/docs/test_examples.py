@@ -1,0 +1,69 @@
+"""Every code block of these documents runs: Python as it stands, `sh` blocks line by line."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ptocr.cli import main
+from ptocr.cli.infer import predict_system
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ("README.md", "docs/quickstart.md", "docs/pipeline.md", "docs/api.md", "docs/recipes.md")
+BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks() -> list[object]:
+    found = []
+    for name in PAGES:
+        for number, match in enumerate(BLOCK.finditer((ROOT / name).read_text("utf-8")), 1):
+            found.append(pytest.param(match[1], match[2], id=f"{Path(name).stem}-{number}"))
+    return found
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files that the documents speak of: page.jpg, line.png (upside down), scans/, book.pdf."""
+    images = ROOT / "docs" / "images"
+    page = Image.open(images / "latin_page.png").convert("RGB").crop((0, 0, 860, 150))
+    page.save(tmp_path / "page.jpg", quality=95)
+    Image.open(images / "upside_down_line.png").save(tmp_path / "line.png")
+    (tmp_path / "scans").mkdir()
+    page.crop((0, 0, 860, 90)).save(tmp_path / "scans" / "a.jpg", quality=95)
+    page.save(tmp_path / "book.pdf", save_all=True, append_images=[page])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.weights(
+    "PP-OCRv6_small_det", "PP-OCRv6_small_rec", "PP-OCRv4_mobile_det", "PP-OCRv4_mobile_rec", "ch_ppocr_mobile_v2.0_cls"
+)
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize(("kind", "text"), blocks())
+def test_block(kind: str, text: str) -> None:
+    if kind == "python":
+        exec(compile(text, "block", "exec"), {"__name__": "example"})
+        return
+    for line in text.splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["ptocr"]:
+            assert main(words[1:]) == 0
+        else:
+            assert words[:2] == ["python", "tools/infer/predict_system.py"], f"unknown command: {line}"
+            assert predict_system(words[2:]) == 0
+
+
+def test_there_are_examples_in_every_document() -> None:
+    for name in PAGES:
+        assert BLOCK.search((ROOT / name).read_text("utf-8")), name
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name: str) -> None:
+    page = ROOT / name
+    for target in re.findall(r"\]\((?!https?://)([^)#\s]+)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), f"{name}: {target}"
