@@ -19,7 +19,7 @@ from ptocr.convert.convert import convert
 from ptocr.convert.goldens import picture_of
 from ptocr.errors import WeightsError
 from tests.convert import tiny
-from tests.parity import synthetic
+from ptocr.evaluation import synthetic
 
 DAMAGED = ("backbone.blocks4.1.pw_conv.reparam_conv.weight", "head.ctc_head.fc.bias")
 

@@ -1,0 +1,144 @@
+"""Parity of converted networks with Paddle, model by model, from a folder of goldens.
+
+The folder holds one folder per model: `manifest.json` (tensors of the training checkpoint, inputs, outputs) and
+`golden.npz` (what PaddlePaddle computed). Each model takes the whole way: a `.pdparams` is written, converted, built.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ptocr.checkpoint import build_network_of
+from ptocr.convert.convert import convert
+from ptocr.evaluation import synthetic
+from ptocr.nn.fuse import fuse
+
+UNFUSED, FUSED = 1e-5, 1e-4
+ROUNDING = 20  # times the difference between Paddle's own float32 and float64 results: where that is more than the bar
+
+
+@dataclass
+class ParityRow:
+    """One model. unfused, fused: largest absolute difference of an output; argmax: steps compared and equal; taps:
+    largest difference of an inner map relative to its largest value; allowed: the unfused bar."""
+
+    name: str
+    parameters: int
+    unfused: float = 0.0
+    fused: float = 0.0
+    argmax: tuple[int, int] = (0, 0)
+    taps: dict[str, float] = field(default_factory=dict)
+    allowed: float = UNFUSED
+
+    @property
+    def ok(self) -> bool:
+        """Whether every bar is met."""
+        same = self.argmax[0] == self.argmax[1]
+        return self.unfused <= self.allowed and self.fused <= max(FUSED, self.allowed) and same
+
+
+def parity_rows(folder: Path) -> Iterator[ParityRow]:
+    """A row for each model folder, in order of names."""
+    for manifest in sorted(folder.glob("*/manifest.json")):
+        yield _row(json.loads(manifest.read_text(encoding="utf-8")), manifest.parent)
+
+
+def _row(manifest: dict[str, Any], folder: Path) -> ParityRow:
+    name = manifest["model_name"]
+    with tempfile.TemporaryDirectory(prefix="ptocr-parity-") as temporary:
+        path = Path(temporary) / f"{name}.pdparams"
+        path.write_bytes(pickle.dumps(_state(manifest), protocol=4))
+        checkpoint = convert(path, model=name)
+        network = build_network_of(checkpoint)
+        row = ParityRow(name, sum(p.numel() for p in network.parameters()))
+        with np.load(folder / "golden.npz") as golden, torch.inference_mode():
+            _compare(row, manifest, golden, network)
+        return row
+
+
+def _state(manifest: dict[str, Any]) -> dict[str, Any]:
+    shapes = {name: shape for name, shape, _ in manifest["params"]}
+    facts = {"params": shapes, "log2_scale": manifest["log2_scale"], "aliases": manifest.get("aliases", {})}
+    state: dict[str, Any] = dict(synthetic.state(facts))
+    state["StructuredToParameterName@@"] = {name: f"param_{i}" for i, name in enumerate(state)}
+    return state
+
+
+def _compare(row: ParityRow, manifest: dict[str, Any], golden: Any, network: nn.Module) -> None:
+    forms = {"unfused": network, "fused": fuse(network)}
+    logits = manifest["output"].startswith("logits")
+    outputs = {entry["name"]: entry for entry in manifest["outputs"]}
+    equal = total = 0
+    for name, entry in outputs.items():
+        if "of" in entry:
+            continue
+        wanted = golden[name].reshape(-1)
+        x = torch.from_numpy(synthetic.picture(**manifest["inputs"][entry["input"]]))
+        row.allowed = max(row.allowed, ROUNDING * entry["float32_error"] if entry["float32_error"] > UNFUSED else 0.0)
+        for form, module in forms.items():
+            y = (module.logits(x) if logits else module(x)).contiguous()  # type: ignore[operator]
+            found = y.reshape(-1).numpy()[:: entry["step"]]
+            setattr(row, form, max(getattr(row, form), float(np.abs(found - wanted).max())))
+            if f"{name}_argmax" in outputs:
+                best = y.argmax(-1).numpy().reshape(-1)
+                equal += int((best == golden[f"{name}_argmax"].reshape(-1)).sum())
+                total += best.size
+    row.argmax = (equal, total)
+    row.taps = _taps(manifest, golden, network)
+
+
+def _taps(manifest: dict[str, Any], golden: Any, network: nn.Module) -> dict[str, float]:
+    """Backbone and neck outputs for input 0, where the golden has them: relative to the largest value."""
+    found: dict[str, torch.Tensor] = {}
+
+    def listen(module: nn.Module, label: str) -> Any:
+        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            maps = output if isinstance(output, list | tuple) else [output]
+            names = [label] if len(maps) == 1 else [f"{label}_{i}" for i in range(len(maps))]
+            found.update(zip(names, maps, strict=True))
+
+        return module.register_forward_hook(keep)
+
+    parts = {"mid_backbone": getattr(network, "backbone", None), "mid_neck": getattr(network, "neck", None)}
+    if parts["mid_neck"] is None:
+        parts["mid_neck"] = getattr(getattr(network, "head", None), "ctc_encoder", None)
+    handles = [listen(module, label) for label, module in parts.items() if module is not None]
+    network(torch.from_numpy(synthetic.picture(**manifest["inputs"][0])))
+    for handle in handles:
+        handle.remove()
+    differences = {}
+    for entry in manifest.get("intermediates", []):
+        if (tap := found.get(entry["name"])) is not None and list(tap.shape) == entry["full_shape"]:
+            wanted = golden[entry["name"]].reshape(-1)
+            values = tap.contiguous().reshape(-1).numpy()[:: entry["step"]]
+            differences[entry["name"]] = float(np.abs(values - wanted).max() / max(np.abs(wanted).max(), 1e-9))
+    return differences
+
+
+def parity_table(rows: list[ParityRow]) -> str:
+    """Markdown."""
+    lines = [
+        "| model | parameters | unfused | fused | argmax equal | inner maps (relative) | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        argmax = f"{row.argmax[0]}/{row.argmax[1]}" if row.argmax[1] else "-"
+        taps = f"{max(row.taps.values()):.1e} ({len(row.taps)})" if row.taps else "-"
+        verdict = "ok" if row.ok else "DIFFERS"
+        if row.ok and row.allowed > UNFUSED:
+            verdict = f"ok, allowed {row.allowed:.1e}"
+        lines.append(
+            f"| {row.name} | {row.parameters / 1e6:.2f} M | {row.unfused:.1e} | {row.fused:.1e} | {argmax} | {taps} "
+            f"| {verdict} |"
+        )
+    return "\n".join(lines)
