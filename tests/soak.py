@@ -1,4 +1,4 @@
-"""Run as a script: detect and read `count` pictures of random sizes, and print the resident memory after each, in MB."""
+"""A script: detect and read `count` pictures of random sizes, and print the resident memory after each, in MB."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from ptocr.evaluation.bench_chart import save_chart
 from ptocr.evaluation.benchmark import bench_network, bench_pages, plain, table
 
 SUITES = ("networks", "rapidocr", "rapidocr-v6", "paddleocr")
+WORKER = Path(__file__).with_name("bench_worker.py")
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
@@ -50,11 +51,11 @@ def measure(args: argparse.Namespace, python: dict[str, str]):  # type: ignore[n
         if suite == "networks":
             for case in suites.NETWORK_CASES:
                 contenders = keep(suites.network_contenders(case, args.threads, args.device, python))
-                figures = bench_network(contenders, case.shape, 4 * args.rounds, args.threads)
+                figures = bench_network(contenders, case.shape, 4 * args.rounds, args.threads, WORKER)
                 yield case.title, 0, ["onnxruntime fp32", "openvino f32", "openvino bf16"], figures
         else:
             contenders = keep(suites.page_contenders(suite, args.threads, args.device, python, args.paddle_models))
-            figures = bench_pages(contenders, pages, args.rounds, args.threads, tqdm)
+            figures = bench_pages(contenders, pages, args.rounds, args.threads, WORKER, tqdm)
             references = [c.name for c in contenders if not c.name.startswith("ptocr")]
             yield f"{suite}: {len(pages)} pages", len(pages), references, figures
 

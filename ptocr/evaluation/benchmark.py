@@ -1,7 +1,7 @@
 """Speed side by side: systems and networks, each in its own process, taking turns on the same input.
 
 Machines drift, so figures are ratios of neighbours in time: every round measures every contender once, a ratio is taken
-per round, and the median over rounds is what counts.
+per round, and the median over rounds is what counts. `script` is the worker, `tools/bench_worker.py`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ from typing import Any
 
 from ptocr.errors import PtocrError
 
-WORKER = Path(__file__).with_name("bench_worker.py")
-
 
 @dataclass(frozen=True)
 class Contender:
-    """What to measure: `kind` as `bench_worker` knows it, its options, and the interpreter that can import it."""
+    """What to measure: `kind` as the worker script knows it, its options, and the interpreter that can import it."""
 
     name: str
     kind: str
@@ -51,11 +49,11 @@ class Figures:
 class Process:
     """A worker process."""
 
-    def __init__(self, contender: Contender, threads: int) -> None:
+    def __init__(self, contender: Contender, threads: int, script: Path) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
         environment.setdefault("OMP_WAIT_POLICY", "passive")  # a waiting contender must not eat the next one's time
         self.process = subprocess.Popen(
-            [contender.python, str(WORKER)],
+            [contender.python, str(script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -85,13 +83,18 @@ class Process:
 
 
 def bench_pages(
-    contenders: Sequence[Contender], pages: Sequence[Path], rounds: int, threads: int, progress: Any = iter
+    contenders: Sequence[Contender],
+    pages: Sequence[Path],
+    rounds: int,
+    threads: int,
+    script: Path,
+    progress: Any = iter,
 ) -> list[Figures]:
     """End to end: every contender reads every page in every round, page by page in turn. Round 0 warms up."""
     figures, workers = _start(contenders, threads)
     for figure, contender in zip(figures, contenders, strict=True):
         start = time.perf_counter()
-        if (worker := _launch(contender, threads, figure)) is None:
+        if (worker := _launch(contender, threads, script, figure)) is None:
             continue
         workers[figure.name] = worker
         answer = _try(figure, worker, do="load", kind=contender.kind, options=contender.options)
@@ -111,12 +114,12 @@ def bench_pages(
 
 
 def bench_network(
-    contenders: Sequence[Contender], shape: Sequence[int], rounds: int, threads: int, warmup: int = 3
+    contenders: Sequence[Contender], shape: Sequence[int], rounds: int, threads: int, script: Path, warmup: int = 3
 ) -> list[Figures]:
     """One network: every contender runs the same random batch once per round."""
     figures, workers = _start(contenders, threads)
     for figure, contender in zip(figures, contenders, strict=True):
-        if (worker := _launch(contender, threads, figure)) is None:
+        if (worker := _launch(contender, threads, script, figure)) is None:
             continue
         workers[figure.name] = worker
         request = {"kind": contender.kind, "options": contender.options, "shape": list(shape)}
@@ -133,9 +136,9 @@ def _start(contenders: Sequence[Contender], threads: int) -> tuple[list[Figures]
     return [Figures(contender.name) for contender in contenders], {}
 
 
-def _launch(contender: Contender, threads: int, figure: Figures) -> Process | None:
+def _launch(contender: Contender, threads: int, script: Path, figure: Figures) -> Process | None:
     try:
-        return Process(contender, threads)
+        return Process(contender, threads, script)
     except OSError as error:
         figure.error = f"{contender.python}: {error.strerror}"
         return None

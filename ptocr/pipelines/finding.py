@@ -72,7 +72,9 @@ def tiled_probabilities(detector: TextDetector, image: np.ndarray, tile: int) ->
     Of the strip that two tiles share, each gives the half that lies farther from its border.
     """
     height, width = image.shape[:2]
-    pre = detector.pre.model_copy(update={"limit_type": "max", "limit_side_len": 10**9, "max_side_limit": 10**9, "max_pixels": 0})
+    pre = detector.pre.model_copy(
+        update={"limit_type": "max", "limit_side_len": 10**9, "max_side_limit": 10**9, "max_pixels": 0}
+    )
     prob = np.zeros((height, width), np.float32)
     for top, bottom, low, high in _spans(height, tile):
         for left, right, first, last in _spans(width, tile):

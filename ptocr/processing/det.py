@@ -50,8 +50,8 @@ def det_size(
     """Height and width of the network input, multiples of 32 (upstream: DetResizeForTest; the limit is PaddleX's).
 
     limit_type "max": the longer side is shrunk to the limit; "min": the shorter side is enlarged to it; "resize_long":
-    the longer side gets it. No side exceeds `max_side_limit`, and the area does not exceed `max_pixels` (0: no limit), by
-    more than rounding, whatever the limit type asks for.
+    the longer side gets it. No side exceeds `max_side_limit`, and the area does not exceed `max_pixels` (0: no limit),
+    by more than rounding, whatever the limit type asks for.
     """
     height, width = padded_size(height, width)
     if limit_type == "max":

@@ -1,4 +1,4 @@
-"""One OCR system in a process of its own, told over standard input what to do: `ptocr.evaluation.benchmark` starts it.
+"""One OCR system in a process of its own, told over standard input what to do; `tools/benchmark.py` starts it.
 
 Runs as a plain script under any interpreter, so that each peer may live in its own environment; imports ptocr only when
 it is told to measure ptocr. Protocol: one JSON object per line in, one out.
