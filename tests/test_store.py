@@ -19,8 +19,8 @@ import torch
 from ptocr import paths, store
 from ptocr.checkpoint import Checkpoint, build_network_of, load_checkpoint, save_checkpoint
 from ptocr.errors import SpecError, WeightsError
-from ptocr.spec import list_specs, load_spec
 from ptocr.evaluation import synthetic
+from ptocr.spec import list_specs, load_spec
 from tests.random_models import random_checkpoint
 from tests.web import Answer, Web, serve
 
