@@ -14,6 +14,7 @@ COMMANDS = {
     "ocr": "read pictures and PDFs",
     "config": "write out the YAML of a pipeline",
     "diagnose": "one HTML page: what was found, rejected and read, and why",
+    "serve": "answer requests over HTTP (PaddleX's POST /ocr)",
     "models": "list the models",
     "convert": "official weights -> .pth",
     "verify": "compare a converted .pth with its source",

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from ptocr.cli.guard import Failures
-from ptocr.cli.ocr import MODULES, add_runtime_arguments, make_pipeline
+from ptocr.cli.ocr import add_model_arguments, add_runtime_arguments, make_pipeline
 from ptocr.io.files import write_atomic
 from ptocr.io.read import iter_pages
 
@@ -38,11 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output", help="HTML file to write (default: NAME_diagnosis.html)")
     add("--pipeline", default="OCR")
     add_runtime_arguments(parser)
-    for module in MODULES:
-        for what in ("model_name", "model_dir"):
-            add(f"--{module}_{what}")
-    for module in ("textline_orientation", "text_recognition"):
-        add(f"--{module}_batch_size", type=int)
+    add_model_arguments(parser)
     add("--text_det_limit_side_len", type=int)
     add("--text_det_limit_type", choices=["min", "max", "resize_long"])
     for name in ("text_det_thresh", "text_det_box_thresh", "text_det_unclip_ratio", "text_rec_score_thresh"):

@@ -48,17 +48,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what goes to standard output: text, one JSON object per page, or PaddleX's print")  # fmt: skip
     add("--pipeline", "--paddlex_config", default="OCR", help="OCR, PP-OCRv4_mobile, or the path of an OCR.yaml")
     add_runtime_arguments(parser)
+    add_model_arguments(parser)
+    options = parser.add_argument_group("options of predict")
+    for name, field in OCROptions.model_fields.items():
+        if name not in _OWN:
+            kind = _argument(field.annotation)
+            options.add_argument(f"--{name}", default=None, **kind)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Other models than the pipeline's."""
     models = parser.add_argument_group("models")
     for module in MODULES:
         models.add_argument(f"--{module}_model_name")
         models.add_argument(f"--{module}_model_dir", help="weights: .pth, .pdparams, Paddle inference folder, ONNX")
         if module in _BATCHED:
             models.add_argument(f"--{module}_batch_size", type=int)
-    options = parser.add_argument_group("options of predict")
-    for name, field in OCROptions.model_fields.items():
-        if name not in _OWN:
-            kind = _argument(field.annotation)
-            options.add_argument(f"--{name}", default=None, **kind)
 
 
 def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
