@@ -103,7 +103,7 @@ def _epoch(run: Run, flag: threading.Event, show: bool) -> str:
         if not boundary:
             continue
         if progress.step % part.log_every == 0:
-            _write(run, {"step": progress.step, "lr": run.schedule.get_last_lr()[0], "losses": losses})
+            _write(run, {"step": progress.step, "lr": max(run.schedule.get_last_lr()), "losses": losses})
             bar.set_postfix({"loss": f"{losses['loss']:.4f}", "best": f"{max(progress.best, 0):.4f}"})
         if progress.step % every == 0 and progress.batch < total:  # that of the last batch waits for the epoch's end
             _evaluate(run)
