@@ -65,7 +65,7 @@ def diagnose(pipeline: OCRPipeline, page: Page, options: OCROptions) -> Diagnosi
     orientation = result.model_settings["use_textline_orientation"]
     reader = PageReader(pipeline.models, options, orientation)
     image, pre = result.image, reader.pre
-    resized = resize_det(image, pre.limit_side_len, pre.limit_type, pre.max_side_limit)
+    resized = resize_det(image, pre.limit_side_len, pre.limit_type, pre.max_side_limit, pre.max_pixels)
     prob = pipeline.models.detector.probabilities(image, pre)
     found = Diagnosis(result, resized, prob, _votes(reader, result), _rejected(reader, prob, image, result.dt_polys))
     found.advice = _advice(found, reader)
