@@ -12,7 +12,7 @@ from ptocr.charset import BLANK, Charset, CTCText
 
 BEAMS = 16
 CANDIDATES = 6  # classes followed per time step
-GAP = 1.75  # a gap between letters this many times the usual one is a space
+GAP = 1.5  # a gap between letters this many times the usual one is a space
 
 
 def permitted(charset: Charset, allow: str | None, deny: str | None) -> np.ndarray:
@@ -107,10 +107,12 @@ def with_gap_spaces(text: CTCText) -> CTCText:
         return text
     gaps = np.diff(columns)
     letters = [_spaced(a) and _spaced(b) for a, b in itertools.pairwise(characters)]
-    usual = float(np.median(gaps[letters])) if any(letters) else 0.0
+    widths = np.array([_width(c) for c in characters])
+    relative = gaps / (widths[1:] + widths[:-1]) * 2  # as if all letters were equally wide
+    usual = float(np.median(relative[letters])) if any(letters) else 0.0
     out: list[tuple[str, int, float]] = []
     for i, (character, column, score) in enumerate(zip(characters, columns, text.char_scores, strict=True)):
-        if i and letters[i - 1] and gaps[i - 1] > max(GAP * usual, usual + 1):
+        if i and letters[i - 1] and relative[i - 1] > GAP * usual and gaps[i - 1] > usual + 1:
             out.append((" ", int(column) - 1, float(text.char_scores[i - 1] + score) / 2))
         out.append((character, int(column), float(score)))
     return CTCText(
@@ -125,3 +127,10 @@ def _spaced(character: str) -> bool:
     if character.isascii():
         return not character.isspace()
     return character.isalpha() and character < "\u2e80"  # scripts that are written with spaces
+
+
+def _width(character: str) -> float:
+    """About how wide a character is set, in widths of an n."""
+    if character in "iljtfrI1.,:;'|!()[]":
+        return 0.6
+    return 1.5 if character in "mwMW%@" else 1.2 if character.isupper() else 1.0
