@@ -34,6 +34,10 @@ def create_pipeline(
     dtype: str = "float32",
     engine: str | None = "torch",
     threads: int | None = None,
+    engine_config: Any = None,
+    pp_option: Any = None,
+    use_hpip: Any = None,
+    hpi_config: Any = None,
     **overrides: Any,
 ) -> Any:
     """A pipeline by name ("OCR", "doc_preprocessor"), by the path of its YAML, or by `config` (path or containers).
@@ -41,7 +45,8 @@ def create_pipeline(
     device: as in `RuntimeOptions`; several ("gpu:0,1", "cpu,cpu") share the pages of a call between them. overrides:
     `text_detection_model_name`, `text_detection_model_dir` and the like for the other modules
     (`text_recognition_...`, `textline_orientation_...`, `doc_orientation_classify_...`, `doc_unwarping_...`), and every
-    option of `predict` as a default. Models are loaded when first used.
+    option of `predict` as a default. Models are loaded when first used. engine_config, pp_option, use_hpip, hpi_config:
+    taken so that calls written for PaddleX run; they steer Paddle's own engines and mean nothing here.
 
     Returns an `OCRPipeline` or a `DocPreprocessorPipeline`.
 

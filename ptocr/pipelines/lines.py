@@ -16,7 +16,7 @@ from ptocr.pipelines.models import Models
 from ptocr.pipelines.options import OCROptions
 from ptocr.pipelines.reading import Decoding, ReadLine, read_lines
 from ptocr.predictors import Classification
-from ptocr.processing.geometry import crop_poly, crop_quad
+from ptocr.processing.geometry import crop_poly, crop_quad, min_area_quad
 from ptocr.processing.image import rotate180
 
 WITNESSES = 4  # lines that are asked whether a page is written in columns
@@ -135,7 +135,8 @@ class PageReader:
 
 def _is_tall(poly: np.ndarray) -> bool:
     """Whether the crop of a region was turned a quarter, as `crop_quad` does."""
-    a, b, c, d = np.asarray(poly, np.float32)[:4]
+    quad = poly if len(poly) == 4 else min_area_quad(np.asarray(poly, np.int32))[0]
+    a, b, c, d = np.asarray(quad, np.float32)
     width = max(np.linalg.norm(a - b), np.linalg.norm(c - d), 1.0)
     return bool(max(np.linalg.norm(a - d), np.linalg.norm(b - c)) / width >= direction.QUARTER)
 

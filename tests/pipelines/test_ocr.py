@@ -11,6 +11,7 @@ import pytest
 
 import ptocr
 from ptocr.pipelines import config
+from ptocr.spec import DetPostprocess
 from tests.pipelines.conftest import put_random
 
 # Fields of PaddleX 3.x's OCR result with word boxes, in the order of its JSON.
@@ -162,6 +163,22 @@ def test_a_paddlex_file_runs_as_it_is(
     assert len(result.rec_texts) == len(found_lines) == len(result.polys_original)
     off = next(pipeline.predict(page, use_doc_orientation_classify=False, use_doc_unwarping=False))
     assert "doc_preprocessor_res" not in off.json["res"]
+
+
+@pytest.mark.usefixtures("offline")
+def test_seals_are_read_in_polygons(page: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = np.array([[20, 60], [200, 20], [380, 60], [380, 110], [200, 70], [20, 110]], np.int32)
+    asked: list[str] = []
+
+    def find(detector: object, image: np.ndarray, pre: object, post: DetPostprocess, tile: int) -> list[np.ndarray]:
+        asked.append(post.box_type)
+        return [ring]
+
+    monkeypatch.setattr("ptocr.pipelines.lines.find_lines", find)
+    spec = config.load_pipeline("PP-OCRv4_mobile").model_dump() | {"text_type": "seal"}
+    pipeline = ptocr.create_pipeline(config=spec, device="cpu", use_hpip=False, pp_option=None)
+    result = next(pipeline.predict(page, return_word_box=True, return_char_box=True))
+    assert asked[0] == "poly" and result.rec_polys[0].shape == (6, 2) and result["text_type"] == "seal"
 
 
 def test_our_configuration_files_are_valid_and_written_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
