@@ -21,6 +21,7 @@ from typing import Any
 import filelock
 import torch
 from torch import Tensor, nn
+from torch._inductor.package import load_package
 
 from ptocr import paths
 from ptocr.checkpoint import Checkpoint
@@ -109,7 +110,8 @@ def _load(path: Path) -> Compiled:
     recorded = json.loads(path.with_suffix(".json").read_text())
     if hashlib.sha256(path.read_bytes()).hexdigest() != recorded["sha256"]:
         raise ValueError("its hash is not the one it was built with")
-    return torch._inductor.aoti_load_package(str(path))
+    runners = max(1, torch.get_num_threads())  # so many calls may run at once
+    return load_package(str(path), num_runners=runners)
 
 
 def _build(module: nn.Module, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, path: Path) -> None:

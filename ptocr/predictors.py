@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -110,10 +111,14 @@ class TextRecognizer(Predictor):
         """Batch by batch: which images, the padded width in pixels, the runtime's outputs."""
         pre = pre or self.pre
         height = pre.image_shape[1]
-        batches = paddle_batches if padding == "paddle" else invariant_batches
-        for chosen, widths, padded in batches(images, batch_size, pre):
-            batch = line_batch([images[i] for i in chosen], height, widths, padded)
-            yield chosen, padded, self.runtime(batch)
+        plan = paddle_batches if padding == "paddle" else invariant_batches
+        batches = list(plan(images, batch_size, pre))
+        make = (
+            functools.partial(line_batch, [images[i] for i in chosen], height, widths, padded)
+            for chosen, widths, padded in batches
+        )
+        for (chosen, _, padded), outputs in zip(batches, self.runtime.stream(make), strict=True):
+            yield chosen, padded, outputs
 
 
 Batch = tuple[list[int], list[int], int]  # which images, resized width of each, padded width
@@ -136,7 +141,7 @@ def invariant_batches(images: Sequence[np.ndarray], batch_size: int, pre: RecPre
     widths = [line_width(image, pre.image_shape, pre.max_width) for image in images]
     for i, width in enumerate(widths):
         groups.setdefault(max(width, pre.image_shape[2]), []).append(i)
-    for padded in sorted(groups):
+    for padded in sorted(groups, reverse=True):  # the longest first: batches run side by side and should end together
         for start in range(0, len(groups[padded]), batch_size):
             chosen = groups[padded][start : start + batch_size]
             yield chosen, [widths[i] for i in chosen], padded
@@ -164,14 +169,17 @@ class Classifier(Predictor):
     ) -> list[np.ndarray]:
         """The probabilities (classes,) of each picture."""
         pre = pre or self.pre
-        found: list[np.ndarray] = []
-        for start in range(0, len(images), batch_size):
-            chunk = images[start : start + batch_size]
-            batch = np.empty((len(chunk), *pre.image_shape), np.float32)
-            for image, row in zip(chunk, batch, strict=True):
-                cls_input(image, pre, row)
-            found += list(self.runtime(batch)[0])
-        return found
+        chunks = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
+        make = (functools.partial(_cls_batch, chunk, pre) for chunk in chunks)
+        return [probs for outputs in self.runtime.stream(make) for probs in outputs[0]]
+
+
+def _cls_batch(images: Sequence[np.ndarray], pre: ClsPreprocess) -> np.ndarray:
+    """float32 (N, *image_shape)."""
+    batch = np.empty((len(images), *pre.image_shape), np.float32)
+    for image, row in zip(images, batch, strict=True):
+        cls_input(image, pre, row)
+    return batch
 
 
 class Unwarper(Predictor):

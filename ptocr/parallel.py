@@ -1,0 +1,63 @@
+"""Small batches side by side on a CPU: each on one thread of a shared pool, not one after the other on all threads.
+
+A text line is too little work to share between threads; as many lines at once as there are threads is the better use.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+_LOCK = threading.Lock()
+AHEAD = 2  # prepared results per thread: bounds memory, keeps the threads busy
+
+
+def side_by_side(tasks: Iterable[Callable[[], T]], threads: int) -> Iterator[T]:
+    """Results of the tasks in their order, `threads` of them at a time, each on one thread.
+
+    Stopping early leaves nothing running but what has begun.
+    """
+    with _LOCK:
+        pool = _pool(threads)
+    pending: deque[Future[T]] = deque()
+    try:
+        for task in tasks:
+            pending.append(pool.submit(task))
+            if len(pending) >= AHEAD * threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """A pool whose threads use one thread each inside operators; the caller's own setting stays as it was."""
+    ready = threading.Barrier(threads + 1)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="ptocr-line")
+
+    def start() -> None:
+        torch.get_num_threads()  # a thread takes over the default when it first asks; afterwards it keeps its own
+        torch.set_num_threads(1)  # for this thread; it also becomes the default of threads yet to come
+        ready.wait()
+
+    before = torch.get_num_threads()
+    for _ in range(threads):
+        pool.submit(start)
+    ready.wait()
+    torch.set_num_threads(before)
+    return pool
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
