@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -181,11 +182,20 @@ def ratios(figures: Sequence[Figures], reference: str) -> dict[str, tuple[float,
     return table
 
 
+def agreement(reference: Figures, other: Figures) -> tuple[int, int]:
+    """How many lines of `reference` the other one reads to the letter, page by page as multisets, of how many."""
+    same = total = 0
+    for page, texts in reference.texts.items():
+        total += len(texts)
+        same += (Counter(texts) & Counter(other.texts.get(page, []))).total()
+    return same, total
+
+
 def table(figures: Sequence[Figures], references: Sequence[str], count: int = 0) -> str:
     """Markdown. count: pages per round, 0 for networks (then milliseconds)."""
     unit = "pages/s" if count else "ms"
     head = ["", unit, *(f"x {reference}" for reference in references)]
-    head += ["first result, s", "peak RSS, MB"] if count else []
+    head += ["first result, s", "peak RSS, MB", f"lines as {figures[0].name}"] if count else []
     rows = [head, ["---"] * len(head)]
     against = {reference: ratios(figures, reference) for reference in references}
     for figure in figures:
@@ -197,7 +207,9 @@ def table(figures: Sequence[Figures], references: Sequence[str], count: int = 0)
         for reference in references:
             low, median, high = against[reference].get(figure.name, (0.0, 0.0, 0.0))
             row.append(f"{median:.2f} ({low:.2f}-{high:.2f})")
-        row += [f"{figure.first_result:.1f}", f"{figure.peak_rss_mb:.0f}"] if count else []
+        if count:
+            same, total = agreement(figures[0], figure)
+            row += [f"{figure.first_result:.1f}", f"{figure.peak_rss_mb:.0f}", f"{same}/{total}"]
         rows.append(row)
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
