@@ -361,7 +361,8 @@ class OCRResult(Result):
         }
         if self.text_word is not None:
             data |= {"text_word_boxes": self.text_word_boxes, "text_word": self.text_word}
-        return data
+        asked = {name: getattr(self, name) for name in ("char_boxes", "char_scores", "alternatives")}  # not in PaddleX
+        return data | {name: value for name, value in asked.items() if value is not None}
 
     @property
     def img(self) -> dict[str, Image.Image]:

@@ -30,7 +30,8 @@ def make(**options: object) -> ptocr.pipelines.OCRPipeline:
 def test_keys_types_and_lengths_are_paddlex(page: np.ndarray) -> None:
     result = next(make().predict(page, return_word_box=True, return_char_box=True, text_rec_alternatives=2))
     plain = result.json["res"]
-    assert list(plain) == PADDLEX_KEYS
+    assert list(plain) == [*PADDLEX_KEYS, "char_boxes", "char_scores", "alternatives"]
+    assert list(next(make().predict(page, return_word_box=True)).json["res"]) == PADDLEX_KEYS
     assert list(plain["text_det_params"]) == [
         "limit_side_len", "limit_type", "thresh", "max_side_limit", "box_thresh", "unclip_ratio",
     ]  # fmt: skip
