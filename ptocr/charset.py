@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from ptocr.errors import SpecError
 
 BLANK = 0
+_LEFT_TO_RIGHT = re.compile("[a-zA-Z0-9 :*./%+-]")
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,12 @@ class Charset:
     """The characters of classes 1..n of a recogniser; class 0 is the CTC blank.
 
     A "character" is a string of any length: some dictionaries hold combined glyphs, some an empty line, which is a
-    class like any other and reads as nothing.
+    class like any other and reads as nothing. right_to_left: the script runs from the right, so that what stands in
+    the picture from left to right is read backwards, but for runs of Latin letters and digits.
     """
 
     characters: tuple[str, ...]
+    right_to_left: bool = False
     _index: dict[str, int] = field(init=False, repr=False, compare=False, hash=False)
 
     def __post_init__(self) -> None:
@@ -91,7 +95,23 @@ class Charset:
         keep = steps != BLANK
         keep[1:] &= steps[1:] != steps[:-1]
         columns = np.flatnonzero(keep)
+        if self.right_to_left:
+            columns = columns[_logical_order([self.characters[i - 1] for i in steps[columns]])]
         char_scores = probs[columns]
         text = "".join(self.characters[i - 1] for i in steps[columns])
         score = float(char_scores.mean()) if len(columns) else 0.0
         return CTCText(text, score, columns, char_scores)
+
+
+def _logical_order(characters: Sequence[str]) -> list[int]:
+    """Places of the characters of a right-to-left line in the order they are read (upstream: pred_reverse)."""
+    groups: list[list[int]] = []
+    was_left_to_right = False
+    for place, character in enumerate(characters):
+        left_to_right = _LEFT_TO_RIGHT.search(character) is not None
+        if left_to_right and was_left_to_right:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+        was_left_to_right = left_to_right
+    return [place for group in reversed(groups) for place in group]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from ptocr.processing.cls import cls_input, unwarp_input, unwarp_output
 from ptocr.processing.det import DBPostprocess, det_input
 from ptocr.processing.rec import line_batch, line_width, paddle_batch_width, paddle_width
 from ptocr.runtime import Runtime
-from ptocr.spec import ClsPostprocess, ClsPreprocess, DetPostprocess, DetPreprocess, RecPreprocess
+from ptocr.spec import ClsPostprocess, ClsPreprocess, DetPostprocess, DetPreprocess, RecPostprocess, RecPreprocess
 
 RecPadding = Literal["invariant", "paddle"]
 
@@ -89,7 +90,8 @@ class TextRecognizer(Predictor):
         self.pre = self.spec.preprocess
         if runtime.checkpoint.charset is None:
             raise WeightsError(f"{self.spec.name}: weights without a character set; convert them with --charset FILE")
-        self.charset: Charset = runtime.checkpoint.charset
+        backwards = isinstance(self.spec.postprocess, RecPostprocess) and self.spec.postprocess.right_to_left
+        self.charset: Charset = dataclasses.replace(runtime.checkpoint.charset, right_to_left=backwards)
 
     def __call__(
         self,

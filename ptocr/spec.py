@@ -72,9 +72,11 @@ class RecPreprocess(_Frozen):
 
 
 class RecPostprocess(_Frozen):
-    """CTC decoding; `space` says whether the model's classes end with the space."""
+    """CTC decoding; `space` says whether the model's classes end with the space, `right_to_left` that the script does
+    not run from left to right."""
 
     space: bool = True
+    right_to_left: bool = False
 
 
 class ClsPreprocess(_Frozen):

@@ -90,3 +90,14 @@ def test_decode_nothing() -> None:
 
 def test_an_empty_entry_reads_as_nothing() -> None:
     assert Charset(("a", "", "b")).decode_ctc([1, 2, 3], [1.0, 1.0, 1.0]).text == "ab"
+
+
+def test_right_to_left_scripts_read_backwards_but_for_latin_and_digits() -> None:
+    """As upstream's pred_reverse: ab 12 stays, the letters around it turn."""
+    charset = Charset(tuple("abنمل12 "), right_to_left=True)
+    line = charset.encode("نم ab12لن")
+    steps = [step for index in line for step in (index, 0)]
+    found = charset.decode_ctc(steps, [0.9 - 0.01 * n for n in range(len(steps))])
+    assert found.text == "نل ab12من"
+    assert [steps[c] for c in found.columns] == charset.encode(found.text)
+    assert Charset(charset.characters).decode_ctc(steps, [0.9] * len(steps)).text == "نم ab12لن"
