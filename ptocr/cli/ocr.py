@@ -33,6 +33,7 @@ EXAMPLES = (
 MODULES = (
     "doc_orientation_classify", "doc_unwarping", "text_detection", "textline_orientation", "text_recognition",
 )  # fmt: skip
+WORDS = (".pdf", ".hocr", ".alto", ".alto.xml", ".tsv")  # outputs that say where words are
 _BATCHED = ("textline_orientation", "text_recognition")
 _OWN = {"on_error", "keep_line_images"}
 
@@ -136,6 +137,8 @@ def make_pipeline(args: argparse.Namespace) -> Any:
 def _results(args: argparse.Namespace, inputs: list[str], failures: Failures) -> Iterator[OCRResult]:
     options = {name: getattr(args, name) for name in OCROptions.model_fields if name not in _OWN}
     given = {name: value for name, value in options.items() if value is not None}
+    if args.output is not None and suffix_of(args.output) in WORDS:
+        given.setdefault("return_word_box", True)
     return make_pipeline(args).predict(inputs, **given, on_error=failures)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import ptocr
 from ptocr.pipelines import config
+from ptocr.pipelines.spread import device_list
 from ptocr.spec import DetPostprocess
 from tests.pipelines.conftest import put_random
 
@@ -104,11 +105,15 @@ def test_several_workers_keep_the_order_of_pages(page: np.ndarray) -> None:
     assert pipeline.workers[0].models.detector is not pipeline.workers[1].models.detector
 
 
-def test_device_lists_are_checked() -> None:
+def test_device_lists_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ptocr.DeviceError, match="devices here: cpu"):
         ptocr.create_pipeline("OCR", device="cpu,tpu")
     with pytest.raises(ptocr.DeviceError, match="empty name"):
         ptocr.create_pipeline("OCR", device="cpu,,cpu")
+    monkeypatch.setattr("ptocr.pipelines.spread.resolve_device", lambda name: name)
+    assert device_list("gpu:0,1") == ["gpu:0", "gpu:1"]
+    assert device_list("gpu:0,2,cpu") == ["gpu:0", "gpu:2", "cpu"]
+    assert device_list("npu:1") == ["npu:1"]
 
 
 def test_a_paddlex_file_runs_as_it_is(
