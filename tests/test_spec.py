@@ -200,5 +200,5 @@ def test_variants_say_only_what_differs() -> None:
     assert len(files) >= 20
     for path in files:
         own = {"name", "extends", "languages", "charset", "sources", "postprocess"}  # the last: scripts from the right
-            assert set(read_yaml(path)) <= own, path
+        assert set(read_yaml(path)) <= own, path
     assert spec.NAMED_SOURCES
