@@ -29,7 +29,7 @@ def test_the_tutorial_runs(checkout, tmp_path):
     except InputError as error:
         pytest.skip(str(error))
     text = (checkout / "docs" / "finetune.md").read_text(encoding="utf-8")
-    tutorial = text.split("## A better recogniser", 1)[1].split("## Recipes", 1)[0]
+    tutorial = text.split("## A better recogniser", 1)[1].split("### What to expect", 1)[0]
     for name in ("configs", "tools"):
         (tmp_path / name).symlink_to(checkout / name, target_is_directory=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(checkout)}
