@@ -52,5 +52,5 @@ def test_the_tutorial_runs(checkout, tmp_path):
         if "--seed 2" in command:  # what a reader brings along: a base set and unlabelled lines
             (tmp_path / "demo" / "base").symlink_to(tmp_path / "demo" / "val")
             (tmp_path / "demo" / "crops").symlink_to(tmp_path / "demo" / "val" / "images")
-    trained = load_checkpoint(tmp_path / "output" / "mine" / "best.pth")
+    trained = load_checkpoint(tmp_path / "output" / "mine" / "last.pth")
     assert trained.source["trained"]["step"] == 2 and "€" in trained.charset and "中" in trained.charset
