@@ -10,6 +10,7 @@ from ptocr.store import ModelRow, model_table
 
 DESCRIPTION = "List the models: task, languages, parameters, where weights come from, whether they are on this machine."
 EXAMPLES = ("ptocr models", "ptocr models --task rec", "ptocr models --format json")
+_SOURCES = {"pip": "package index", "hf": "hub", "https": "archive", "http": "archive"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +25,7 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
     if args.format == "json":
         print(json.dumps([_plain(row) for row in rows], ensure_ascii=False))
         return
-    cells = [("model", "task", "languages", "parameters", "on this machine", "sources")] + [_cells(row) for row in rows]
+    cells = [("model", "task", "languages", "parameters", "size", "here", "sources")] + [_cells(row) for row in rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     for row in cells:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -32,9 +33,10 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
 
 def _cells(row: ModelRow) -> tuple[str, ...]:
     languages = ", ".join(row.languages[:4]) + (f" +{len(row.languages) - 4}" if len(row.languages) > 4 else "")
-    local = "no" if row.size is None else f"{row.size / 1e6:.1f} MB"
-    kinds = ", ".join(dict.fromkeys(source.partition(" ")[0] for source in row.sources))
-    return row.name, row.task, languages or "-", f"{row.parameters / 1e6:.2f} M", local, kinds or "-"
+    size = "-" if row.size is None else f"{'' if row.local else '~'}{row.size / 1e6:.1f} MB"
+    local = "yes" if row.local else "no"
+    kinds = ", ".join(dict.fromkeys(_SOURCES.get(s.partition(":")[0], s) for s in row.sources))
+    return row.name, row.task, languages or "-", f"{row.parameters / 1e6:.2f} M", size, local, kinds or "-"
 
 
 def _plain(row: ModelRow) -> dict[str, object]:
@@ -46,5 +48,6 @@ def _plain(row: ModelRow) -> dict[str, object]:
         "parameters": row.parameters,
         "sources": row.sources,
         "path": None if row.path is None else str(row.path),
+        "local": row.local,
         "size": row.size,
     }

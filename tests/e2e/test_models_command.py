@@ -1,0 +1,29 @@
+"""`ptocr models` lists every model; what is here is told from what would have to be fetched."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ptocr.checkpoint import save_checkpoint
+from ptocr.cli import main
+from ptocr.spec import list_specs
+from tests.random_models import random_checkpoint
+
+
+def test_every_model_with_its_weights_here_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PTOCR_WEIGHTS", str(tmp_path))
+    save_checkpoint(tmp_path / "ch_ppocr_mobile_v2.0_cls.pth", random_checkpoint("ch_ppocr_mobile_v2.0_cls"))
+    assert main(["models", "--task", "cls", "--format", "json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert sorted(rows) == list_specs("cls")
+    assert {name for name, row in rows.items() if row["local"]} == {"ch_ppocr_mobile_v2.0_cls"}
+    assert rows["PP-LCNet_x1_0_doc_ori"]["parameters"] == pytest.approx(1.68e6, rel=0.01)
+    assert main(["models", "--task", "cls"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["model", "task", "languages", "parameters", "size", "here", "sources"]
+    assert [" yes " in line for line in lines[1:]] == ["v2.0_cls" in line for line in lines[1:]]
