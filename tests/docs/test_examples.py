@@ -13,7 +13,15 @@ from ptocr.cli import main
 from ptocr.cli.infer import predict_system
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "docs/quickstart.md", "docs/pipeline.md", "docs/api.md", "docs/recipes.md", "docs/deploy.md")
+PAGES = (
+    "README.md",
+    "docs/quickstart.md",
+    "docs/pipeline.md",
+    "docs/api.md",
+    "docs/recipes.md",
+    "docs/deploy.md",
+    "docs/models.md",
+)
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
