@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import json
 import logging
 import os
@@ -116,6 +117,7 @@ def _load(path: Path) -> Compiled:
 
 def _build(module: nn.Module, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, path: Path) -> None:
     require_compiler()
+    _import_setuptools()
     example, dynamic = example_input(checkpoint, device, dtype)
     part = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.pt2")
     try:
@@ -132,6 +134,16 @@ def _build(module: nn.Module, checkpoint: Checkpoint, device: torch.device, dtyp
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _import_setuptools() -> None:
+    """Import what torch's compiler imports, in a way that works in a process that has loaded the standard library's
+    distutils before: setuptools then refuses to put its own in its place, and has to be told to leave it."""
+    try:
+        importlib.import_module("setuptools")
+    except AssertionError:
+        os.environ["SETUPTOOLS_USE_DISTUTILS"] = "stdlib"
+        importlib.import_module("setuptools")
 
 
 def require_compiler() -> None:

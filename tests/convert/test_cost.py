@@ -15,14 +15,16 @@ from ptocr.convert.identify import layout, meta_network
 from ptocr.spec import load_spec
 
 MEASURE = """
-import json, resource, sys, time
+import json, re, sys, time
 import torch
 from ptocr.checkpoint import save_checkpoint
 from ptocr.convert.convert import convert
 begun = time.process_time()
 save_checkpoint(sys.argv[2], convert(sys.argv[1], model="PP-OCRv4_mobile_rec"))
 seconds = time.process_time() - begun
-print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+# not ru_maxrss, which counts the parent of the fork as well
+peak = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())
+print(json.dumps([seconds, int(peak[1]) / 1024]))
 """
 
 

@@ -223,6 +223,6 @@ def test_overfit_rec(count, lines, rec_recipe):
 
 @pytest.mark.parametrize("count", [4, pytest.param(32, marks=pytest.mark.slow)])
 def test_overfit_det(count, pages, rec_recipe):
-    outcome, few = overfit("det", pages, count, rec_recipe, steps=150 + 4 * count, lr=5e-3)
+    outcome, few = overfit("det", pages, count, rec_recipe, steps=260 + 4 * count, lr=4e-3)
     assert outcome.after["val"]["hmean"] > 0.99
     assert score_model(str(outcome.best), Source(path=few), device="cpu")["hmean"] > 0.99
