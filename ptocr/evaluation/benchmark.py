@@ -52,7 +52,6 @@ class Process:
 
     def __init__(self, contender: Contender, threads: int, script: Path) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
-        environment.setdefault("OMP_WAIT_POLICY", "passive")  # a waiting contender must not eat the next one's time
         self.process = subprocess.Popen(
             [contender.python, str(script)],
             stdin=subprocess.PIPE,
