@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 Compiled = Callable[[Tensor], Any]
 LOCK_SECONDS = 1800.0
+# Weights laid out once; as many threads as the caller has, not as many as there were at compile time.
+INDUCTOR = {"freezing": True, "cpp.dynamic_threads": True}
 
 
 def find(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Compiled | None:
@@ -85,6 +87,7 @@ def package_path(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtyp
         "torch": torch.__version__,
         "machine": machine(device),
         "networks": _network_code(),
+        "inductor": INDUCTOR,
     }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]
     kind = f"{device.type}-{str(dtype).removeprefix('torch.')}"
@@ -126,7 +129,7 @@ def _build(module: nn.Module, checkpoint: Checkpoint, device: torch.device, dtyp
                 module.eval(), (example,), dynamic_shapes=(dynamic,), prefer_deferred_runtime_asserts_over_guards=True
             )
             torch._inductor.aoti_compile_and_package(
-                program, package_path=str(part), inductor_configs={"freezing": True}
+                program, package_path=str(part), inductor_configs=INDUCTOR
             )
         digest = hashlib.sha256(part.read_bytes()).hexdigest()
         path.unlink(missing_ok=True)  # never a new record beside an old package

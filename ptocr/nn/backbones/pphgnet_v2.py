@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.backbones.pphgnet import build_stage
-from ptocr.nn.layers import ConvBN, Size, max_2x2, pool_rec
+from ptocr.nn.backbones.stem import Stem
+from ptocr.nn.layers import ConvBN, Size, pool_rec
 
 
 class Stage(NamedTuple):
@@ -33,26 +33,6 @@ B4 = (
 )
 LAYERS = 6  # layers of a block
 IMAGENET_CLASSES = 1000
-
-
-class Stem(nn.Module):
-    """Down-sampling with a convolution path beside a pooling path: (N, 3, H, W) -> (N, out, H / 2s, W / 2s)."""
-
-    def __init__(self, mid: int, out: int, stride: int) -> None:
-        super().__init__()
-        self.stem1 = ConvBN(3, mid, 3, stride=2, act="relu")
-        self.stem2a = ConvBN(mid, mid // 2, 2, padding=0, act="relu")
-        self.stem2b = ConvBN(mid // 2, mid, 2, padding=0, act="relu")
-        self.stem3 = ConvBN(2 * mid, mid, 3, stride, act="relu")
-        self.stem4 = ConvBN(mid, out, 1, act="relu")
-
-    def forward(self, x: Tensor) -> Tensor:
-        # Paddle's "SAME" for a window of 2 adds one row below and one column to the right. Zeros serve the pooling too:
-        # its input is never negative.
-        x = F.pad(self.stem1(x), (0, 1, 0, 1))
-        y = self.stem2b(F.pad(self.stem2a(x), (0, 1, 0, 1)))
-        y = torch.cat([max_2x2(x), y], dim=1)
-        return self.stem4(self.stem3(y))
 
 
 class LightConv(nn.Module):

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ptocr.nn.backbones.stem import Stem
 from ptocr.nn.fuse import Reparam, fold_bn, identity_conv, merge_convs
-from ptocr.nn.layers import SE, ConvBN, Size, max_2x2, pool_rec, with_bias
+from ptocr.nn.layers import SE, ConvBN, Size, pool_rec, with_bias
 
 ModelSize = Literal["tiny", "small", "medium"]
 # channels in, out, stride, squeeze-excite of each block; every depthwise kernel is 3 x 3
@@ -91,29 +90,6 @@ class StemConv(ExportedConvBN):
         return nn.Sequential(OrderedDict(conv=self.folded(), act=self.act))
 
 
-class Stem(nn.Module):
-    """(N, 3, H, W) -> (N, C, H / 4, W / 4), through a convolution and a pooling side by side."""
-
-    def __init__(self, hidden: int, out_channels: int) -> None:
-        super().__init__()
-        self.stem1 = StemConv(3, hidden, 3, stride=2, act="relu")
-        self.stem2a = StemConv(hidden, hidden // 2, 2, padding=0, act="relu")
-        self.stem2b = StemConv(hidden // 2, hidden, 2, padding=0, act="relu")
-        self.stem3 = StemConv(2 * hidden, hidden, 3, stride=2, act="relu")
-        self.stem4 = StemConv(hidden, out_channels, 1, act="relu")
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = grown(self.stem1(x))
-        y = self.stem2b(grown(self.stem2a(x)))
-        # x is not negative, so the zeros around it never win the pooling
-        return self.stem4(self.stem3(torch.cat([max_2x2(x), y], dim=1)))
-
-
-def grown(x: Tensor) -> Tensor:
-    """One row below and one column on the right, of zeros: what Paddle's "SAME" adds for a 2 x 2 kernel."""
-    return F.pad(x, (0, 1, 0, 1))
-
-
 class RepDepthwise(Reparam):
     """bn(3 x 3 + 1 x 1 + identity), depthwise (upstream `RepDWConv`)."""
 
@@ -170,7 +146,7 @@ class PPLCNetV4Det(nn.Module):
     def __init__(self, model_size: ModelSize) -> None:
         super().__init__()
         (hidden, width), stages = DET[model_size]
-        self.stem = Stem(hidden, width)
+        self.stem = Stem(hidden, width, block=StemConv)
         for name, rows in stages.items():
             self.add_module(name, _blocks(rows))
         self.out_channels = [rows[-1][1] for rows in stages.values()]
@@ -194,7 +170,7 @@ class PPLCNetV4Rec(nn.Module):
         self.conv1 = (
             nn.Sequential(ConvBN(3, hidden, 3, 2), nn.GELU(), ConvBN(hidden, width, 3, 2))
             if model_size == "tiny"
-            else Stem(hidden, width)
+            else Stem(hidden, width, block=StemConv)
         )
         for name, rows in stages.items():
             self.add_module(name, _blocks(rows))

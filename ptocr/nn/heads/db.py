@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.fuse import Fusible, Reparam, fold_bn
+from ptocr.nn.necks.db_fpn import concat_at_finest
 
 
 class MapBranch(Fusible):
@@ -39,12 +40,44 @@ class MapBranch(Fusible):
         return FusedMapBranch(self)
 
 
+def doubled(kernel: Tensor) -> Tensor:
+    """(out, in, k, k), k odd -> (in, out, k + 1, k + 1) of the transposed convolution (stride 2, padding k // 2) that
+    equals doubling the picture by nearest neighbour and convolving."""
+    size = kernel.shape[2]
+    # the taps of the one that add up to each tap of the other: 3 wide (2), (1, 2), (0, 1), (0)
+    taps = [[t for t in (size - 1 - u, size - u) if 0 <= t < size] for u in range(size + 1)]
+    wide = kernel.double().transpose(0, 1)
+    rows = torch.stack([wide[:, :, few].sum(2) for few in taps], dim=2)
+    return torch.stack([rows[:, :, :, few].sum(3) for few in taps], dim=3).to(kernel.dtype)
+
+
+class PyramidConv(nn.Module):
+    """A convolution over `concat_at_finest`, from the maps themselves: finest first -> (N, O, H / 4, W / 4).
+
+    What the coarser maps add is computed at half the size: less than six tenths of the multiplications for 3 x 3.
+    """
+
+    def __init__(self, conv: nn.Conv2d, levels: int = 4) -> None:
+        super().__init__()
+        weight, size, pad = conv.weight.detach(), conv.kernel_size[0], conv.padding[0]
+        assert conv.kernel_size == (size, size) and size == 2 * pad + 1, "the picture keeps its size"
+        channels, coarse = conv.out_channels, conv.in_channels - conv.in_channels // levels
+        self.fine = nn.Conv2d(conv.in_channels - coarse, channels, size, padding=pad)
+        self.fine.weight = nn.Parameter(weight[:, coarse:].clone(), requires_grad=False)
+        self.fine.bias = conv.bias
+        self.coarse = nn.ConvTranspose2d(coarse, channels, size + 1, stride=2, padding=pad, bias=False)
+        self.coarse.weight = nn.Parameter(doubled(weight[:, :coarse]), requires_grad=False)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        return self.fine(maps[0]) + self.coarse(concat_at_finest(maps[1:]))
+
+
 class FoldedMapBranch(nn.Module):
     """`MapBranch` with its batch norms folded."""
 
     def __init__(self, branch: MapBranch) -> None:
         super().__init__()
-        self.conv1 = fold_bn(branch.conv1, branch.conv_bn1)
+        self.conv1: nn.Module = fold_bn(branch.conv1, branch.conv_bn1)
         self.conv2 = fold_bn(branch.conv2, branch.conv_bn2)
         self.conv3 = branch.conv3
 
@@ -71,7 +104,9 @@ class TappedMapBranch(MapBranch):
     """A branch whose half-size features are used beside its output."""
 
     def fused(self) -> nn.Module:
-        return FoldedMapBranch(self)
+        branch = FoldedMapBranch(self)
+        branch.conv1 = PyramidConv(branch.conv1)
+        return branch
 
 
 class SubpixelMapBranch(nn.Module):
@@ -91,10 +126,12 @@ class SubpixelMapBranch(nn.Module):
         for row, column, inner_row, inner_column in itertools.product(range(2), repeat=4):
             inside = 2 * inner_row + inner_column
             outside = 4 * (2 * row + inner_row) + 2 * column + inner_column  # place in the 4x4 block
-            first = (2 * row + column) * hidden
-            blocks.weight[outside, first : first + hidden] = finish.weight[inside]
+            begin = (2 * row + column) * hidden
+            blocks.weight[outside, begin : begin + hidden] = finish.weight[inside]
         shuffle = nn.PixelShuffle(4)
-        self.blocks = nn.Sequential(branch.conv1, nn.ReLU(), grow, nn.ReLU(), blocks, nn.Sigmoid(), shuffle)
+        self.blocks = nn.Sequential(
+            PyramidConv(branch.conv1), nn.ReLU(), grow, nn.ReLU(), blocks, nn.Sigmoid(), shuffle
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.blocks(x)

@@ -9,13 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.fuse import Fusible
-from ptocr.nn.heads.db import DBHead, TappedMapBranch, step
+from ptocr.nn.heads.db import DBHead, TappedMapBranch, doubled, step
 from ptocr.nn.layers import ConvBN
 
 HIDDEN = {"large": 4, "small": 8}  # in_channels per hidden channel
-# A 3-wide kernel after doubling by nearest neighbour is a 4-wide transposed convolution of stride 2: which taps of the
-# former add up to each tap of the latter.
-TAPS = ((2,), (1, 2), (0, 1), (0,))
 
 
 class Refinement(Fusible):
@@ -44,20 +41,13 @@ class FusedRefinement(nn.Module):
         hidden, channels = weight.shape[0], weight.shape[1] - 1
         self.grow = nn.ConvTranspose2d(channels, hidden, 4, stride=2, padding=1)
         self.look = nn.Conv2d(1, hidden, 3, padding=1, bias=False)
-        self.grow.weight = nn.Parameter(_doubled(weight[:, 1:]), requires_grad=False)
+        self.grow.weight = nn.Parameter(doubled(weight[:, 1:]), requires_grad=False)
         self.grow.bias = nn.Parameter(conv.bias.detach(), requires_grad=False)
         self.look.weight = nn.Parameter(weight[:, :1].clone(), requires_grad=False)
         self.last = nn.Sequential(block.last_1, nn.Sigmoid())
 
     def forward(self, features: Tensor, probabilities: Tensor) -> Tensor:
         return self.last(F.relu(self.grow(features) + self.look(probabilities)))
-
-
-def _doubled(kernel: Tensor) -> Tensor:
-    """(out, in, 3, 3) -> (in, out, 4, 4) of the transposed convolution that equals doubling and convolving."""
-    wide = kernel.double().transpose(0, 1)
-    rows = torch.stack([wide[:, :, list(taps)].sum(2) for taps in TAPS], dim=2)
-    return torch.stack([rows[:, :, :, list(taps)].sum(3) for taps in TAPS], dim=3).to(kernel.dtype)
 
 
 class PFHeadLocal(DBHead):

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ptocr.nn.fuse import Fusible
 from ptocr.nn.layers import SE
 from ptocr.nn.necks.intracl import IntraCLBlock
 
@@ -30,6 +31,16 @@ def concat_at_finest(maps: list[Tensor]) -> Tensor:
     """Enlarge every map to the size of the finest and stack, coarsest first: (N, sum of channels, H / 4, W / 4)."""
     grown = [F.interpolate(m, scale_factor=float(2**i), mode="nearest") if i else m for i, m in enumerate(maps)]
     return torch.cat(grown[::-1], dim=1)
+
+
+class Join(Fusible):
+    """`concat_at_finest` at the end of a pyramid. Fused, the maps stay apart: `PyramidConv` takes them as they are."""
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        return concat_at_finest(maps)
+
+    def fused(self) -> nn.Module:
+        return nn.Identity()
 
 
 class RSELayer(nn.Module):
@@ -57,10 +68,11 @@ class RSEFPN(nn.Module):
         self.out_channels = out_channels
         self.ins_conv = nn.ModuleList(RSELayer(c, out_channels, 1, shortcut) for c in in_channels)
         self.inp_conv = nn.ModuleList(RSELayer(out_channels, out_channels // 4, 3, shortcut) for _ in in_channels)
+        self.join = Join()
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         merged = merge_top_down(coarsest_first(self.ins_conv, maps))
-        return concat_at_finest(coarsest_first(self.inp_conv, merged))
+        return self.join(coarsest_first(self.inp_conv, merged))
 
 
 class LKPAN(nn.Module):
@@ -80,6 +92,7 @@ class LKPAN(nn.Module):
             nn.Conv2d(quarter, quarter, 3, stride=2, padding=1, bias=False) for _ in in_channels[1:]
         )
         self.pan_lat_conv = nn.ModuleList(self.large_kernel(quarter, quarter) for _ in in_channels)
+        self.join = Join()
         if intracl:
             for level in range(1, len(in_channels) + 1):
                 self.add_module(f"incl{level}", IntraCLBlock(quarter, reduce_factor=2))
@@ -101,7 +114,7 @@ class LKPAN(nn.Module):
         outs = [conv(x) for conv, x in zip(self.pan_lat_conv, rising, strict=True)]
         if self.intracl:
             outs = coarsest_first([getattr(self, f"incl{i + 1}") for i in range(len(outs))], outs)
-        return concat_at_finest(outs)
+        return self.join(outs)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         return self.bottom(self.top_down(maps))

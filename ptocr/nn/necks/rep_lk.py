@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ptocr.nn.fuse import Reparam, fold_bn, merge_convs
 from ptocr.nn.layers import SE, with_bias
-from ptocr.nn.necks.db_fpn import LKPAN, RSELayer, coarsest_first, concat_at_finest, merge_top_down
+from ptocr.nn.necks.db_fpn import LKPAN, Join, RSELayer, coarsest_first, merge_top_down
 
 # size of the merged kernel -> (kernel, dilation) of the branches beside it
 DILATED: dict[int, tuple[tuple[int, int], ...]] = {
@@ -111,12 +111,13 @@ class RepLKFPN(AuxPyramid):
         self.inp_conv_dw = nn.ModuleList(DilatedRep(out_channels, dilated_kernel_size) for _ in levels)
         self.inp_conv_pw = nn.ModuleList(nn.Conv2d(out_channels, quarter, 1, bias=False) for _ in levels)
         self.inp_conv_se = nn.ModuleList(SE(quarter, slope=0.2) for _ in levels)
+        self.join = Join()
 
     def top_down(self, maps: list[Tensor]) -> list[Tensor]:
         return merge_top_down(coarsest_first(self.ins_conv, maps))
 
     def bottom(self, merged: list[Tensor]) -> Tensor:
-        return concat_at_finest(coarsest_first([partial(self.level, i) for i in range(len(merged))], merged))
+        return self.join(coarsest_first([partial(self.level, i) for i in range(len(merged))], merged))
 
     def level(self, i: int, x: Tensor) -> Tensor:
         """Large kernel, narrowing and squeeze-excite of level i (0 is the finest)."""
