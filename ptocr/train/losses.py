@@ -55,7 +55,8 @@ class DBLoss(nn.Module):
     """Differentiable binarisation: alpha * shrink map + beta * threshold map + binary map (upstream DBLoss).
 
     main: loss of the shrink map; "dice" is what the PP-OCR recipes use, "bce" the paper's hard-negative cross entropy,
-    "dice_focal" PP-OCRv6's. aux: weights of auxiliary map sets by name, where the network gives any.
+    "dice_focal" PP-OCRv6's. aux: weights of auxiliary map sets by name, where the network gives any. A map "cbn" (of
+    heads with a local refinement) gets the loss of the shrink map with weight 1.
     """
 
     def __init__(
@@ -94,12 +95,14 @@ class DBLoss(nn.Module):
         }
 
     def forward(self, out: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """out: "shrink", "threshold", "binary" (N, 1, H, W), auxiliary sets as "aux_p3.shrink" etc.;
+        """out: "shrink", "threshold", "binary", maybe "cbn" (N, 1, H, W), auxiliary sets as "aux_p3.shrink" etc.;
         batch: "shrink_map", "shrink_mask", "threshold_map", "threshold_mask" (N, H, W).
 
         Returns the parts, weighted, and their sum "loss".
         """
         losses = self._maps({k: v for k, v in out.items() if "." not in k}, batch)
+        if "cbn" in out:
+            losses["cbn"] = self._shrink(out["cbn"].squeeze(1), batch["shrink_map"], batch["shrink_mask"])
         for name, weight in self.aux.items():
             maps = {k.split(".", 1)[1]: v for k, v in out.items() if k.startswith(f"{name}.")}
             if maps and weight > 0:
@@ -132,7 +135,7 @@ class CTCLoss(nn.Module):
 class CenterLoss(nn.Module):
     """Squared distance of each step's feature to the centre of its predicted class (upstream CenterLoss).
 
-    centers: (C, D), fixed; make them with `class_centers` from a trained model.
+    centers: (C, D), fixed; make them with `ptocr.train.centers` from a trained model.
     """
 
     centers: Tensor

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ptocr.nn.fuse import fuse
+from ptocr.nn.heads.pf_local import PFHeadLocal
 from ptocr.train import distill
 from ptocr.train.losses import CenterLoss, CTCLoss, DBLoss, NRTRLoss, SARLoss, SmoothCELoss
 from ptocr.train.optim import keep_norms
@@ -16,10 +18,10 @@ Batch = dict[str, Tensor]
 
 
 class Frozen:
-    """A network that only answers. Not a module on purpose: it is neither saved, nor trained, nor wrapped."""
+    """A network that only answers, fused. Not a module on purpose: it is neither saved, nor trained, nor wrapped."""
 
     def __init__(self, network: nn.Module) -> None:
-        self.network = network.eval().requires_grad_(False)
+        self.network = fuse(network).requires_grad_(False)
 
     def logits(self, x: Tensor) -> Tensor:
         """Answers on the device of x: logits of recognisers and classifiers, the probability map of detectors."""
@@ -89,12 +91,16 @@ class Objective(nn.Module):
             image = batch["keep_image"]
             now = self.network.forward_train(image)  # type: ignore[operator]
             losses["keep"] = part.weight * self.stay(now, self.teacher.logits(image))
-        elif part is not None and self.teacher is not None:
-            losses["teacher"] = part.weight * self.follow(out, self.teacher.logits(batch["image"]), batch)
+        answer = None
+        if part is not None and part.mode != "keep" and self.teacher is not None:
+            answer = self.teacher.logits(batch["image"])
+            losses["teacher"] = part.weight * self.follow(out, answer, batch)
         if part is not None and self.peer is not None:
             other = self.outputs(self.peer, batch)
             losses |= {f"peer_{k}": v for k, v in self.labelled(other, batch).items()}
             losses["mutual"] = part.weight * self.agree(out, other)
+            if answer is not None:  # CML: the teacher has two students
+                losses["peer_teacher"] = part.weight * self.follow(other, answer, batch)
         losses["loss"] = torch.stack([v.float() for v in losses.values()]).sum()
         return losses
 
@@ -107,6 +113,11 @@ class DetObjective(Objective):
         self.loss = DBLoss(
             loss.main, loss.alpha, loss.beta, loss.ohem_ratio, loss.focal_alpha, loss.focal_gamma, loss.aux
         )
+
+    def outputs(self, network: nn.Module, batch: Batch) -> Batch:
+        out = super().outputs(network, batch)
+        # upstream's loss sees the binary map of this head a second time, as its "cbn_maps"
+        return out | {"cbn": out["binary"]} if isinstance(network.head, PFHeadLocal) else out
 
     def labelled(self, out: Batch, batch: Batch) -> Losses:
         losses = self.loss(out, batch)

@@ -58,16 +58,28 @@ def db_case(rng):
     thr_mask = (rng.random(shape) < 0.3).astype("float32")
     g, m, tm, tk = map(paddle.to_tensor, (gt, mask, thr_map, thr_mask))
 
+    def dice_focal(pred):  # MaskedFocalLoss and DiceFocalLoss of PaddleOCR 3 (PP-OCRv6)
+        logit = paddle.log(pred / (1 - pred))
+        focal = F.sigmoid_focal_loss(logit, g, alpha=0.25, gamma=2.0, reduction="none")
+        return dice(pred, g, m) + (focal * m).sum() / (m.sum() + 1e-6)
+
     def compute(kind):
+        def main(pred):
+            if kind == "dice_focal":
+                return dice_focal(pred)
+            pixel = F.binary_cross_entropy(pred, g, reduction="none") if kind == "bce" else dice(pred, g, m)
+            return balance(pixel, g, m)
+
         def losses(shrink, threshold, binary):
-            pixel = F.binary_cross_entropy(shrink, g, reduction="none") if kind == "bce" else dice(shrink, g, m)
             l1 = ((threshold - tm).abs() * tk).sum() / (tk.sum() + 1e-6)
-            return {"shrink": 5 * balance(pixel, g, m), "threshold": 10 * l1, "binary": dice(binary, g, m)}
+            last = dice_focal(binary) if kind == "dice_focal" else dice(binary, g, m)
+            parts = {"shrink": 5 * main(shrink), "threshold": 10 * l1, "binary": last}
+            return {**parts, "cbn": main(binary)} if kind == "cbn" else parts  # PFHeadLocal: "cbn_maps" are binary maps
 
         return losses
 
     batch = {"shrink_map": gt, "shrink_mask": mask, "threshold_map": thr_map, "threshold_mask": thr_mask}
-    for kind in ("dice", "bce"):
+    for kind in ("dice", "bce", "dice_focal", "cbn"):
         yield f"db_{kind}", maps, batch, *graded(maps, compute(kind))
 
 

@@ -21,9 +21,10 @@ def group(name: str, kind: str) -> dict[str, np.ndarray]:
     return {k.removeprefix(prefix): GOLDEN[k] for k in GOLDEN.files if k.startswith(prefix)}
 
 
-def db(main):
+def db(main, cbn=False):
     def run(x, batch):
-        out = losses.DBLoss(main)({k: v[:, None] for k, v in x.items()}, batch)
+        maps = {k: v[:, None] for k, v in x.items()}
+        out = losses.DBLoss(main)(maps | {"cbn": maps["binary"]} if cbn else maps, batch)
         assert torch.allclose(out.pop("loss"), sum(out.values()))
         return out
 
@@ -37,6 +38,8 @@ def single(function):
 RUN = {
     "db_dice": db("dice"),
     "db_bce": db("bce"),
+    "db_dice_focal": db("dice_focal"),
+    "db_cbn": db("dice", cbn=True),
     "ctc": single(lambda x, b: losses.CTCLoss()(x["logits"], b["labels"], b["lengths"])),
     "ctc_focal": single(lambda x, b: losses.CTCLoss(focal=True)(x["logits"], b["labels"], b["lengths"])),
     "nrtr": single(lambda x, b: losses.NRTRLoss()(x["logits"], b["labels"], b["lengths"])),
@@ -85,6 +88,15 @@ def test_a_text_longer_than_its_line_costs_nothing():
     loss = losses.CTCLoss()(logits, torch.tensor([[1, 2, 3, 4]]), torch.tensor([4]))
     loss.backward()
     assert loss == 0 and torch.isfinite(logits.grad).all()
+
+
+def test_auxiliary_maps_cost_what_the_main_ones_do_times_their_weight():
+    x = {k: torch.tensor(v)[:, None] for k, v in group("db_dice", "in").items()}
+    batch = {k: torch.tensor(v) for k, v in group("db_dice", "batch").items()}
+    alone = losses.DBLoss()(x, batch)["loss"]
+    both = losses.DBLoss(aux={"aux_p3": 0.3, "aux_p2": 0.0})(x | {f"aux_p3.{k}": v for k, v in x.items()}, batch)
+    torch.testing.assert_close(both["aux_p3"], 0.3 * alone)
+    torch.testing.assert_close(both["loss"], 1.3 * alone)
 
 
 def test_no_text_in_a_page_gives_finite_losses():

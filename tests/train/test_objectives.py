@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ptocr.nn.build import build_network
+from ptocr.nn.heads.pf_local import PFHeadLocal
 from ptocr.nn.heads.sar import SARHead
 from ptocr.spec import load_spec
 from ptocr.train.labels import LabelEncoder
@@ -43,6 +44,7 @@ def test_one_batch_of_every_recipe(name):
     if spec.task == "det":
         objective, batch = DetObjective(network, recipe.loss), det_batch()
         parts = {"shrink", "threshold", "binary", *recipe.loss.aux}
+        parts |= {"cbn"} if isinstance(network.head, PFHeadLocal) else set()
     elif spec.task == "rec":
         sar = any(isinstance(m, SARHead) for m in network.modules())
         encoder = LabelEncoder(spec.load_charset(), recipe.max_text_length, "sar" if sar else "nrtr")
