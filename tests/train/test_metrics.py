@@ -1,6 +1,9 @@
-"""Scores against values worked out by hand."""
+"""Scores against values worked out by hand, and those of detectors against upstream's evaluator as well."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,18 @@ from ptocr.train.metrics import ClsMetric, DetMetric, EndToEndMetric, RecMetric
 
 def box(x, y, width=10, height=10):
     return np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]], float)
+
+
+def test_det_equals_upstreams_evaluator():
+    golden = json.loads((Path(__file__).parents[1] / "data" / "det_metric.json").read_text("utf-8"))
+    total = DetMetric()
+    for number, page in enumerate(golden["pages"]):
+        found, labels = ([np.array(p) for p in page[kind]] for kind in ("found", "labels"))
+        metric = DetMetric()
+        metric.add(found, labels, page["ignore"])
+        assert list(metric.counts()) == page["counts"], f"page {number}"
+        total.add(found, labels, page["ignore"])
+    assert total.result() == pytest.approx(golden["total"])
 
 
 def test_det_counts_one_to_one_matches():
