@@ -17,7 +17,7 @@ DESCRIPTION = (
 EXAMPLES = (
     "ptocr export --model PP-OCRv4_mobile_rec --out rec.onnx",
     "ptocr export --model my_finetuned.pth --out mine.onnx --decode",
-    "ptocr export --model my_finetuned.pth --out mine.pdparams --format paddle",
+    "ptocr export --model my_finetuned.pth --out mine.pdparams --paddle",
 )
 
 
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="a model's name, or a file with weights")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--format", choices=["onnx", "paddle"], default="onnx", help="paddle: .pdparams")
+    parser.add_argument("--paddle", dest="format", action="store_const", const="paddle", help="as --format paddle")
     parser.add_argument("--decode", action="store_true", help="recognisers: best class and probability per step only")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 import yaml
+from torch import nn
 from tqdm import tqdm
 
 from ptocr.train.recipe import TrainRecipe
@@ -81,7 +82,7 @@ def _begin(run: Run) -> None:
         run.progress.before = run.evaluate(run.network)
         _write(run, {"step": 0, "scores": run.progress.before})
         if "val" in run.progress.before:  # what does not beat the start is not kept
-            _keep_best(run, run.progress.before)
+            _keep_best(run, run.progress.before, run.network)
 
 
 def _epoch(run: Run, flag: threading.Event, show: bool) -> str:
@@ -131,35 +132,44 @@ def _stop(run: Run, flag: threading.Event) -> str:
 
 def _evaluate(run: Run) -> None:
     """Score the network; keep it when it is the best so far."""
-    progress = run.progress
-    if progress.evaluated == progress.step or not run.sets:
-        return
-    scores = run.evaluate(run.result)
-    progress.evaluated = progress.step
-    if "val" in scores:
-        if scores["val"][run.task.score] > progress.best:
-            _keep_best(run, scores)
-        else:
-            progress.waited += 1
-    else:
+    if run.progress.evaluated != run.progress.step and run.sets:
+        run.progress.evaluated = run.progress.step
+        _weigh(run, run.result)
+        run.save_last()
+
+
+def _weigh(run: Run, network: nn.Module, **notes: float) -> None:
+    scores, progress = run.evaluate(network), run.progress
+    if "val" not in scores:
         progress.best_scores = scores
-    _write(run, {"step": progress.step, "scores": scores})
-    log.info("step %d: %s", progress.step, scores)
-    run.save_last()
+    elif scores["val"][run.task.score] > progress.best and _bearable(run, scores):
+        _keep_best(run, scores, network, **notes)
+    else:
+        progress.waited += 1
+    _write(run, {"step": progress.step, **notes, "scores": scores})
+    log.info("step %d %s: %s", progress.step, notes or "", scores)
 
 
-def _keep_best(run: Run, scores: Scores) -> None:
+def _bearable(run: Run, scores: Scores) -> bool:
+    limit, score = run.recipe.run.max_base_loss, run.task.score
+    return limit is None or run.progress.before["base"][score] - scores["base"][score] <= limit + 1e-9
+
+
+def _keep_best(run: Run, scores: Scores, network: nn.Module, **notes: float) -> None:
     progress = run.progress
     progress.best, progress.best_step, progress.waited = scores["val"][run.task.score], progress.step, 0
     progress.best_scores = scores
-    run.save("best")
+    run.save("best", network, **notes)
 
 
 def _finish(run: Run) -> None:
-    """The end of a run: its last state is scored, and is the best one where nothing was there to choose by."""
+    """The end of a run: its last state and mixtures with the start are scored; without `val`, the last is the best."""
     _evaluate(run)
     if "val" not in run.sets:
         run.save("best")
+        return
+    for share in run.recipe.run.interpolate:
+        _weigh(run, run.mixture(share), share=share)
 
 
 def _write(run: Run, entry: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -91,7 +91,7 @@ class SamplerPart(_Part):
 class LossPart(_Part):
     """Options of the losses; those of other tasks are ignored.
 
-    centers: .npy (classes, features) of the center loss, weighted with center_weight.
+    centers: .npy (classes, features) of the center loss (tools/class_centers.py), weighted with center_weight.
     """
 
     main: Literal["dice", "bce", "dice_focal"] = "dice"
@@ -138,6 +138,7 @@ class OptimPart(_Part):
 
     lr_scale: prefix of parameter names -> factor of the learning rate; the longest matching prefix counts, 0 freezes.
     freeze_norm: batch norms keep their running statistics, which is wise for small batches and little data.
+    freeze_rows: characters that the start knew keep their rows in the last layer; those of added ones learn.
     weight_decay: "adam" and "sgd" add it to the gradient (Paddle's L2 regularizer), "adamw" decays the weights apart.
     warmup: epochs; milestones: epochs at which "piecewise" multiplies the rate by `gamma`.
     """
@@ -155,6 +156,13 @@ class OptimPart(_Part):
     clip: float | None = None
     lr_scale: dict[str, float] = Field(default_factory=dict)
     freeze_norm: bool = False
+    freeze_rows: bool = False
+
+    @model_validator(mode="after")
+    def _frozen(self) -> OptimPart:
+        if self.freeze_rows and self.weight_decay:
+            raise ValueError("optim.weight_decay would shrink the rows that freeze_rows keeps; set one of them only")
+        return self
 
 
 class RunPart(_Part):
@@ -162,6 +170,9 @@ class RunPart(_Part):
 
     eval_every: epochs between evaluations (the last epoch is always evaluated); patience: stop after so many
     evaluations without a better score (None: never); max_steps: stop early, for tests.
+    max_base_loss: a state that loses more than this of the start's score on `data.base` is not kept (0.01: one point).
+    interpolate: shares of what was learnt, between 0 and 1; at the end the weights start + share * (end - start) are
+    evaluated too, and kept where they are the best (WiSE-FT, arXiv 2109.01903).
     """
 
     epochs: int = Field(default=10, ge=1)
@@ -172,6 +183,8 @@ class RunPart(_Part):
     ema: float | None = Field(default=None, gt=0, lt=1)
     eval_every: float = Field(default=1, gt=0)
     patience: int | None = None
+    max_base_loss: float | None = Field(default=None, ge=0)
+    interpolate: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     log_every: int = 10
     tensorboard: bool = False
     output: Path = Path("output/train")
@@ -202,6 +215,14 @@ class TrainRecipe(_Part):
     distill: DistillPart | None = None
     optim: OptimPart = OptimPart()
     run: RunPart = RunPart()
+
+    @model_validator(mode="after")
+    def _comparable(self) -> TrainRecipe:
+        if self.run.interpolate and not (self.start and self.data.val):
+            raise ValueError("run.interpolate mixes with the weights of `start` and needs `data.val` to choose by")
+        if self.run.max_base_loss is not None and not (self.start and self.data.val and self.data.base):
+            raise ValueError("run.max_base_loss compares with `start` on `data.base` and needs `data.val` to choose by")
+        return self
 
     @field_validator("model")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -21,7 +22,7 @@ from ptocr.train.optim import make_average, make_optimizer, make_schedule
 from ptocr.train.recipe import TrainRecipe
 from ptocr.train.samplers import EpochBatches, batch_plan
 from ptocr.train.sources import Item, aspect_ratios
-from ptocr.train.start import load_start
+from ptocr.train.start import freeze_rows, load_start
 from ptocr.train.state import Progress, Scores, load_state, save_state, seed_everything
 from ptocr.train.tasks import Task, make_task
 
@@ -55,9 +56,12 @@ class Run:
         self.batches = self._batches(weights)
         self.steps_per_epoch = -(-len(self.batches) // recipe.run.accumulate)
         objective = self.task.objective().train()
+        if recipe.optim.freeze_rows:
+            freeze_rows(start)
         optimizer = make_optimizer(objective.network, recipe.optim, objective.peer)
         self.schedule = make_schedule(optimizer, recipe.optim, self.steps_per_epoch, recipe.run.epochs)
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
+        self.begun = _copied(self.network) if recipe.run.interpolate else {}
         self.average = make_average(self.network, recipe.run.ema) if recipe.run.ema else None
         self._train_loader = self._loader(self.task.samples(self.items), self.batches)
         self.keep = self._keep_loader()
@@ -175,16 +179,26 @@ class Run:
         self.objective.train()
         return scores
 
+    def mixture(self, share: float) -> nn.Module:
+        """A network with the weights start + share * (now - start)."""
+        mixed = copy.deepcopy(self.result)
+        state = mixed.state_dict()
+        state = {k: torch.lerp(self.begun[k], v, share) if v.is_floating_point() else v for k, v in state.items()}
+        mixed.load_state_dict(state)
+        return mixed
+
     def _summed(self, metric: Metric) -> Metric:
         counts = torch.tensor(metric.counts(), dtype=torch.float64, device=self.accelerator.device)
         return metric.with_counts(self.accelerator.reduce(counts).tolist())
 
-    def save(self, name: str) -> Path:
-        """`name`.pth, an ordinary checkpoint of the network (its average where there is one)."""
+    def save(self, name: str, network: nn.Module | None = None, **notes: float) -> Path:
+        """`name`.pth, an ordinary checkpoint of a network (default: the result). notes: what its source tells besides
+        step, epoch and start."""
         path = self.out / f"{name}.pth"
         if self.accelerator.is_main_process:
-            note = {"trained": {"step": self.progress.step, "epoch": self.progress.epoch, "start": self.recipe.start}}
-            save_checkpoint(path, self.task.start.checkpoint_of(self.result.state_dict(), note))
+            done = {"step": self.progress.step, "epoch": self.progress.epoch, "start": self.recipe.start, **notes}
+            state = (network or self.result).state_dict()
+            save_checkpoint(path, self.task.start.checkpoint_of(state, {"trained": done}))
         return path
 
     def _parts(self) -> dict[str, Any]:
@@ -217,3 +231,7 @@ class Run:
     def resume(self) -> None:
         """Go on where the run in the same folder stopped."""
         self.progress = load_state(self.out / "state.pt", self._parts())
+
+
+def _copied(network: nn.Module) -> dict[str, Tensor]:
+    return {k: v.detach().clone() for k, v in network.state_dict().items()}

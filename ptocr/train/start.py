@@ -157,6 +157,29 @@ def change_characters(network: nn.Module, base: Checkpoint, charset: Charset, gu
     return fresh.train(), rows
 
 
+def freeze_rows(start: Start) -> None:
+    """Let only the added characters learn in the layers that hold a row per class: other rows get no gradient.
+
+    Raises:
+        SpecError: nothing is known about any row.
+    """
+    charset, rows = start.checkpoint.charset, start.rows
+    if start.base is None or charset is None or rows is None:
+        raise SpecError("optim.freeze_rows: only recognisers with a `start` have rows of known characters")
+    added = torch.ones(charset.classes, dtype=torch.bool)
+    added[rows[rows >= 0]] = False
+    parameters = dict(start.network.named_parameters())
+    for name, kind in _class_tensors(start.network).items():
+        first, count = _layout(kind, len(charset.characters))
+        mask = torch.zeros(len(parameters[name]), dtype=torch.bool)
+        mask[first : first + count] = added[1:]  # row 0 is the blank
+        _mask_gradient(parameters[name], mask.reshape(-1, *[1] * (parameters[name].ndim - 1)))
+
+
+def _mask_gradient(parameter: nn.Parameter, mask: Tensor) -> None:
+    parameter.register_hook(lambda gradient: gradient * mask.to(gradient))
+
+
 def _unfilled(checkpoint: Checkpoint) -> nn.Module:
     network = build_network(checkpoint.spec.architecture, checkpoint.classes, train=True)
     network = fuse(network, only=Reparam) if checkpoint.form == "deploy" else network

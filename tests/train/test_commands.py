@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 import yaml
 
+from ptocr.checkpoint import build_network_of, load_checkpoint
 from ptocr.cli.commands import main
+from ptocr.convert.mapping import map_state
+from ptocr.convert.readers import read
+from ptocr.train import synth
 from ptocr.train.metrics import RecMetric
 from ptocr.train.report import score_table
 
@@ -33,6 +38,21 @@ def test_train_eval_and_use(config, lines, tmp_path, capsys):
     assert "done after 4 steps" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("flags", [["--paddle"], ["--format", "paddle"]], ids=" ".join)
+def test_the_way_back_to_paddle(flags, config, tmp_path, capsys):
+    assert main(["train", "--config", str(config), "-o", "run.max_steps=1"]) == 0
+    trained, back = tmp_path / "run" / "last.pth", tmp_path / "back.pdparams"
+    assert main(["export", "--model", str(trained), "--out", str(back), *flags]) == 0
+    checkpoint = load_checkpoint(trained)
+    network = build_network_of(checkpoint, train=True)
+    state, report = map_state(read(back).tensors, network, str(back))
+    report.check("tiny_rec")
+    counters = {k for k in state if k.endswith("num_batches_tracked")}  # Paddle counts no batches
+    assert set(state) == set(checkpoint.state_dict) and len(counters) < len(state) / 4
+    for name in set(state) - counters:
+        assert torch.equal(state[name], checkpoint.state_dict[name]), name
+
+
 def test_mistakes_are_messages(config, lines, tmp_path, capsys):
     assert main(["train", "--config", str(config), "-o", "optim.rate=1"]) == 2
     assert "optim.rate" in capsys.readouterr().err
@@ -51,6 +71,22 @@ def test_data_check(config, lines, capsys):
     assert main(["data", "check", "--config", str(config), "-o", f"data.train=[{{path: {odd}}}]"]) == 1
     captured = capsys.readouterr()
     assert "'ß' 1" in captured.out and "train: 1 findings" in captured.err
+
+
+@pytest.mark.weights("PP-OCRv4_mobile_det", "PP-OCRv4_mobile_rec")
+def test_a_pipeline_is_scored_end_to_end(style, tmp_path, capsys):
+    large = synth.Style(style.fonts, (26, 30), clean=True)
+    texts = [["Invoice 2041", "Total amount", "Thank you"], ["Berlin", "Paris 75"]]
+    label = synth.write_pages(tmp_path, texts, large, seed=1)
+    wrong = label.with_name("wrong.txt")
+    wrong.write_text(label.read_text("utf-8").replace("Berlin", "London"), encoding="utf-8")
+    command = ["eval", "--pipeline", "PP-OCRv4_mobile", "--device", "cpu", "--ignore_space", "--format", "json"]
+    assert main([*command, "--data", str(label)]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores == {k: 1.0 for m in ("hmean", "precision", "recall") for k in (m, f"e2e_{m}")}
+    assert main([*command, "--data", str(wrong)]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["hmean"] == 1.0 and scores["e2e_hmean"] == pytest.approx(0.8)
 
 
 def test_score_table():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -11,16 +12,19 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
-from ptocr.checkpoint import load_checkpoint
-from ptocr.errors import InputError, WeightsError
+from ptocr.checkpoint import build_network_of, load_checkpoint
+from ptocr.errors import InputError, SpecError, WeightsError
 from ptocr.train import loop
+from ptocr.train.centers import class_centers
 from ptocr.train.evaluate import score_model
 from ptocr.train.loop import fit
 from ptocr.train.recipe import Source, parse_recipe
+from ptocr.train.sources import read_source
 
 from .conftest import NO_AUGMENT, SPECS
 
@@ -156,11 +160,61 @@ def test_a_start_that_is_not_beaten_stays_the_best(rec_recipe, tmp_path):
         assert torch.equal(tensors(outcome.best)[name], want), name
 
 
+@pytest.fixture
+def scripted(rec_recipe, tmp_path, monkeypatch):
+    """A run of two epochs from a start, whose evaluations give the (val, base) scores they are told to."""
+    labels = rec_recipe["data"]["train"]
+    start = run(changed(rec_recipe, epochs=1, output=str(tmp_path / "start")))
+    settings = changed({**rec_recipe, "start": str(start.last)}, "data", val=labels, base=labels)
+
+    def outcome(pairs, **options):
+        answers = iter(pairs)
+
+        def evaluate(self, network):
+            val, base = next(answers)
+            return {"val": {"acc": val}, "base": {"acc": base}}
+
+        monkeypatch.setattr(loop.Run, "evaluate", evaluate)
+        ended = run(changed(settings, epochs=2, **options))
+        assert next(answers, None) is None
+        return start, ended
+
+    return outcome
+
+
+def test_the_best_mixture_of_start_and_end_is_kept(scripted):
+    # start, two epochs, mixtures: the end is better than the first mixture, the second mixture loses too much
+    pairs = [(0.2, 0.8), (0.5, 0.7), (0.6, 0.6), (0.4, 0.79), (0.55, 0.78)]
+    start, outcome = scripted(pairs, max_base_loss=0.01, interpolate=[0.5, 0.75])
+    assert outcome.after == {"val": {"acc": 0.4}, "base": {"acc": 0.79}}
+    assert load_checkpoint(outcome.best).source["trained"]["share"] == 0.5
+    first, last, best = tensors(start.last), tensors(outcome.last), tensors(outcome.best)
+    assert any(not torch.equal(first[k], last[k]) for k in last)
+    for name, want in first.items():
+        want = (want + last[name]) / 2 if want.is_floating_point() else last[name]
+        torch.testing.assert_close(best[name], want, msg=name)
+    assert [e.get("share") for e in history(outcome) if "scores" in e] == [None, None, None, 0.5, 0.75]
+
+
+def test_what_loses_too_much_of_the_base_set_is_not_kept(scripted):
+    pairs = [(0.2, 0.8), (0.3, 0.8), (0.6, 0.6)]
+    _, outcome = scripted(pairs, max_base_loss=0.1)
+    assert outcome.after["val"]["acc"] == 0.3 and outcome.progress.best_step == 4
+    _, outcome = scripted(pairs)
+    assert outcome.after["val"]["acc"] == 0.6 and outcome.progress.best_step == 8
+
+
 def test_half_precision_trains(rec_recipe):
     outcome = run(changed(rec_recipe, precision="bf16", max_steps=2))
     losses = [e["losses"]["loss"] for e in history(outcome) if "losses" in e]
     assert len(losses) == 2 and all(map(torch.isfinite, map(torch.tensor, losses)))
     assert {t.dtype for t in tensors(outcome.last).values()} <= {torch.float32, torch.int64}
+
+
+@pytest.mark.parametrize("kind", ["no start", "no characters"])
+def test_freezing_rows_needs_known_characters(kind, rec_recipe, plain):
+    with pytest.raises(SpecError, match="only recognisers with a `start`"):
+        run(changed(rec_recipe if kind == "no start" else plain, "optim", freeze_rows=True))
 
 
 def test_training_without_data_is_an_error(rec_recipe):
@@ -187,6 +241,41 @@ def test_distillation_runs(mode, task, rec_recipe, pages, directions, lines, tmp
     entry = [e for e in history(outcome) if "losses" in e][-1]["losses"]
     assert {"keep": "keep", "teacher": "teacher", "mutual": "mutual"}[mode] in entry
     assert all(map(torch.isfinite, map(torch.tensor, entry.values())))
+
+
+def test_collaborative_learning_has_a_teacher_for_both_students(rec_recipe, pages, tmp_path):
+    settings = {**rec_recipe, "model": str(SPECS / "tiny_det.yaml"), "augment": dict(NO_AUGMENT, copy_paste=0)}
+    settings.pop("charset")
+    settings = changed(changed(settings, "data", train=[{"path": str(pages)}]), epochs=1, max_steps=2)
+    teacher = run(changed(settings, output=str(tmp_path / "teacher")))
+    settings["distill"] = {"mode": "mutual", "teacher": str(teacher.last), "weight": 0.5}
+    entry = [e for e in history(run(settings)) if "losses" in e][-1]["losses"]
+    parts = {"shrink", "threshold", "binary"}
+    assert set(entry) == {*parts, *(f"peer_{p}" for p in parts), "teacher", "peer_teacher", "mutual", "loss"}
+    assert entry["teacher"] != entry["peer_teacher"]
+
+
+def test_center_loss_from_the_centers_of_a_trained_model(rec_recipe, lines, tmp_path):
+    start, few = overfit("rec", lines, 8, rec_recipe, steps=234, lr=5e-3)
+    items = read_source(Source(path=few), "rec")[0]
+    checkpoint = load_checkpoint(start.best)
+    centers = class_centers(checkpoint, items)
+    assert centers.shape[0] == checkpoint.charset.classes
+    np.save(tmp_path / "centers.npy", centers)
+    settings = {
+        **rec_recipe,
+        "start": str(start.best),
+        "loss": {"centers": str(tmp_path / "centers.npy")},
+        "gtc": "off",
+    }
+    near = history(run(changed(settings, "optim", lr=1e-9)))[1]["losses"]["center"]
+    np.save(tmp_path / "centers.npy", centers + 10)
+    far = history(run(changed(settings, "optim", lr=1e-9)))[1]["losses"]["center"]
+    assert 0 < near < far / 10
+    random = build_network_of(checkpoint)
+    with pytest.raises(InputError, match="read right"):
+        wrong = dataclasses.replace(checkpoint, state_dict={k: v * 0 for k, v in random.state_dict().items()})
+        class_centers(wrong, items)
 
 
 def overfit(task, labels, count, rec_recipe, steps, lr):

@@ -44,6 +44,9 @@ def test_extends_and_overrides():
         ({"distill": {"mode": "keep"}}, ("distill", "data")),
         ({"distill": {"mode": "teacher"}}, ("teacher",)),
         ({"run": {"epochs": 0}}, ("run.epochs",)),
+        ({"run": {"interpolate": [1.5]}}, ("run.interpolate", "less than 1")),
+        ({"run": {"interpolate": [0.5]}}, ("run.interpolate", "start", "data.val")),
+        ({"start": "PP-OCRv4_mobile_rec", "run": {"max_base_loss": 0.01}}, ("run.max_base_loss", "data.base")),
     ],
 )
 def test_mistakes_are_named(change, words):

@@ -18,7 +18,7 @@ from ptocr.spec import load_spec, parse_spec
 from ptocr.train.labels import LabelEncoder
 from ptocr.train.optim import make_average, make_optimizer, rate_factor
 from ptocr.train.recipe import OptimPart, parse_recipe
-from ptocr.train.start import change_characters, class_rows, load_start
+from ptocr.train.start import Start, change_characters, class_rows, freeze_rows, load_start
 
 SPECS = Path(__file__).parent / "specs"
 OLD, NEW = Charset.from_lines("abcde", True), Charset.from_lines("xcaфe", True)
@@ -74,6 +74,43 @@ def test_shared_characters_keep_their_answers_in_both_heads(gtc):
     )
     special_old, special_new = (slice(0, 4),) * 2 if guide == "nrtr" else (slice(6, 8), slice(6, 8))
     torch.testing.assert_close(new["gtc"][..., special_new], old["gtc"][..., special_old])
+
+
+@pytest.mark.parametrize("guide", [{"name": "NRTRHead", "nrtr_dim": 32, "num_decoder_layers": 1}, {"name": "SARHead"}])
+def test_rows_of_known_characters_stay_as_they_were(guide):
+    base = rec_checkpoint(gtc=guide)
+    network, rows = change_characters(build_network_of(base, train=True), base, NEW, guide=True)
+    freeze_rows(Start(network, dataclasses.replace(base, charset=NEW), base, rows))
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    kind = "sar" if guide["name"] == "SARHead" else "nrtr"
+    encoder = LabelEncoder(NEW, 10, kind)
+    labels = torch.stack([torch.from_numpy(encoder(t).gtc) for t in ("xaф", "ceх")])
+    optimizer = torch.optim.Adam(network.parameters(), 0.1)
+    for _ in range(3):
+        out = network.forward_train(torch.rand(2, 3, 32, 128), {"gtc": labels, "valid_ratio": torch.ones(2)})
+        optimizer.zero_grad()
+        sum((out[k] * torch.rand_like(out[k])).sum() for k in ("ctc", "gtc")).backward()
+        optimizer.step()
+    after, added = network.state_dict(), {1: "x", 4: "ф"}  # their classes
+    changed = {k: (after[k] != v).flatten(1).any(1) for k, v in before.items() if v.ndim > 1}
+    first = {"ctc": 0, "nrtr": 3, "sar": -1}
+    names = [("head.ctc_head.fc.weight", "ctc")]
+    if kind == "nrtr":
+        names += [("head.gtc_head.embedding.embedding.weight", kind), ("head.gtc_head.tgt_word_prj.weight", kind)]
+    else:
+        names += [(f"head.sar_head.decoder.{k}.weight", kind) for k in ("prediction", "embedding")]
+    for name, layout in names:
+        moved = torch.where(changed[name])[0].tolist()
+        assert set(moved) <= {c + first[layout] for c in added}, name
+        assert moved, name
+    assert changed["backbone.conv1._conv.weight"].all()
+    bias = "head.ctc_head.fc.bias"
+    assert torch.where(after[bias] != before[bias])[0].tolist() == sorted(added)
+
+
+def test_freezing_rows_refuses_weight_decay():
+    with pytest.raises(SpecError, match="weight_decay would shrink"):
+        parse_recipe({"model": "PP-OCRv4_mobile_rec", "optim": {"freeze_rows": True, "weight_decay": 0.1}}, "test")
 
 
 def test_a_new_charset_through_the_recipe(tmp_path, dictionary):
