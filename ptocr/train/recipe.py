@@ -172,7 +172,7 @@ class RunPart(_Part):
     evaluations without a better score (None: never); max_steps: stop early, for tests.
     max_base_loss: a state that loses more than this of the start's score on `data.base` is not kept (0.01: one point).
     interpolate: shares of what was learnt, between 0 and 1; at the end the weights start + share * (end - start) are
-    evaluated too, and kept where they are the best (WiSE-FT, arXiv 2109.01903).
+    evaluated too, and kept where they are the best (WiSE-FT, arXiv 2109.01903); added characters stay as learnt.
     """
 
     epochs: int = Field(default=10, ge=1)

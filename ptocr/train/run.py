@@ -18,11 +18,11 @@ from ptocr.checkpoint import save_checkpoint
 from ptocr.errors import InputError
 from ptocr.train.data import OCRSamples, collate, read_sources
 from ptocr.train.metrics import Metric
-from ptocr.train.optim import make_average, make_optimizer, make_schedule
+from ptocr.train.optim import make_average, make_optimizer, make_schedule, run_fused
 from ptocr.train.recipe import TrainRecipe
 from ptocr.train.samplers import EpochBatches, batch_plan
 from ptocr.train.sources import Item, aspect_ratios
-from ptocr.train.start import freeze_rows, load_start
+from ptocr.train.start import added_rows, freeze_rows, load_start
 from ptocr.train.state import Progress, Scores, load_state, save_state, seed_everything
 from ptocr.train.tasks import Task, make_task
 
@@ -61,6 +61,9 @@ class Run:
         optimizer = make_optimizer(objective.network, recipe.optim, objective.peer)
         self.schedule = make_schedule(optimizer, recipe.optim, self.steps_per_epoch, recipe.run.epochs)
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
+        backbone = self.network.get_submodule("backbone")
+        if recipe.optim.freeze_norm and not any(p.requires_grad for p in backbone.parameters()):
+            run_fused(backbone)
         self.begun = _copied(self.network) if recipe.run.interpolate else {}
         self.average = make_average(self.network, recipe.run.ema) if recipe.run.ema else None
         self._train_loader = self._loader(self.task.samples(self.items), self.batches)
@@ -180,10 +183,12 @@ class Run:
         return scores
 
     def mixture(self, share: float) -> nn.Module:
-        """A network with the weights start + share * (now - start)."""
+        """A network with the weights start + share * (now - start); rows of added characters stay as they are now."""
         mixed = copy.deepcopy(self.result)
-        state = mixed.state_dict()
-        state = {k: torch.lerp(self.begun[k], v, share) if v.is_floating_point() else v for k, v in state.items()}
+        now = mixed.state_dict()
+        state = {k: torch.lerp(self.begun[k], v, share) if v.is_floating_point() else v for k, v in now.items()}
+        for name, added in added_rows(self.task.start).items():
+            state[name][added] = now[name][added]
         mixed.load_state_dict(state)
         return mixed
 

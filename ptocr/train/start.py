@@ -157,23 +157,32 @@ def change_characters(network: nn.Module, base: Checkpoint, charset: Charset, gu
     return fresh.train(), rows
 
 
+def added_rows(start: Start) -> dict[str, Tensor]:
+    """Tensors that hold a row per class, and which of their rows belong to characters that the start did not know."""
+    charset, rows = start.checkpoint.charset, start.rows
+    if charset is None or rows is None:
+        return {}
+    added = torch.ones(charset.classes, dtype=torch.bool)
+    added[rows[rows >= 0]] = False
+    result = {}
+    for name, kind in _class_tensors(start.network).items():
+        first, count = _layout(kind, len(charset.characters))
+        result[name] = torch.zeros(len(start.network.get_parameter(name)), dtype=torch.bool)
+        result[name][first : first + count] = added[1:]  # row 0 is the blank
+    return result
+
+
 def freeze_rows(start: Start) -> None:
     """Let only the added characters learn in the layers that hold a row per class: other rows get no gradient.
 
     Raises:
         SpecError: nothing is known about any row.
     """
-    charset, rows = start.checkpoint.charset, start.rows
-    if start.base is None or charset is None or rows is None:
+    if start.base is None or start.rows is None:
         raise SpecError("optim.freeze_rows: only recognisers with a `start` have rows of known characters")
-    added = torch.ones(charset.classes, dtype=torch.bool)
-    added[rows[rows >= 0]] = False
-    parameters = dict(start.network.named_parameters())
-    for name, kind in _class_tensors(start.network).items():
-        first, count = _layout(kind, len(charset.characters))
-        mask = torch.zeros(len(parameters[name]), dtype=torch.bool)
-        mask[first : first + count] = added[1:]  # row 0 is the blank
-        _mask_gradient(parameters[name], mask.reshape(-1, *[1] * (parameters[name].ndim - 1)))
+    for name, mask in added_rows(start).items():
+        parameter = start.network.get_parameter(name)
+        _mask_gradient(parameter, mask.reshape(-1, *[1] * (parameter.ndim - 1)))
 
 
 def _mask_gradient(parameter: nn.Parameter, mask: Tensor) -> None:

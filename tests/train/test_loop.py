@@ -196,12 +196,43 @@ def test_the_best_mixture_of_start_and_end_is_kept(scripted):
     assert [e.get("share") for e in history(outcome) if "scores" in e] == [None, None, None, 0.5, 0.75]
 
 
+def test_added_characters_are_not_mixed(rec_recipe, tmp_path):
+    start = run(changed(rec_recipe, epochs=1, output=str(tmp_path / "start")))
+    characters = load_checkpoint(start.last).charset.characters
+    (tmp_path / "more.txt").write_text("\n".join(["ф", *characters[:-1]]), encoding="utf-8")
+    settings = {**rec_recipe, "start": str(start.last), "charset": str(tmp_path / "more.txt"), "gtc": "off"}
+    settings = changed(settings, "data", val=rec_recipe["data"]["train"])
+    parts = loop.Run(parse_recipe(changed(settings, interpolate=[0.25]), "test"))
+    weight = "head.ctc_head.fc.weight"
+    before = parts.begun[weight].clone()
+    with torch.no_grad():
+        parts.network.get_parameter(weight).add_(1.0)
+    mixed = parts.mixture(0.25).state_dict()[weight]
+    torch.testing.assert_close(mixed[1], before[1] + 1)  # of the added one
+    others = [i for i in range(len(before)) if i != 1]
+    torch.testing.assert_close(mixed[others], before[others] + 0.25)
+
+
 def test_what_loses_too_much_of_the_base_set_is_not_kept(scripted):
     pairs = [(0.2, 0.8), (0.3, 0.8), (0.6, 0.6)]
     _, outcome = scripted(pairs, max_base_loss=0.1)
     assert outcome.after["val"]["acc"] == 0.3 and outcome.progress.best_step == 4
     _, outcome = scripted(pairs)
     assert outcome.after["val"]["acc"] == 0.6 and outcome.progress.best_step == 8
+
+
+def test_a_frozen_backbone_trains_the_same_as_one_at_rate_nought(rec_recipe, tmp_path):
+    start = run(changed(rec_recipe, epochs=1, output=str(tmp_path / "start")))
+    settings = changed({**rec_recipe, "start": str(start.last), "gtc": "off"}, "optim", freeze_norm=True)
+    settings = changed(settings, epochs=1)
+    frozen = run(changed(changed(settings, "optim", lr_scale={"backbone": 0}), output=str(tmp_path / "frozen")))
+    slow = run(changed(changed(settings, "optim", lr_scale={"backbone": 1e-9}), output=str(tmp_path / "slow")))
+    for a, b in zip(history(frozen), history(slow), strict=True):
+        if "losses" in a:
+            assert a["losses"]["loss"] == pytest.approx(b["losses"]["loss"], rel=1e-3)
+    for name, want in tensors(start.last).items():
+        if name.startswith("backbone."):
+            assert torch.equal(tensors(frozen.last)[name], want), name
 
 
 def test_half_precision_trains(rec_recipe):

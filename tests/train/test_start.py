@@ -16,7 +16,7 @@ from ptocr.nn.build import build_network
 from ptocr.nn.fuse import Reparam, fuse
 from ptocr.spec import load_spec, parse_spec
 from ptocr.train.labels import LabelEncoder
-from ptocr.train.optim import make_average, make_optimizer, rate_factor
+from ptocr.train.optim import make_average, make_optimizer, rate_factor, run_fused
 from ptocr.train.recipe import OptimPart, parse_recipe
 from ptocr.train.start import Start, change_characters, class_rows, freeze_rows, load_start
 
@@ -188,6 +188,23 @@ def test_layers_learn_at_their_own_rate_or_not_at_all():
         make_optimizer(network, OptimPart(lr_scale={"bakbone": 0.1}))
     with pytest.raises(SpecError, match="nothing is left"):
         make_optimizer(network, OptimPart(lr_scale={"backbone": 0, "head": 0}))
+
+
+def test_a_frozen_backbone_runs_fused_and_stays_what_it_is():
+    network = build_network_of(rec_checkpoint()).eval()
+    x = torch.rand(2, 3, 32, 64)
+    want, state = network(x), {k: v.clone() for k, v in network.state_dict().items()}
+    with pytest.raises(ValueError, match="learns"):
+        run_fused(network.backbone.requires_grad_(True))
+    run_fused(network.backbone.requires_grad_(False))
+    network.backbone.train()  # the copy keeps the norms' statistics
+    torch.testing.assert_close(network(x), want, rtol=1e-4, atol=1e-5)
+    assert network.state_dict().keys() == state.keys()
+    assert all(torch.equal(v, state[k]) for k, v in network.state_dict().items())
+    calls = []
+    network.backbone.conv1.register_forward_hook(lambda *_: calls.append(1))
+    network(x)
+    assert not calls
 
 
 def test_schedules():
