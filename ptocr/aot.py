@@ -114,8 +114,7 @@ def _load(path: Path) -> Compiled:
     recorded = json.loads(path.with_suffix(".json").read_text())
     if hashlib.sha256(path.read_bytes()).hexdigest() != recorded["sha256"]:
         raise ValueError("its hash is not the one it was built with")
-    runners = max(1, torch.get_num_threads())  # so many calls may run at once
-    return load_package(str(path), num_runners=runners)
+    return load_package(str(path))  # calls from several threads wait for each other
 
 
 def _build(module: nn.Module, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, path: Path) -> None:
@@ -128,9 +127,7 @@ def _build(module: nn.Module, checkpoint: Checkpoint, device: torch.device, dtyp
             program = torch.export.export(
                 module.eval(), (example,), dynamic_shapes=(dynamic,), prefer_deferred_runtime_asserts_over_guards=True
             )
-            torch._inductor.aoti_compile_and_package(
-                program, package_path=str(part), inductor_configs=INDUCTOR
-            )
+            torch._inductor.aoti_compile_and_package(program, package_path=str(part), inductor_configs=INDUCTOR)
         digest = hashlib.sha256(part.read_bytes()).hexdigest()
         path.unlink(missing_ok=True)  # never a new record beside an old package
         path.with_suffix(".json").write_text(json.dumps({"sha256": digest}))

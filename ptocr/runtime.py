@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -21,9 +22,11 @@ from ptocr.errors import DeviceError
 from ptocr.nn.decode import FlatWithGrid, GreedyCTC
 from ptocr.nn.fuse import fuse as fuse_network
 from ptocr.nn.heads.multi import MultiHead
-from ptocr.nn.packed import pack
+from ptocr.nn.packed import pack, pointwise
 from ptocr.nn.uvdoc import UVDoc
 from ptocr.parallel import side_by_side
+
+log = logging.getLogger(__name__)
 
 Compile = Literal["off", "auto", "aot", "inductor"]
 Engine = Literal["torch", "onnxruntime", "openvino"]
@@ -123,6 +126,8 @@ def load_model(
 def placed_network(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """The fused network on its device, in its data type, channels last."""
     network = network_of(checkpoint).to(device, dtype)
+    if device.type == "cpu":
+        network = pointwise(network)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -155,6 +160,7 @@ class Runtime:
             torch.set_num_threads(self.options.threads)
         self._lock = threading.Lock()
         self._network: nn.Module | None = None
+        self._packaged = False
         engine = SESSIONS.get(self.options.engine)
         if engine is not None and self.device.type != "cpu":
             raise DeviceError(f"engine={self.options.engine!r} runs on the CPU here, not on {self.device}")
@@ -181,8 +187,17 @@ class Runtime:
             if package is None and mode == "aot":
                 package = compile_package(self.checkpoint, self.device, self.dtype)
             if package is not None:
-                return package
+                self._packaged = True
+                return functools.partial(self._run_package, package)
         return with_decoding(self.network)
+
+    def _run_package(self, package: aot.Compiled, x: Tensor) -> Any:
+        """The package's answer, or the network's own for a size that the compiler ruled out (a map one pixel high)."""
+        try:
+            return package(x)
+        except RuntimeError as error:
+            log.info("%s: %s is not for the package (%s)", self.checkpoint.spec.name, tuple(x.shape), error)
+            return with_decoding(self.network)(x)
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         if self._session is not None:
@@ -193,13 +208,19 @@ class Runtime:
     def stream(self, batches: Iterable[Callable[[], np.ndarray]]) -> Iterator[list[np.ndarray]]:
         """Outputs of many small batches, in their order; a batch is made when its turn comes.
 
-        On a CPU several batches run at once, each on one thread; answers are the same as one by one.
+        On a CPU several batches run at once, each on one thread; answers are the same as one by one. Packages run one
+        by one on all threads: torch holds Python's lock while they do (pytorch/pytorch#197516).
         """
         threads = torch.get_num_threads()
         tasks = (functools.partial(self._made, make) for make in batches)
-        if threads == 1 or self.device.type != "cpu" or self._session is not None:
+        if threads == 1 or not self.prefers_single or self._packaged:
             return (task() for task in tasks)
         return side_by_side(tasks, threads)
+
+    @property
+    def prefers_single(self) -> bool:
+        """Whether pictures are better run singly than in batches: as fast, in less memory, in fewer shapes."""
+        return self.device.type == "cpu" and self._session is None
 
     def _made(self, make: Callable[[], np.ndarray]) -> list[np.ndarray]:
         return self(make())

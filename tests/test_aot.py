@@ -48,6 +48,21 @@ def lines(count: int) -> np.ndarray:
     return np.random.default_rng(count).standard_normal((count, 3, 48, 192), dtype=np.float32)
 
 
+def test_a_size_that_a_package_refuses_is_read_by_the_network(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuses(_: torch.Tensor) -> None:
+        raise RuntimeError("Expected s18 < s18*s30 to be True but received 1")
+
+    checkpoint = random_checkpoint("ch_ppocr_mobile_v2.0_cls")
+    monkeypatch.setattr(aot, "find", lambda *_: refuses)
+    with caplog.at_level(logging.INFO, logger="ptocr"):
+        (got,) = Runtime(checkpoint, AOT)(lines(2))
+    (want,) = Runtime(checkpoint, EAGER)(lines(2))
+    np.testing.assert_array_equal(got, want)
+    assert "(2, 3, 48, 192)" in caplog.text
+
+
 def test_key_holds_weights_dtype_and_spec() -> None:
     checkpoint = random_checkpoint("ch_ppocr_mobile_v2.0_cls")
     post = checkpoint.spec.postprocess.model_copy(update={"threshold": 0.5})

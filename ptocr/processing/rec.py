@@ -10,6 +10,7 @@ import numpy as np
 from ptocr.processing.image import checked, normalize_line, resize
 
 Shape = tuple[int, int, int]
+WIDTH_STEP = 32  # pixels
 
 
 def line_width(image: np.ndarray, image_shape: Shape = (3, 48, 320), max_width: int = 3200) -> int:
@@ -19,6 +20,13 @@ def line_width(image: np.ndarray, image_shape: Shape = (3, 48, 320), max_width: 
     down for wider ones, and is never more than `max_width`. The padded width is `max(line_width(...), image_shape[2])`.
     """
     return paddle_width(image, image_shape[1], min(paddle_batch_width([image], image_shape), max_width))
+
+
+def stepped_width(width: int, image_shape: Shape = (3, 48, 320), max_width: int = 3200) -> int:
+    """Width that a line of `line_width` is padded to in batch-invariant reading: at least that of `image_shape`, a
+    multiple of `WIDTH_STEP`, so that a long text has few different shapes, each of which costs preparation."""
+    stepped = -(-width // WIDTH_STEP) * WIDTH_STEP
+    return max(width, image_shape[2], min(stepped, max_width))
 
 
 def paddle_batch_width(images: Sequence[np.ndarray], image_shape: Shape = (3, 48, 320)) -> int:

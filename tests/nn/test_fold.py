@@ -9,10 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ptocr.nn.backbones.pplcnet_v4 import Block, RepDepthwise, Stem
+from ptocr.nn.backbones.pplcnet_v4 import Block, RepDepthwise
+from ptocr.nn.backbones.stem import Stem
 from ptocr.nn.fuse import Reparam, fuse
 from ptocr.nn.heads.ctc import CTCHead
+from ptocr.nn.heads.db import PyramidConv
 from ptocr.nn.layers import FoldingSequential, max_2x2
+from ptocr.nn.necks.db_fpn import concat_at_finest
 from ptocr.nn.necks.intracl import IntraCLBlock
 from ptocr.nn.necks.light_svtr import EncoderWithLightSVTR
 from ptocr.nn.necks.rep_lk import DILATED, DilatedRep, DilatedRepConv, RepLKFPN, RepLKPAN
@@ -72,7 +75,16 @@ def test_pyramid_fused_equals_eager(name: str, randomized: Randomize) -> None:
         want = neck(maps)
         assert want.shape == (1, 16, 32, 48)
         torch.testing.assert_close(fuse(neck, only=Reparam)(maps), want, rtol=1e-9, atol=1e-9)
-        torch.testing.assert_close(fuse(neck)(maps), want, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(concat_at_finest(fuse(neck)(maps)), want, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [3, 7])
+def test_pyramid_convolved_level_by_level_equals_the_whole(size: int) -> None:
+    conv = nn.Conv2d(16, 5, size, padding=size // 2).double()
+    maps = pyramid_input([4, 4, 4, 4])
+    with torch.no_grad():
+        want = conv(concat_at_finest(maps))
+        torch.testing.assert_close(PyramidConv(conv).double()(maps), want, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("kernel_size", DILATED)

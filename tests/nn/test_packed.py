@@ -7,11 +7,13 @@ import torch
 from torch import nn
 
 from ptocr.nn.layers import Affine, LearnableAffine
-from ptocr.nn.packed import InPlaceAffine, PackedConv, can_pack, pack
+from ptocr.nn.packed import InPlaceAffine, PackedConv, PackedPointwise, Pointwise, can_pack, pack, pointwise
 
 pytestmark = pytest.mark.skipif(not can_pack(), reason="torch without oneDNN")
 
 CONVS = {
+    "pointwise": lambda: nn.Conv2d(6, 8, 1),
+    "pointwise, no bias": lambda: nn.Conv2d(6, 8, 1, bias=False),
     "dense": lambda: nn.Conv2d(6, 8, 3, padding=1),
     "strided": lambda: nn.Conv2d(6, 8, 3, stride=(2, 1), padding=1),
     "dilated": lambda: nn.Conv2d(6, 8, 3, padding=2, dilation=2),
@@ -36,7 +38,7 @@ def both(network: nn.Sequential, x: torch.Tensor) -> tuple[torch.Tensor, torch.T
     network = network.eval().to(memory_format=torch.channels_last)
     with torch.inference_mode():
         plain = network(x)
-        packed = pack(nn.Sequential(network))
+        packed = pack(pointwise(nn.Sequential(network)))
         assert not any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for m in packed.modules())
         return plain, packed(x)
 
@@ -50,6 +52,12 @@ def test_equals_plain_modules(conv: str, act: str) -> None:
     x = torch.randn(2, layer.in_channels, 9, 14).to(memory_format=torch.channels_last)
     plain, packed = both(nn.Sequential(layer, *([activation()] if activation else [])), x)
     torch.testing.assert_close(packed, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_pointwise_is_a_product_and_strided_ones_stay() -> None:
+    network = pointwise(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1, stride=2), nn.Conv2d(4, 4, 1, groups=2)))
+    assert [type(layer) for layer in network] == [Pointwise, nn.Conv2d, nn.Conv2d]
+    assert isinstance(pack(nn.Sequential(network))[0][0], PackedPointwise)
 
 
 def test_activation_goes_into_the_convolution() -> None:
