@@ -127,7 +127,8 @@ def _build(module: nn.Module, checkpoint: Checkpoint, device: torch.device, dtyp
             program = torch.export.export(
                 module.eval(), (example,), dynamic_shapes=(dynamic,), prefer_deferred_runtime_asserts_over_guards=True
             )
-            torch._inductor.aoti_compile_and_package(program, package_path=str(part), inductor_configs=INDUCTOR)
+            options = dict(INDUCTOR)  # torch writes into it
+            torch._inductor.aoti_compile_and_package(program, package_path=str(part), inductor_configs=options)
         digest = hashlib.sha256(part.read_bytes()).hexdigest()
         path.unlink(missing_ok=True)  # never a new record beside an old package
         path.with_suffix(".json").write_text(json.dumps({"sha256": digest}))

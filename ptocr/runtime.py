@@ -22,7 +22,7 @@ from ptocr.errors import DeviceError
 from ptocr.nn.decode import FlatWithGrid, GreedyCTC
 from ptocr.nn.fuse import fuse as fuse_network
 from ptocr.nn.heads.multi import MultiHead
-from ptocr.nn.packed import pack, pointwise
+from ptocr.nn.packed import pack
 from ptocr.nn.uvdoc import UVDoc
 from ptocr.parallel import side_by_side
 
@@ -126,8 +126,6 @@ def load_model(
 def placed_network(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """The fused network on its device, in its data type, channels last."""
     network = network_of(checkpoint).to(device, dtype)
-    if device.type == "cpu":
-        network = pointwise(network)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

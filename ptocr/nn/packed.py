@@ -1,17 +1,15 @@
-"""Fused networks on the CPU: layer and activation in one oneDNN call, weights laid out for it once.
+"""Fused networks on the CPU: convolution and activation in one oneDNN call, on plain modules' weights.
 
 The operators are those that torch's own compiler emits; networks stay plain modules and answers stay the same to
 rounding. `pack` changes nothing where torch was built without oneDNN.
 
 How oneDNN wants the weights of a dense convolution depends on the size of the picture, and weights laid out for another
-size cost more than plain ones; those of a matrix product do not. So 1 x 1 convolutions become matrix products
-(`pointwise`, for the compiler as well), depthwise convolutions are laid out, and other dense ones keep plain weights.
+size cost far more than plain ones: so only those of depthwise convolutions are laid out.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.layers import Affine
@@ -26,51 +24,6 @@ POST_OPS: dict[type[nn.Module], str] = {
     nn.GELU: "gelu",
 }
 ALGORITHMS = {"gelu": "none"}  # the exact one, by the error function
-ROWS = 64  # pixels that the weights of matrix products are laid out for; the layout is the same for any number
-
-
-class Pointwise(nn.Module):
-    """A 1 x 1 convolution as a matrix product: (N, C, H, W) -> (N, O, H, W), both channels last in memory."""
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(conv.weight.detach()[:, :, 0, 0].contiguous(), requires_grad=False)
-        self.bias = conv.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
-
-
-def pointwise(network: nn.Module) -> nn.Module:
-    """Replace, in place, every dense 1 x 1 convolution of a fused network; returns the network."""
-    for name, child in network.named_children():
-        setattr(network, name, Pointwise(child) if _is_pointwise(child) else pointwise(child))
-    return network
-
-
-def _is_pointwise(module: nn.Module) -> bool:
-    plain = isinstance(module, nn.Conv2d) and module.kernel_size == module.stride == (1, 1) and module.groups == 1
-    return plain and module.padding in ((0, 0), "valid", "same")
-
-
-class PackedPointwise(nn.Module):
-    """A matrix product over the channels with the activation that follows it."""
-
-    weight: Tensor
-    bias: Tensor | None
-
-    def __init__(self, layer: Pointwise, post_op: str = "none") -> None:
-        super().__init__()
-        self.post_op = post_op
-        packed = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), ROWS)
-        self.register_buffer("weight", packed, persistent=False)
-        self.register_buffer("bias", None if layer.bias is None else layer.bias.detach(), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        rows = x.permute(0, 2, 3, 1)
-        algorithm = ALGORITHMS.get(self.post_op, "")
-        y = torch.ops.mkldnn._linear_pointwise(rows, self.weight, self.bias, self.post_op, [], algorithm)
-        return y.permute(0, 3, 1, 2)
 
 
 class PackedConv(nn.Module):
@@ -143,30 +96,24 @@ def can_pack() -> bool:
 
 
 def pack(network: nn.Module) -> nn.Module:
-    """Replace, in place, every convolution and `Pointwise` of a fused network on the CPU, with the activation behind it
-    in the same `nn.Sequential`; returns the network."""
+    """Replace, in place, every convolution of a fused network on the CPU, with the activation behind it in the same
+    `nn.Sequential`; returns the network."""
     if not can_pack():
         return network
     for name, child in list(network.named_children()):
         if isinstance(child, nn.Sequential):
             setattr(network, name, _pack_sequence(child))
         elif _packs(child):
-            setattr(network, name, _packed(child))
+            setattr(network, name, PackedConv(child))
         else:
             pack(child)
     return network
 
 
 def _packs(module: nn.Module) -> bool:
-    if isinstance(module, Pointwise):
-        return True
     if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         return False
     return module.padding_mode == "zeros" and not isinstance(module.padding, str)
-
-
-def _packed(layer: nn.Module, post_op: str = "none") -> PackedConv | PackedPointwise:
-    return PackedPointwise(layer, post_op) if isinstance(layer, Pointwise) else PackedConv(layer, post_op)
 
 
 def _pack_sequence(sequence: nn.Sequential) -> nn.Sequential:
@@ -175,7 +122,7 @@ def _pack_sequence(sequence: nn.Sequential) -> nn.Sequential:
     for layer in [*sequence, None]:
         if pending is not None:
             post_op = POST_OPS.get(type(layer), "none") if layer is not None else "none"
-            layers.append(_packed(pending, post_op))
+            layers.append(PackedConv(pending, post_op))
             pending = None
             if post_op != "none":
                 continue
@@ -183,7 +130,7 @@ def _pack_sequence(sequence: nn.Sequential) -> nn.Sequential:
             break
         if _packs(layer):
             pending = layer
-        elif isinstance(layer, Affine) and layers and isinstance(layers[-1], PackedConv | PackedPointwise):
+        elif isinstance(layer, Affine) and layers and isinstance(layers[-1], PackedConv):
             layers.append(InPlaceAffine(layer))
         else:
             layers.append(_pack_sequence(layer) if isinstance(layer, nn.Sequential) else pack(layer))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ptocr.nn.layers import Affine, LearnableAffine
-from ptocr.nn.packed import InPlaceAffine, PackedConv, PackedPointwise, Pointwise, can_pack, pack, pointwise
+from ptocr.nn.packed import InPlaceAffine, PackedConv, can_pack, pack
 
 pytestmark = pytest.mark.skipif(not can_pack(), reason="torch without oneDNN")
 
@@ -38,7 +38,7 @@ def both(network: nn.Sequential, x: torch.Tensor) -> tuple[torch.Tensor, torch.T
     network = network.eval().to(memory_format=torch.channels_last)
     with torch.inference_mode():
         plain = network(x)
-        packed = pack(pointwise(nn.Sequential(network)))
+        packed = pack(nn.Sequential(network))
         assert not any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for m in packed.modules())
         return plain, packed(x)
 
@@ -52,12 +52,6 @@ def test_equals_plain_modules(conv: str, act: str) -> None:
     x = torch.randn(2, layer.in_channels, 9, 14).to(memory_format=torch.channels_last)
     plain, packed = both(nn.Sequential(layer, *([activation()] if activation else [])), x)
     torch.testing.assert_close(packed, plain, rtol=1e-5, atol=1e-6)
-
-
-def test_pointwise_is_a_product_and_strided_ones_stay() -> None:
-    network = pointwise(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1, stride=2), nn.Conv2d(4, 4, 1, groups=2)))
-    assert [type(layer) for layer in network] == [Pointwise, nn.Conv2d, nn.Conv2d]
-    assert isinstance(pack(nn.Sequential(network))[0][0], PackedPointwise)
 
 
 def test_activation_goes_into_the_convolution() -> None:
