@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch._inductor.package import load_package
 
-from ptocr import paths
+from ptocr import kernels, paths
 from ptocr.checkpoint import Checkpoint
 from ptocr.errors import DeviceError
 from ptocr.export import example_input
@@ -88,6 +88,7 @@ def package_path(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtyp
         "machine": machine(device),
         "networks": _network_code(),
         "inductor": INDUCTOR,
+        "kernels": kernels.key(),
     }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]
     kind = f"{device.type}-{str(dtype).removeprefix('torch.')}"
@@ -114,6 +115,8 @@ def _load(path: Path) -> Compiled:
     recorded = json.loads(path.with_suffix(".json").read_text())
     if hashlib.sha256(path.read_bytes()).hexdigest() != recorded["sha256"]:
         raise ValueError("its hash is not the one it was built with")
+    if recorded["native"]:
+        kernels.load()
     return load_package(str(path))  # calls from several threads wait for each other
 
 
@@ -127,11 +130,13 @@ def _build(module: nn.Module, checkpoint: Checkpoint, device: torch.device, dtyp
             program = torch.export.export(
                 module.eval(), (example,), dynamic_shapes=(dynamic,), prefer_deferred_runtime_asserts_over_guards=True
             )
-            options = dict(INDUCTOR)  # torch writes into it
+            native = any("ptocr" in str(node.target) for node in program.graph.nodes)
+            shims = {torch.ops.ptocr.convs.default: [kernels.C_INTERFACE]}
+            options = {**INDUCTOR, "aot_inductor.custom_ops_to_c_shims": shims}  # a copy: torch writes into it
             torch._inductor.aoti_compile_and_package(program, package_path=str(part), inductor_configs=options)
         digest = hashlib.sha256(part.read_bytes()).hexdigest()
         path.unlink(missing_ok=True)  # never a new record beside an old package
-        path.with_suffix(".json").write_text(json.dumps({"sha256": digest}))
+        path.with_suffix(".json").write_text(json.dumps({"sha256": digest, "native": native}))
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ptocr import aot, store
+from ptocr import aot, kernels, store
 from ptocr.checkpoint import Checkpoint, build_network_of
 from ptocr.engines import SESSIONS
 from ptocr.errors import DeviceError
 from ptocr.nn.decode import FlatWithGrid, GreedyCTC
 from ptocr.nn.fuse import fuse as fuse_network
 from ptocr.nn.heads.multi import MultiHead
+from ptocr.nn.native import nativize
 from ptocr.nn.packed import pack
 from ptocr.nn.uvdoc import UVDoc
 from ptocr.parallel import side_by_side
@@ -138,9 +139,14 @@ def with_decoding(network: nn.Module) -> nn.Module:
 
 def compile_package(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, rebuild: bool = False) -> Any:
     """The compiled package of a network, from the cache or built now."""
-    return aot.find_or_build(
-        checkpoint, lambda: with_decoding(placed_network(checkpoint, device, dtype)), device, dtype, rebuild
-    )
+
+
+    def make() -> nn.Module:
+        network = with_decoding(placed_network(checkpoint, device, dtype))
+        own = kernels.supports(device, dtype) and kernels.build_and_load()
+        return nativize(network, kernels.lanes()) if own else network
+
+    return aot.find_or_build(checkpoint, make, device, dtype, rebuild)
 
 
 class Runtime:

@@ -169,6 +169,13 @@ class SE(nn.Module):
         return x * (1 + self.gates(x))
 
 
+class Residual(nn.Sequential):
+    """A sequence whose input is added to its output."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
+
+
 class LearnableAffine(nn.Module):
     """y = x * scale + bias with one learnable scale and one bias for all channels (PP-LCNetV3 `lab`)."""
 

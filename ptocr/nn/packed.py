@@ -134,4 +134,4 @@ def _pack_sequence(sequence: nn.Sequential) -> nn.Sequential:
             layers.append(InPlaceAffine(layer))
         else:
             layers.append(_pack_sequence(layer) if isinstance(layer, nn.Sequential) else pack(layer))
-    return nn.Sequential(*layers)
+    return type(sequence)(*layers)

@@ -11,8 +11,8 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ptocr.nn.backbones.stem import Stem
-from ptocr.nn.fuse import Reparam, fold_bn, identity_conv, merge_convs
-from ptocr.nn.layers import SE, ConvBN, Size, pool_rec, with_bias
+from ptocr.nn.fuse import Fusible, Reparam, fold_bn, identity_conv, merge_convs
+from ptocr.nn.layers import SE, ConvBN, Residual, Size, pool_rec, with_bias
 
 ModelSize = Literal["tiny", "small", "medium"]
 # channels in, out, stride, squeeze-excite of each block; every depthwise kernel is 3 x 3
@@ -108,7 +108,7 @@ class RepDepthwise(Reparam):
         return nn.Sequential(OrderedDict(reparam_conv=fold_bn(merged, self.bn).type(conv.weight.dtype)))
 
 
-class Block(nn.Module):
+class Block(Fusible):
     """Token mixer, then channel mixer with a residual where the shapes allow (upstream `LCNetV4Block`)."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: Size, se: bool) -> None:
@@ -134,6 +134,10 @@ class Block(nn.Module):
         x = self.token_mixer(x)
         y = self.channel_mixer(x)
         return x + y if self.shortcut else y
+
+    def fused(self) -> nn.Module:
+        mixer = Residual(*self.channel_mixer) if self.shortcut else self.channel_mixer
+        return nn.Sequential(*self.token_mixer, mixer)
 
 
 def _blocks(rows: list[Row]) -> nn.Sequential:
