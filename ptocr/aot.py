@@ -2,7 +2,7 @@
 
 Built once (needs a C++ compiler), kept in the user's cache, loaded in milliseconds without a compiler. A package is
 machine code, so only what this user's cache holds is loaded, and only if its hash is the one written when it was built.
-`torch._inductor.aoti_*` has no public name yet; it is used in this file alone.
+`torch._inductor.aoti_*` has no public name yet; it is used here and in `package.py` alone.
 """
 
 from __future__ import annotations
@@ -17,21 +17,19 @@ import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import filelock
 import torch
-from torch import Tensor, nn
-from torch._inductor.package import load_package
+from torch import nn
 
-from ptocr import kernels, paths
+from ptocr import kernels, package, paths
 from ptocr.checkpoint import Checkpoint
 from ptocr.errors import DeviceError
 from ptocr.export import example_input
+from ptocr.package import Compiled
 
 log = logging.getLogger(__name__)
 
-Compiled = Callable[[Tensor], Any]
 LOCK_SECONDS = 1800.0
 # Weights laid out once; as many threads as the caller has, not as many as there were at compile time.
 INDUCTOR = {"freezing": True, "cpp.dynamic_threads": True}
@@ -43,7 +41,7 @@ def find(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Co
     if not path.is_file():
         return None
     try:
-        return _load(path)
+        return _load(path, device)
     except Exception as error:  # whatever is wrong with it, a package can be made again
         log.warning("%s: compiled package is damaged or foreign (%s)", path, _first_line(error))
         return None
@@ -72,7 +70,7 @@ def find_or_build(
         with filelock.FileLock(path.with_suffix(".lock"), timeout=LOCK_SECONDS):
             if rebuild or (compiled := find(checkpoint, device, dtype)) is None:
                 _build(make(), checkpoint, device, dtype, path)
-                compiled = _load(path)
+                compiled = _load(path, device)
     except OSError as error:
         raise DeviceError(f"{path.parent}: cannot be written ({error.strerror or error}); set PTOCR_COMPILED") from None
     return compiled
@@ -111,13 +109,13 @@ def _network_code() -> str:
     return digest.hexdigest()
 
 
-def _load(path: Path) -> Compiled:
+def _load(path: Path, device: torch.device) -> Compiled:
     recorded = json.loads(path.with_suffix(".json").read_text())
     if hashlib.sha256(path.read_bytes()).hexdigest() != recorded["sha256"]:
         raise ValueError("its hash is not the one it was built with")
     if recorded["native"]:
         kernels.load()
-    return load_package(str(path))  # calls from several threads wait for each other
+    return package.load(path, device)
 
 
 def _build(module: nn.Module, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, path: Path) -> None:

@@ -25,6 +25,7 @@ from ptocr.nn.heads.multi import MultiHead
 from ptocr.nn.native import nativize
 from ptocr.nn.packed import pack
 from ptocr.nn.uvdoc import UVDoc
+from ptocr.package import Package
 from ptocr.parallel import side_by_side
 
 log = logging.getLogger(__name__)
@@ -164,7 +165,7 @@ class Runtime:
             torch.set_num_threads(self.options.threads)
         self._lock = threading.Lock()
         self._network: nn.Module | None = None
-        self._packaged = False
+        self._locked = False  # whether a batch keeps other threads of Python waiting
         engine = SESSIONS.get(self.options.engine)
         if engine is not None and self.device.type != "cpu":
             raise DeviceError(f"engine={self.options.engine!r} runs on the CPU here, not on {self.device}")
@@ -191,7 +192,7 @@ class Runtime:
             if package is None and mode == "aot":
                 package = compile_package(self.checkpoint, self.device, self.dtype)
             if package is not None:
-                self._packaged = True
+                self._locked = not isinstance(package, Package)
                 return functools.partial(self._run_package, package)
         return with_decoding(self.network)
 
@@ -212,12 +213,11 @@ class Runtime:
     def stream(self, batches: Iterable[Callable[[], np.ndarray]]) -> Iterator[list[np.ndarray]]:
         """Outputs of many small batches, in their order; a batch is made when its turn comes.
 
-        On a CPU several batches run at once, each on one thread; answers are the same as one by one. Packages run one
-        by one on all threads: torch holds Python's lock while they do (pytorch/pytorch#197516).
+        On a CPU several batches run at once, each on one thread; answers are the same as one by one.
         """
         threads = torch.get_num_threads()
         tasks = (functools.partial(self._made, make) for make in batches)
-        if threads == 1 or not self.prefers_single or self._packaged:
+        if threads == 1 or not self.prefers_single or self._locked:
             return (task() for task in tasks)
         return side_by_side(tasks, threads)
 

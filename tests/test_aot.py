@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
+import os
+import threading
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch._inductor.package import load_package
 
-from ptocr import aot
+from ptocr import aot, package
 from ptocr.errors import DeviceError
 from ptocr.runtime import Runtime, RuntimeOptions, package_for
 from tests.random_models import random_checkpoint
@@ -108,6 +115,133 @@ def test_package_answers_as_the_network_does_for_any_batch(compiled_cls: Path) -
     assert not isinstance(fast._compiled, torch.nn.Module)
     for count in (1, 2, 7):
         np.testing.assert_allclose(fast(lines(count))[0], plain(lines(count))[0], atol=1e-5)
+
+
+def test_package_answers_bit_for_bit_as_torchs_own_runner(compiled_cls: Path) -> None:
+    ours, theirs = package.load(compiled_cls, CPU), load_package(str(compiled_cls))
+    assert isinstance(ours, package.Package)
+    for count in (1, 2, 7):
+        x = torch.from_numpy(lines(count)).to(memory_format=torch.channels_last)
+        (got,) = ours(x)
+        assert torch.equal(got, theirs(x))
+
+
+def test_eight_threads_on_one_package(compiled_cls: Path) -> None:
+    runtime = Runtime(random_checkpoint("ch_ppocr_mobile_v2.0_cls"), dataclasses.replace(AOT, threads=1))
+    batches = [lines(1 + n % 5) for n in range(80)]
+    alone = [runtime(batch)[0] for batch in batches]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda batch: runtime(batch)[0], batches))
+    for ours, theirs in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_python_goes_on_while_a_package_runs(compiled_cls: Path) -> None:
+    run, x = package.load(compiled_cls, CPU), torch.from_numpy(lines(256)).to(memory_format=torch.channels_last)
+    done, ticks = threading.Event(), []
+
+    def tick() -> None:
+        while not done.wait(0.001):
+            ticks.append(time.perf_counter())
+
+    other = threading.Thread(target=tick)
+    other.start()
+    start = time.perf_counter()
+    run(x)
+    quarter = (time.perf_counter() - start) / 4
+    done.set()
+    other.join()
+    assert any(start + quarter < moment < start + 3 * quarter for moment in ticks)
+
+
+def test_streaming_a_package_runs_each_batch_on_one_thread(compiled_cls: Path) -> None:
+    runtime = Runtime(random_checkpoint("ch_ppocr_mobile_v2.0_cls"), AOT)
+    batches = [lines(1 + n % 3) for n in range(12)]
+    inside: list[tuple[str, int]] = []
+
+    def made(batch: np.ndarray) -> np.ndarray:
+        inside.append((threading.current_thread().name, torch.get_num_threads()))
+        return batch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        together = list(runtime.stream(functools.partial(made, batch) for batch in batches))
+    finally:
+        torch.set_num_threads(before)
+    assert all(name.startswith("ptocr-line") and threads == 1 for name, threads in inside)
+    for ours, batch in zip(together, batches, strict=True):
+        np.testing.assert_allclose(ours[0], runtime(batch)[0], rtol=1e-5)
+
+
+def test_a_package_uses_the_threads_of_its_caller(compiled_cls: Path) -> None:
+    run, x = package.load(compiled_cls, CPU), torch.from_numpy(lines(64)).to(memory_format=torch.channels_last)
+    run(x)
+    others: list[float] = []  # seconds that threads of the package worked beside the one that called it
+
+    def work() -> None:
+        torch.get_num_threads()
+        torch.set_num_threads(1)
+        process, thread = time.process_time(), time.thread_time()
+        run(x)
+        thread = time.thread_time() - thread
+        others.append((time.process_time() - process - thread) / thread)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        caller = threading.Thread(target=work)
+        caller.start()
+        caller.join()
+    finally:
+        torch.set_num_threads(before)
+    assert others[0] < 0.3
+
+
+def test_a_refused_call_is_an_error_and_leaves_the_package_usable(
+    compiled_cls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AOTI_RUNTIME_CHECK_INPUTS", "1")  # read by the package when it first runs
+    run = package.load(compiled_cls, CPU)
+    for _ in range((os.cpu_count() or 1) + 1):
+        with pytest.raises(RuntimeError, match="input_handles"):
+            run(torch.zeros(2, 3, 32, 192))
+    x = torch.from_numpy(lines(2)).to(memory_format=torch.channels_last)
+    assert torch.equal(run(x)[0], load_package(str(compiled_cls))(x))
+
+
+@pytest.mark.parametrize("extra", ["a.wrapper.json", "a_weights.blob", "b.so"])
+def test_a_package_that_needs_torchs_runner_gets_it(
+    tmp_path: Path, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["a.wrapper.so", "a.wrapper.cpp", "a.kernel.cpp", "a.wrapper_metadata.json"]
+    path = tmp_path / "p.pt2"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(f"p/data/aotinductor/model/{name}", b"")
+    assert package._library_of(path).endswith("a.wrapper.so")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"p/data/aotinductor/model/{extra}", b"")
+    monkeypatch.setattr(package, "load_package", lambda _: "torch's runner")
+    assert package.load(path, CPU) == "torch's runner"
+
+
+def test_batches_of_torchs_runner_are_streamed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aot, "find", lambda *_: torch.sum)
+    runtime = Runtime(random_checkpoint("ch_ppocr_mobile_v2.0_cls"), AOT)
+    inside: list[threading.Thread] = []
+
+    def made() -> np.ndarray:
+        inside.append(threading.current_thread())
+        return lines(1)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        list(runtime.stream([made, made]))
+    finally:
+        torch.set_num_threads(before)
+    assert inside == [threading.current_thread()] * 2
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "no record"])
