@@ -63,7 +63,8 @@ def supports(device: torch.device, dtype: torch.dtype) -> bool:
 @functools.cache
 def key() -> str:
     """Everything the compiled kernels depend on."""
-    facts = [SOURCE.read_text(), FLAGS, machine_flags(), torch.__version__]
+    sources = [file.read_text() for file in sorted(SOURCE.parent.iterdir())]
+    facts = [sources, FLAGS, machine_flags(), torch.__version__]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
 
 
@@ -87,8 +88,8 @@ def load() -> None:
     def convs(x: Tensor, extra: list[Tensor], params: Tensor, plan: list[int]) -> Tensor:
         result = native.result_of(x, plan)
         maps = [x.contiguous(memory_format=torch.channels_last), *(e.contiguous(memory_format=torch.channels_last) for e in extra)]
-        other = maps[1].data_ptr() if plan[0] & native.OTHER else None
-        gates = maps[-1].data_ptr() if plan[0] & native.GATED else None
+        other = maps[1].data_ptr() if plan[0] & native.HAS_OTHER else None
+        gates = maps[-1].data_ptr() if plan[0] & native.HAS_GATES else None
         shape, numbers = (ctypes.c_int64 * 4)(*x.shape), (ctypes.c_int64 * len(plan))(*plan)
         pointers = [ctypes.c_void_p(p) for p in (other, gates, params.data_ptr())]
         half = int(x.dtype == torch.bfloat16)

@@ -7,20 +7,23 @@ packages.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.backbones.stem import FusedStem, grown, max_2x2
-from ptocr.nn.heads.db import PyramidConv
+from ptocr.nn.backbones.pplcnet_v3 import PPLCNetV3Trunk
+from ptocr.nn.heads.db import PyramidConv, doubling
 from ptocr.nn.layers import SE, Affine, Residual
-from ptocr.nn.necks.db_fpn import concat_at_finest
+from ptocr.nn.necks.db_fpn import RSEFPN, RSELayer, coarsest_first, concat_at_finest, merge_top_down
 
-OTHER, ENTERING, GATED = 1, 2, 4  # what a plan says is added at the end, and whether channels are scaled at the beginning
-DENSE, DEPTHWISE, TRANSPOSED = range(3)
+HAS_OTHER, HAS_GATES = 1, 2  # bits of a plan's first number: which further tensors there are
+DENSE, DEPTHWISE, TRANSPOSED, MIXED = range(4)
+OTHER, ENTERING = 1, 2  # what is added to a layer before its activation
 ACTIVATIONS: dict[type[nn.Module], int] = {
     nn.ReLU: 1,
     nn.Hardswish: 2,
@@ -29,8 +32,9 @@ ACTIVATIONS: dict[type[nn.Module], int] = {
     nn.SiLU: 5,
     nn.GELU: 6,
 }
-FIELDS = 15  # of a layer in a plan
+FIELDS = 16  # of a layer in a plan
 MOST_ROWS = 16  # of a kernel
+MOST_WEIGHTS = 64 * 1024  # of a chain with several kernels larger than 1 x 1: they share the cache with rows of maps
 
 OPERATOR = torch.library.Library("ptocr", "FRAGMENT")
 OPERATOR.define("convs(Tensor x, Tensor[] extra, Tensor params, int[] plan) -> Tensor", tags=(torch.Tag.needs_exact_strides,))
@@ -43,24 +47,29 @@ def _fake(x: Tensor, extra: list[Tensor], params: Tensor, plan: list[int]) -> Te
 
 def result_of(x: Tensor, plan: list[int]) -> Tensor:
     """An empty map for what the chain makes of x (N, C, H, W), channels last in memory."""
-    kind, _, _, kh, kw, sh, sw, top, left, bottom, right = plan[2:13]
-    batch, _, height, width = x.shape
-    if kind == TRANSPOSED:
-        height, width = 2 * height, 2 * width
-    else:
-        height, width = (height + top + bottom - kh) // sh + 1, (width + left + right - kw) // sw + 1
-    channels = plan[2 + FIELDS * (plan[1] - 1) + 2]
+    batch, channels, height, width = x.shape
+    for begin in range(2, 2 + FIELDS * plan[1], FIELDS):
+        kind, _, channels, kh, kw, sh, sw, top, left, bottom, right = plan[begin : begin + 11]
+        if kind == TRANSPOSED:
+            height, width = 2 * height, 2 * width
+        else:
+            height, width = (height + top + bottom - kh) // sh + 1, (width + left + right - kw) // sw + 1
     return x.new_empty(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 @dataclass
 class Layer:
-    """A convolution with the activation and the affine layer that follow it; grow: rows of zeros below, columns on the right."""
+    """A convolution with the activation and the affine layer that follow it.
+
+    grow: rows of zeros below, columns on the right. added: OTHER adds a map that the chain is given; ENTERING what entered
+    the pointwise layers that end here (the output of the layer before them, or the input); both before the activation.
+    """
 
     conv: nn.Conv2d | nn.ConvTranspose2d
     act: nn.Module | None = None
     affine: Affine | None = None
     grow: int = 0
+    added: int = 0
 
     @property
     def pointwise(self) -> bool:
@@ -129,36 +138,49 @@ class Buffer:
 
 
 class Convs(nn.Module):
-    """A chain of layers: the first of any kind, the others pointwise.
+    """A chain of layers, the first of any kind, the others not transposed.
 
-    added: ENTERING adds to the last layer what entered the pointwise ones (the input, or the first layer's output if it is
-    not pointwise); OTHER adds to the first layer a map that forward is given; both before the activation.
+    gate: squeeze-excite on the input, for chains that begin with a pointwise layer. inner: a pointwise convolution without
+    bias in front of the first layer; then forward is given scales (N, channels between, 1, 1).
     """
 
     params: Tensor
 
-    def __init__(self, layers: list[Layer], lanes: int, added: int = 0, gate: SE | None = None) -> None:
+    def __init__(
+        self, layers: list[Layer], lanes: int, gate: SE | None = None, inner: nn.Conv2d | None = None
+    ) -> None:
         super().__init__()
-        buffer, plan, count = Buffer(), [], 0
-        for layer in layers:
-            for fields in _fields(layer, buffer, lanes):
+        buffer, plan, count = Buffer(), [], len(layers)
+        if inner is not None:
+            plan += _inner_fields(inner, buffer)
+            count += 1
+        for index, layer in enumerate(layers):
+            for fields in _fields(layer, buffer, lanes, inner if index == 0 else None):
                 plan += fields
-                count += 1
-        if isinstance(layers[0].conv, nn.ConvTranspose2d):
-            count = 1
         self.gate = None if gate is None else nativize(gate, lanes)
-        self.plan = [added | (GATED if gate else 0), count, *plan]
+        has_other = any(layer.added == OTHER for layer in layers)
+        self.plan = [HAS_OTHER * has_other | HAS_GATES * (gate is not None or inner is not None), count, *plan]
         self.register_buffer("params", torch.cat(buffer.parts), persistent=False)
 
-    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
-        extra = [] if other is None else [other]
+    def forward(self, x: Tensor, other: Tensor | None = None, gates: Tensor | None = None) -> Tensor:
         if self.gate is not None:
-            extra.append(self.gate.gates(x))  # type: ignore[operator]
-        x = x.contiguous(memory_format=torch.channels_last)
-        return torch.ops.ptocr.convs(x, extra, self.params, self.plan)
+            gates = self.gate.gates(x)  # type: ignore[operator]
+        extra = [_last(y) for y in (other, gates) if y is not None]
+        return torch.ops.ptocr.convs(_last(x), extra, self.params, self.plan)
 
 
-def _fields(layer: Layer, buffer: Buffer, widest: int) -> Iterator[list[int]]:
+def _last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _inner_fields(conv: nn.Conv2d, buffer: Buffer) -> list[int]:
+    at = buffer.add(conv.weight.detach()[:, :, 0, 0].float())
+    return [MIXED, conv.in_channels, conv.out_channels, 1, 1, 1, 1, 0, 0, 0, 0, 0, 8, at, 0, 0]
+
+
+def _fields(layer: Layer, buffer: Buffer, widest: int, inner: nn.Conv2d | None) -> Iterator[list[int]]:
+    """A layer's part of the plan; four of them for a transposed one. inner: stands before it, and its weights are laid
+    out later."""
     conv = layer.conv
     out = conv.out_channels
     lanes = lanes_for(out, widest)
@@ -182,15 +204,18 @@ def _fields(layer: Layer, buffer: Buffer, widest: int) -> Iterator[list[int]]:
                 at = buffer.add(dense_weight(part, lanes))
                 after_h, after_w = len(taps_h) - 1 - before_h, len(taps_w) - 1 - before_w
                 shape = [len(taps_h), len(taps_w), 1, 1, before_h, before_w, after_h, after_w]
-                yield [TRANSPOSED, conv.in_channels, out, *shape, act, lanes, at, bias_at]
+                yield [TRANSPOSED, conv.in_channels, out, *shape, act, lanes, at, bias_at, 0]
         return
-    if layer.depthwise:
+    if inner is not None:
+        at = buffer.add(weight.permute(2, 3, 1, 0).float())
+    elif layer.depthwise:
         at = buffer.add(weight[:, 0].permute(1, 2, 0).float())
     else:
         at = buffer.add(dense_weight(weight, lanes))
     kind = DEPTHWISE if layer.depthwise else DENSE
     edges = [top, left, top + layer.grow, left + layer.grow]
-    yield [kind, conv.in_channels, out, kh, kw, sh, sw, *edges, act, lanes, at, bias_at]
+    into = conv.in_channels if inner is None else inner.in_channels
+    yield [kind, into, out, kh, kw, sh, sw, *edges, act, lanes, at, bias_at, layer.added]
 
 
 def _padding(conv: nn.Conv2d | nn.ConvTranspose2d) -> tuple[int, int]:
@@ -241,26 +266,56 @@ class NativePyramidConv(nn.Module):
     def __init__(self, pyramid: PyramidConv, behind: list[Layer], lanes: int) -> None:
         super().__init__()
         self.coarse = Convs([Layer(pyramid.coarse)], lanes)
-        self.chain = Convs(behind, lanes, OTHER)
+        behind[0].added = OTHER
+        self.chain = Convs(behind, lanes)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         return self.chain(maps[0], self.coarse(concat_at_finest(maps[1:])))
 
 
 class NativeStem(nn.Module):
-    """`FusedStem`: no map is grown by a row or a column, the last two layers are one pass."""
+    """`FusedStem`: no map is grown by a row or a column, and most exist only a few rows at a time."""
 
     def __init__(self, stem: FusedStem, lanes: int) -> None:
         super().__init__()
         first, second, third, last = (_run(_leaves(p), 0, [])[0] for p in (stem.stem1, stem.stem2a, stem.stem2b, stem.stem4))
         second[0].grow = third[0].grow = 1
-        self.first, self.second, self.third = (Convs(layers, lanes) for layers in (first, second, third))
+        self.first = Convs(first, lanes)
         self.pooled = Convs([Layer(stem.pooled)], lanes)
-        self.tail = Convs([Layer(stem.convolved, nn.ReLU()), *last], lanes, OTHER)
+        joined = Layer(stem.convolved, nn.ReLU(), added=OTHER)
+        self.tail = Convs([*second, *third, joined, *last], lanes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.first(x)
-        return self.tail(self.third(self.second(x)), self.pooled(max_2x2(grown(x))))
+        return self.tail(x, self.pooled(max_2x2(grown(x))))
+
+
+class NativeRSEFPN(nn.Module):
+    """`RSEFPN` whose finest level is computed from its few input channels.
+
+    What the level's 3 x 3 convolution looks at is a scaled pointwise convolution of the input plus the coarser level, doubled
+    in size. The first part is one 3 x 3 convolution of the input, its weights made for every picture; the second is a
+    transposed convolution of the coarser level.
+    """
+
+    def __init__(self, neck: RSEFPN, lanes: int) -> None:
+        super().__init__()
+        inside, outside = neck.ins_conv[0], neck.inp_conv[0]
+        assert isinstance(inside, RSELayer) and isinstance(outside, RSELayer)
+        self.shortcut = inside.shortcut
+        self.finest = Convs([Layer(outside.in_conv, added=OTHER)], lanes, inner=inside.in_conv)
+        self.coarser = Convs([Layer(doubling(outside.in_conv))], lanes)
+        self.outside, self.finest_se = nativize(outside.se_block, lanes), nativize(inside.se_block, lanes)
+        self.squeeze = inside.in_conv
+        self.ins_conv, self.inp_conv, self.join = nativize(neck.ins_conv[1:], lanes), nativize(neck.inp_conv[1:], lanes), neck.join
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        merged = merge_top_down(coarsest_first(self.ins_conv, maps[1:]))
+        levels = coarsest_first(self.inp_conv, merged)
+        gates = self.finest_se.gates(self.squeeze(maps[0].mean((2, 3), keepdim=True)))
+        finest = self.finest(maps[0], self.coarser(merged[0]), 1 + gates if self.shortcut else gates)
+        finest = self.outside.residual(finest) if self.shortcut else self.outside(finest)
+        return self.join([finest, *levels])
 
 
 def nativize(network: nn.Module, lanes: int) -> nn.Module:
@@ -268,9 +323,12 @@ def nativize(network: nn.Module, lanes: int) -> nn.Module:
 
     lanes: channels per vector of the kernels, 16 or 8.
     """
+    if isinstance(network, PPLCNetV3Trunk):  # the largest maps of all, in one chain
+        network.blocks3 = nn.Sequential(network.conv1, network.blocks2, network.blocks3)
+        network.conv1 = network.blocks2 = nn.Identity()
     for name, child in list(network.named_children()):
-        if isinstance(child, FusedStem):
-            setattr(network, name, NativeStem(child, lanes))
+        if type(child) in SPECIAL:
+            setattr(network, name, SPECIAL[type(child)](child, lanes))
         elif isinstance(child, nn.Sequential):
             setattr(network, name, _native_sequence(child, lanes))
         elif takes(child):
@@ -282,6 +340,9 @@ def nativize(network: nn.Module, lanes: int) -> nn.Module:
     return network
 
 
+SPECIAL: dict[type[nn.Module], Callable[[Any, int], nn.Module]] = {FusedStem: NativeStem, RSEFPN: NativeRSEFPN}
+
+
 def _leaves(module: nn.Module) -> list[nn.Module]:
     """The layers of nested sequences, one after the other."""
     if type(module) is not nn.Sequential:
@@ -291,26 +352,23 @@ def _leaves(module: nn.Module) -> list[nn.Module]:
 
 def _native_sequence(sequence: nn.Sequential, lanes: int) -> nn.Module:
     """A sequence with its runs of convolutions as chains."""
-    if isinstance(sequence, Residual):
-        return Convs(body, lanes, ENTERING) if (body := _body(sequence)) else nativize(sequence, lanes)
-    leaves, made, at = _leaves(sequence), nn.Sequential(), 0
+    if type(sequence) not in (nn.Sequential, Residual):
+        return nativize(sequence, lanes)
+    leaves: list[nn.Module] = [sequence] if isinstance(sequence, Residual) else _leaves(sequence)
+    made, at = nn.Sequential(), 0
     while at < len(leaves):
         head = leaves[at]
+        if isinstance(head, PyramidConv):
+            layers, at = _run(leaves, at + 1, [Layer(head.fine)])
+            made.append(NativePyramidConv(head, layers, lanes))
+            continue
         gate = head if isinstance(head, SE) else None
-        pyramid = head if isinstance(head, PyramidConv) else None
-        layers, end = _run(leaves, at + (gate is not None or pyramid is not None), [Layer(pyramid.fine)] if pyramid else [])
-        body = _body(leaves[end]) if end < len(leaves) else []
-        if body and not pyramid and (len(layers) == 1 and layers[0].spatial if not gate else not layers):
-            made.append(Convs(layers + body, lanes, ENTERING, gate))
-            at = end + 1
-        elif pyramid:
-            made.append(NativePyramidConv(pyramid, layers, lanes))
-            at = end
-        elif layers and (gate is None or layers[0].pointwise):
-            made.append(Convs(layers, lanes, 0, gate))
+        layers, end = _run(leaves, at + (gate is not None), [])
+        if layers and (gate is None or layers[0].pointwise):
+            made.append(Convs(layers, lanes, gate))
             at = end
         else:
-            made.append(nativize(nn.Sequential(head), lanes)[0] if type(head) is not nn.Sequential else head)
+            made.append(nativize(nn.ModuleList([head]), lanes)[0] if not isinstance(head, Residual) else nativize(head, lanes))
             at += 1
     return made
 
@@ -322,10 +380,14 @@ def _run(leaves: list[nn.Module], at: int, layers: list[Layer]) -> tuple[list[La
         last = layers[-1] if layers else None
         if takes(leaf):
             layer = Layer(leaf)  # type: ignore[arg-type]
-            if layers and (not layer.pointwise or layers[0].transposed):
+            if layers and not _continues(layers, layer):
                 break
             layers.append(layer)
-        elif last and type(leaf) in ACTIVATIONS and last.act is None and last.affine is None:
+        elif body := _body(leaf):
+            if last and not last.spatial:  # something else entered these pointwise layers
+                break
+            layers += body
+        elif last and type(leaf) in ACTIVATIONS and last.act is None and last.affine is None and not last.added:
             last.act = leaf
         elif last and isinstance(leaf, Affine) and last.affine is None:
             last.affine = leaf
@@ -335,10 +397,20 @@ def _run(leaves: list[nn.Module], at: int, layers: list[Layer]) -> tuple[list[La
     return layers, at
 
 
+def _continues(layers: list[Layer], layer: Layer) -> bool:
+    """Whether a chain goes on with this layer: always if it is pointwise, else while all weights stay in the cache."""
+    if layer.transposed or layers[0].transposed:
+        return False
+    return layer.pointwise or sum(each.conv.weight.numel() for each in [*layers, layer]) <= MOST_WEIGHTS
+
+
 def _body(module: nn.Module) -> list[Layer]:
     """The layers of a residual of pointwise ones; [] if it is something else."""
     if not isinstance(module, Residual):
         return []
     leaves = _leaves(nn.Sequential(*module))
     layers, end = _run(leaves, 0, [])
-    return layers if end == len(leaves) and all(layer.pointwise for layer in layers) else []
+    if end < len(leaves) or not all(layer.pointwise for layer in layers):
+        return []
+    layers[-1].added = ENTERING
+    return layers

@@ -64,7 +64,7 @@ class Block(Fusible):
         return nn.Sequential(*layers)
 
 
-class _Trunk(nn.Module):
+class PPLCNetV3Trunk(nn.Module):
     """Stem and five stages; `features` gives the outputs of the last four."""
 
     def __init__(self, table: dict[str, list[Row]], scale: float) -> None:
@@ -86,7 +86,7 @@ class _Trunk(nn.Module):
         return maps
 
 
-class PPLCNetV3Det(_Trunk):
+class PPLCNetV3Det(PPLCNetV3Trunk):
     """(N, 3, H, W) -> four maps at 1/4 .. 1/32 with `out_channels` channels."""
 
     def __init__(self, scale: float) -> None:
@@ -99,7 +99,7 @@ class PPLCNetV3Det(_Trunk):
         return [conv(y) for conv, y in zip(self.layer_list, self.features(x), strict=True)]
 
 
-class PPLCNetV3Rec(_Trunk):
+class PPLCNetV3Rec(PPLCNetV3Trunk):
     """(N, 3, 48, W) -> (N, C, 1, W / 8)."""
 
     def __init__(self, scale: float) -> None:

@@ -51,6 +51,14 @@ def doubled(kernel: Tensor) -> Tensor:
     return torch.stack([rows[:, :, :, few].sum(3) for few in taps], dim=3).to(kernel.dtype)
 
 
+def doubling(conv: nn.Conv2d) -> nn.ConvTranspose2d:
+    """The transposed convolution, without bias, that equals doubling the picture by nearest neighbour and `conv`."""
+    size, pad = conv.kernel_size[0], conv.padding[0]
+    twin = nn.ConvTranspose2d(conv.in_channels, conv.out_channels, size + 1, stride=2, padding=pad, bias=False)
+    twin.weight = nn.Parameter(doubled(conv.weight.detach()), requires_grad=False)
+    return twin
+
+
 class PyramidConv(nn.Module):
     """A convolution over `concat_at_finest`, from the maps themselves: finest first -> (N, O, H / 4, W / 4).
 

@@ -1,0 +1,124 @@
+// Depthwise convolutions: a vector of channels of several neighbouring pixels at a time.
+#pragma once
+
+#include <algorithm>
+
+#include "layers.h"
+
+namespace ptocr {
+
+// One vector of channels of OUT neighbouring output pixels; every column of the kernel is inside the map.
+template <int W, int K, int S, int OUT, class T>
+inline void depthwise_block(const T* const* rows, int64_t first_row, int64_t last_row, int64_t pixel, const float* weight,
+                            int64_t padded, typename Lanes<W>::F (&acc)[OUT]) {
+    typedef typename Lanes<W>::F F;
+    for (int64_t u = first_row; u < last_row; u++) {
+        F x[(OUT - 1) * S + K];
+#pragma GCC unroll 32
+        for (int i = 0; i < (OUT - 1) * S + K; i++) x[i] = widen<W>(rows[u] + i * pixel);
+#pragma GCC unroll 16
+        for (int k = 0; k < K; k++) {
+            F w = load<F>(weight + (u * K + k) * padded);
+#pragma GCC unroll 16
+            for (int i = 0; i < OUT; i++) acc[i] += x[i * S + k] * w;
+        }
+    }
+}
+
+constexpr int64_t STRIP = 32;  // pixels whose surroundings stay in the first-level cache for one vector of channels
+
+template <int W, int K, int S, int ACT, class T>
+void depthwise_inner(const Map<T>& x, const Layer& layer, const Params<float>& params, int64_t top, int64_t first,
+                     int64_t last, Place<T> to) {
+    typedef typename Lanes<W>::F F;
+    constexpr int OUT = S == 1 ? 8 : 4;
+    int64_t padded = (layer.out + W - 1) / W * W;
+    int64_t first_row = std::max<int64_t>(0, -top), last_row = std::min<int64_t>(layer.kh, x.height - top);
+    const T* rows[MOST_ROWS];
+    for (int64_t strip = first; strip < last; strip += STRIP)
+        for (int64_t c = 0; c < layer.out; c += W) {
+            int64_t strip_end = std::min(last, strip + STRIP);
+            F bias = load<F>(params.bias + c);
+            const float* weight = params.weight + c;
+            auto store = [&](F v, int64_t p) {
+                v = activate<W, ACT>(v + bias) * params.scale + params.shift;
+                narrow<W>(to.at + (p - first) * to.pixel + c, v, W);
+            };
+            auto look = [&](int64_t p) {
+                for (int64_t u = first_row; u < last_row; u++) rows[u] = x.pixel(top + u, p * S - layer.left) + c;
+            };
+            int64_t p = strip;
+            auto many = [&](int64_t p) {
+                F acc[OUT] = {};
+                look(p);
+                depthwise_block<W, K, S, OUT>(rows, first_row, last_row, x.channels, weight, padded, acc);
+#pragma GCC unroll 8
+                for (int i = 0; i < OUT; i++) store(acc[i], p + i);
+            };
+            for (; p + OUT <= strip_end; p += OUT) many(p);
+            if (p < strip_end && strip_end - first >= OUT) {
+                many(strip_end - OUT);  // some pixels twice: the same values again
+                p = strip_end;
+            }
+            for (; p < strip_end; p++) {
+                F acc[1] = {};
+                look(p);
+                depthwise_block<W, K, S, 1>(rows, first_row, last_row, x.channels, weight, padded, acc);
+                store(acc[0], p);
+            }
+        }
+}
+
+// Any kernel and place, pixel by pixel.
+template <int W, int ACT, class T>
+void depthwise_edge(const Map<T>& x, const Layer& layer, const Params<float>& params, int64_t top, int64_t first,
+                    int64_t begin, int64_t end, Place<T> to) {
+    typedef typename Lanes<W>::F F;
+    int64_t padded = (layer.out + W - 1) / W * W;
+    for (int64_t p = begin; p < end; p++)
+        for (int64_t c = 0; c < layer.out; c += W) {
+            F acc = {};
+            int64_t column = p * layer.sw - layer.left;
+            for (int64_t u = std::max<int64_t>(0, -top); u < std::min<int64_t>(layer.kh, x.height - top); u++)
+                for (int64_t k = std::max<int64_t>(0, -column); k < std::min<int64_t>(layer.kw, x.width - column); k++)
+                    acc += widen<W>(x.pixel(top + u, column + k) + c) *
+                           load<F>(params.weight + (u * layer.kw + k) * padded + c);
+            acc = activate<W, ACT>(acc + load<F>(params.bias + c)) * params.scale + params.shift;
+            narrow<W>(to.at + (p - first) * to.pixel + c, acc, W);
+        }
+}
+
+template <int W, int ACT, class T>
+void depthwise_lanes(const Map<T>& x, const Layer& layer, const Params<float>& params, int64_t row, int64_t first,
+                   int64_t last, Place<T> to) {
+    int64_t top = row * layer.sh - layer.top;
+    int64_t room = x.width + layer.left - layer.kw;
+    int64_t inner_first = std::min(last, std::max(first, (layer.left + layer.sw - 1) / layer.sw));
+    int64_t inner_last = room < 0 ? inner_first : std::max(inner_first, std::min(last, room / layer.sw + 1));
+    auto inner = [&](auto run) {
+        run(x, layer, params, top, inner_first, inner_last,
+            Place<T>{to.at + (inner_first - first) * to.pixel, to.pixel});
+    };
+    int64_t shape = layer.kw * 10 + layer.sw;
+    if (shape == 31) inner(depthwise_inner<W, 3, 1, ACT, T>);
+    else if (shape == 32) inner(depthwise_inner<W, 3, 2, ACT, T>);
+    else if (shape == 51) inner(depthwise_inner<W, 5, 1, ACT, T>);
+    else if (shape == 52) inner(depthwise_inner<W, 5, 2, ACT, T>);
+    else if (shape == 71) inner(depthwise_inner<W, 7, 1, ACT, T>);
+    else inner_first = inner_last = last;
+    depthwise_edge<W, ACT, T>(x, layer, params, top, first, first, inner_first, to);
+    depthwise_edge<W, ACT, T>(x, layer, params, top, first, inner_last, last, to);
+}
+
+template <class T>
+void depthwise_row(const Map<T>& x, const Layer& layer, const Params<float>& params, int64_t row, int64_t first, int64_t last,
+                   Place<T> to) {
+    with_activation(layer.act, [&](auto act) {
+        if (layer.lanes == WIDE)
+            depthwise_lanes<WIDE, act.value, T>(x, layer, params, row, first, last, to);
+        else
+            depthwise_lanes<8, act.value, T>(x, layer, params, row, first, last, to);
+    });
+}
+
+}  // namespace ptocr

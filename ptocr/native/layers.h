@@ -1,0 +1,51 @@
+// What a chain is made of, as ptocr/nn/native.py writes it, and the maps between.
+#pragma once
+
+#include "vectors.h"
+
+namespace ptocr {
+
+// MIXED: dense, its weights made for every picture of two layers and of scales for the channels between them.
+enum Kind { DENSE, DEPTHWISE, TRANSPOSED, MIXED };
+// What is added to a layer before its activation: a map given by the caller, or what entered the pointwise layers before it.
+enum Added { NOTHING, OTHER, ENTERING };
+
+// One layer, as ptocr/nn/native.py writes it. weight, bias: places in the buffer of parameters, in bytes. The bias is padded
+// with zeros to whole vectors and followed by the affine layer's scale and shift.
+struct Layer {
+    int64_t kind, in, out, kh, kw, sh, sw, top, left, bottom, right, act, lanes, weight, bias, added;
+
+    bool pointwise() const { return kind == DENSE && kh * kw * sh * sw == 1; }
+};
+constexpr int64_t FIELDS = sizeof(Layer) / sizeof(int64_t);
+
+// Where results go: a map with steps (in values) between pixels and rows.
+template <class T>
+struct Place {
+    T* at;
+    int64_t pixel;
+};
+
+template <class T>
+struct Params {
+    const T* weight;
+    const float* bias;
+    float scale, shift;
+    Params(const Layer& layer, const char* buffer)
+        : weight((const T*)(buffer + layer.weight)), bias((const float*)(buffer + layer.bias)) {
+        int64_t padded = (layer.out + layer.lanes - 1) / layer.lanes * layer.lanes;
+        scale = bias[padded], shift = bias[padded + 1];
+    }
+};
+
+// One picture's map, or its last rows: a ring of `kept` ones.
+template <class T>
+struct Map {
+    const T* at;
+    int64_t height, width, channels, kept;
+    const T* pixel(int64_t row, int64_t column) const { return at + (row % kept * width + column) * channels; }
+};
+
+constexpr int64_t MOST_ROWS = 16;  // of a kernel
+
+}  // namespace ptocr
