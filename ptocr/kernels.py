@@ -1,4 +1,4 @@
-"""ptocr's own kernels (ptocr/native/convs.cpp): compiled once for this kind of processor, kept in the user's cache.
+"""ptocr's own kernels (ptocr/nn/native/src): compiled once for this kind of processor, kept in the user's cache.
 
 They are for compiled packages, which call them through torch's C interface. Without them (another processor or compiler)
 packages use torch's own convolutions.
@@ -23,11 +23,11 @@ import torch
 from torch import Tensor
 
 from ptocr import paths
-from ptocr.nn import native
+from ptocr.nn.native import chains
 
 log = logging.getLogger(__name__)
 
-SOURCE = Path(__file__).parent / "native" / "convs.cpp"
+SOURCE = Path(__file__).parent / "nn" / "native" / "src" / "convs.cpp"
 FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC", "-DPTOCR_TORCH"]
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"]
@@ -86,17 +86,17 @@ def load() -> None:
     library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)  # packages look for its functions
 
     def convs(x: Tensor, extra: list[Tensor], params: Tensor, plan: list[int]) -> Tensor:
-        result = native.result_of(x, plan)
+        result = chains.result_of(x, plan)
         maps = [x.contiguous(memory_format=torch.channels_last), *(e.contiguous(memory_format=torch.channels_last) for e in extra)]
-        other = maps[1].data_ptr() if plan[0] & native.HAS_OTHER else None
-        gates = maps[-1].data_ptr() if plan[0] & native.HAS_GATES else None
+        other = maps[1].data_ptr() if plan[0] & chains.HAS_OTHER else None
+        gates = maps[-1].data_ptr() if plan[0] & chains.HAS_GATES else None
         shape, numbers = (ctypes.c_int64 * 4)(*x.shape), (ctypes.c_int64 * len(plan))(*plan)
         pointers = [ctypes.c_void_p(p) for p in (other, gates, params.data_ptr())]
         half = int(x.dtype == torch.bfloat16)
         library.ptocr_convs(ctypes.c_void_p(maps[0].data_ptr()), shape, *pointers, numbers, half, ctypes.c_void_p(result.data_ptr()))
         return result
 
-    native.OPERATOR.impl("convs", convs, "CPU")
+    chains.OPERATOR.impl("convs", convs, "CPU")
 
 
 def build_and_load() -> bool:

@@ -22,7 +22,7 @@ from ptocr.errors import DeviceError
 from ptocr.nn.decode import FlatWithGrid, GreedyCTC
 from ptocr.nn.fuse import fuse as fuse_network
 from ptocr.nn.heads.multi import MultiHead
-from ptocr.nn.native import nativize
+from ptocr.nn.native.rewrite import nativize
 from ptocr.nn.packed import pack
 from ptocr.nn.uvdoc import UVDoc
 from ptocr.package import Package

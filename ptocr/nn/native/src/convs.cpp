@@ -1,7 +1,7 @@
 // Chains of convolutions on a CPU, fused: the picture runs through all layers while it is in the cache.
 //
 // Maps are channels last. A chain begins with any convolution and goes on with any but transposed ones, each with its bias,
-// activation and affine layer. Weights come laid out by ptocr/nn/native.py, so that nothing is prepared for a size of
+// activation and affine layer. Weights come laid out by ptocr/nn/native/chains.py, so that nothing is prepared for a size of
 // picture, kept, or laid out again.
 
 #include <omp.h>
@@ -56,17 +56,41 @@ struct Group {
     int64_t last_row(int64_t row) const { return std::min(height, row * layers->sh - layers->top + layers->kh) - 1; }
 };
 
+// Columns [left, right) of a row of the maximum of 2 x 2 pixels.
+template <class T>
+void pool_row(const Map<T>& x, const Layer& layer, int64_t row, int64_t left, int64_t right, Place<T> to) {
+    for (int64_t column = left; column < right; column++)
+        for (int64_t c = 0; c < layer.out; c += 8) {
+            Lanes<8>::F most = {};
+            for (int64_t u = row; u < std::min(row + 2, x.height); u++)
+                for (int64_t k = column; k < std::min(column + 2, x.width); k++) {
+                    auto value = widen<8>(x.pixel(u, k) + c);
+                    most = value > most ? value : most;
+                }
+            narrow<8>(to.at + (column - left) * to.pixel + c, most, 8);
+        }
+}
+
 // The tile of rows [top, bottom) and columns [left, right) of a group's output. to: its first pixel, with `to_row` values
 // between rows; picture: number of the picture.
 template <class T>
 void run_tile(const Group& group, const Map<T>& map, int64_t picture, int64_t top, int64_t bottom, int64_t left, int64_t right,
               Place<T> to, int64_t to_row, const Given<T>& given) {
-    static thread_local Scratch<T> entered, passed[2];
+    static thread_local Scratch<T> entered, passed[2], doubled;
     const Layer& head = group.layers[0];
     int64_t across = right - left, pixels = (bottom - top) * across, next = 0;
     Place<const T> other{nullptr, head.out};
     if (head.added == OTHER)
         other.at = given.other + ((picture * group.out_height + top) * group.out_width + left) * head.out;
+    if (head.added == DOUBLED) {
+        T* at = doubled.of(pixels * head.out);
+        other.at = at;
+        int64_t height = group.out_height / 2, width = group.out_width / 2;
+        for (int64_t r = top; r < bottom; r++)
+            for (int64_t c = left; c < right; c++, at += head.out)
+                std::memcpy((void*)at, given.other + ((picture * height + r / 2) * width + c / 2) * head.out,
+                            head.out * sizeof(T));
+    }
     const T* now = nullptr;
     if (!head.pointwise()) {
         next = 1;
@@ -78,6 +102,8 @@ void run_tile(const Group& group, const Map<T>& map, int64_t picture, int64_t to
             Place<const T> more{other.at ? other.at + done * head.out : nullptr, head.out};
             if (head.kind == DEPTHWISE)
                 depthwise_row<T>(map, head, Params<float>(head, given.params), r, left, right, row);
+            else if (head.kind == POOL)
+                pool_row<T>(map, head, r, left, right, row);
             else
                 dense_row<T>(map, head, Params<T>(head, given.params), r, left, right, row, more);
         }
@@ -107,7 +133,7 @@ void run_tile(const Group& group, const Map<T>& map, int64_t picture, int64_t to
 template <class T>
 void run_group(const T* x, int64_t batch, Group group, Target<T> out, const Given<T>& given) {
     bool dense_rows = out.row == out.width * out.pixel;
-    if (group.layers->pointwise() && dense_rows && !given.gates) {  // all pixels in one row
+    if (group.layers->pointwise() && dense_rows && !given.gates && group.layers->added != DOUBLED) {  // all pixels in one row
         group.width = group.out_width = out.width = batch * group.height * group.width;
         group.height = group.out_height = out.height = batch = 1;
         out.row = out.width * out.pixel;
@@ -196,32 +222,36 @@ void run_transposed(const T* x, int64_t batch, const Layer* phases, int64_t heig
         }
 }
 
-// A dense layer behind a pointwise one with scales for the channels between: one dense layer, made for each picture. Both
-// weights are float32: of the pointwise one (out, in), of the other (kh, kw, in, out).
+// A chain that begins with a pointwise layer whose output channels are scaled, differently for every picture: its weights are
+// made for each, with those of a dense layer behind it if it is MIXED. Weights are float32: of the pointwise layer
+// (out, in), of the other (kh, kw, in, out).
 template <class T>
-void run_mixed(const T* x, int64_t batch, const Layer* layers, int64_t count, int64_t height, int64_t width, T* out,
-               const Given<T>& given) {
-    const Layer &inner = layers[0], &outer = layers[1];
-    const float *narrow_weight = (const float*)(given.params + inner.weight), *wide = (const float*)(given.params + outer.weight);
-    int64_t taps = outer.kh * outer.kw, in = inner.in, middle = inner.out;
-    std::vector<float> mixed(taps * in * outer.out), scaled(middle * in);
-    std::vector<Layer> chain(layers + 1, layers + count);
-    int64_t pixels = height * width * layers[count - 1].out;  // such layers keep the size
+void run_scaled(const T* x, int64_t batch, const Layer* layers, int64_t count, int64_t height, int64_t width, T* out,
+                const Given<T>& given) {
+    bool mixes = layers[0].kind == MIXED;
+    const Layer &inner = layers[0], &outer = layers[mixes];
+    const float *weight = (const float*)(given.params + inner.weight), *wide = (const float*)(given.params + outer.weight);
+    int64_t in = inner.in, middle = inner.out, values = height * width;
+    std::vector<Layer> chain(layers + mixes, layers + count);
+    chain[0].kind = DENSE;
+    std::vector<float> made(outer.kh * outer.kw * in * outer.out);
     for (int64_t n = 0; n < batch; n++) {
+        std::fill(made.begin(), made.end(), 0.0f);
         for (int64_t m = 0; m < middle; m++) {
             float gate = value_of(given.gates[n * middle + m]);
-            for (int64_t c = 0; c < in; c++) scaled[m * in + c] = gate * narrow_weight[m * in + c];
-        }
-        std::fill(mixed.begin(), mixed.end(), 0.0f);
-        for (int64_t t = 0; t < taps; t++)
-            for (int64_t c = 0; c < in; c++)
-                for (int64_t m = 0; m < middle; m++)
+            for (int64_t c = 0; c < in; c++) {
+                float scaled = gate * weight[m * in + c];
+                if (!mixes) made[c * middle + m] = scaled;
+                for (int64_t t = 0; mixes && t < outer.kh * outer.kw; t++)
                     for (int64_t o = 0; o < outer.out; o++)
-                        mixed[(t * in + c) * outer.out + o] += scaled[m * in + c] * wide[(t * middle + m) * outer.out + o];
-        std::vector<T> panels = laid_out<T>(mixed.data(), outer);
+                        made[(t * in + c) * outer.out + o] += scaled * wide[(t * middle + m) * outer.out + o];
+            }
+        }
+        std::vector<T> panels = laid_out<T>(made.data(), chain[0]);
         chain[0].weight = (const char*)panels.data() - given.params;
-        run_chain<T>(x + n * height * width * in, 1, chain.data(), count - 1, height, width, out + n * pixels,
-                     {given.other ? given.other + n * pixels : nullptr, nullptr, given.params});
+        int64_t others = values * outer.out / (chain[0].added == DOUBLED ? 4 : 1);
+        run_chain<T>(x + n * values * in, 1, chain.data(), chain.size(), height, width, out + n * values * chain.back().out,
+                     {given.other ? given.other + n * others : nullptr, nullptr, given.params});
     }
 }
 
@@ -230,7 +260,8 @@ void run(const T* x, const int64_t* shape, const int64_t* plan, T* out, const Gi
     int64_t count = plan[1], batch = shape[0], height = shape[2], width = shape[3];
     const Layer* layers = (const Layer*)(plan + 2);
     if (layers->kind == TRANSPOSED) return run_transposed<T>(x, batch, layers, height, width, out, given);
-    if (layers->kind == MIXED) return run_mixed<T>(x, batch, layers, count, height, width, out, given);
+    if (layers->kind == MIXED || layers->kind == SCALED)
+        return run_scaled<T>(x, batch, layers, count, height, width, out, given);
     run_chain<T>(x, batch, layers, count, height, width, out, given);
 }
 

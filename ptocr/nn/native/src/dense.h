@@ -116,7 +116,7 @@ void pixels(const T* const* slabs, int64_t count, int64_t step, int64_t run, con
     });
 }
 
-// How a layer's channels are cut into panels: as many vectors in each as ptocr/nn/native.py says too.
+// How a layer's channels are cut into panels: as many vectors in each as ptocr/nn/native/chains.py says too.
 inline int panel_vectors(int64_t vectors) {
     if (vectors % 3 == 0 || vectors > 4) return 3;
     return (int)vectors;
@@ -134,6 +134,8 @@ void run_panel(const T* const* slabs, int64_t rows, int64_t step, int64_t run, i
         kernel(at, rows, step, run, layer, params, panel, channel, Place<T>{to.at + first * to.pixel, to.pixel}, more);
     };
     int64_t p = 0;
+    if (count % (M - 1) == 0 && count % M != 0)
+        for (; p < count; p += M - 1) go(pixels<W, M - 1, N, T>, p);
     for (; p + M <= count; p += M) go(pixels<W, M, N, T>, p);
     for (; p + HALF <= count; p += HALF) go(pixels<W, HALF, N, T>, p);
     if (p < count && count >= HALF) {
@@ -146,7 +148,7 @@ void run_panel(const T* const* slabs, int64_t rows, int64_t step, int64_t run, i
 // Values per row of the kernel and pixel, as weights have them: one more of weight zero where they come in pairs.
 inline int64_t padded_run(const Layer& layer, int64_t pack) { return (layer.in * layer.kw + pack - 1) / pack * pack; }
 
-// (kh, kw, in, out) in the order that panels want, as `dense_weight` of ptocr/nn/native.py.
+// (kh, kw, in, out) in the order that panels want, as `dense_weight` of ptocr/nn/native/chains.py.
 template <class T>
 std::vector<T> laid_out(const float* weight, const Layer& layer) {
     int64_t lanes = layer.lanes, pack = sizeof(T) == 2 ? 2 : 1, run = layer.in * layer.kw, padded = padded_run(layer, pack);

@@ -69,7 +69,7 @@ inline void narrow(bf16* to, typename Lanes<W>::F v, int count) {
     else
         std::memcpy(to, bits, count * sizeof(bf16));
 #else
-    std::abort();  // ptocr/nn/native.py leaves bfloat16 to oneDNN here
+    std::abort();  // ptocr/nn/native/chains.py leaves bfloat16 to oneDNN here
 #endif
 }
 

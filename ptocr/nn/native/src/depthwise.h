@@ -40,8 +40,10 @@ void depthwise_inner(const Map<T>& x, const Layer& layer, const Params<float>& p
             int64_t strip_end = std::min(last, strip + STRIP);
             F bias = load<F>(params.bias + c);
             const float* weight = params.weight + c;
+            bool affine = params.scale != 1.0f || params.shift != 0.0f;
             auto store = [&](F v, int64_t p) {
-                v = activate<W, ACT>(v + bias) * params.scale + params.shift;
+                v = activate<W, ACT>(v);
+                if (affine) v = v * params.scale + params.shift;
                 narrow<W>(to.at + (p - first) * to.pixel + c, v, W);
             };
             auto look = [&](int64_t p) {
@@ -49,7 +51,9 @@ void depthwise_inner(const Map<T>& x, const Layer& layer, const Params<float>& p
             };
             int64_t p = strip;
             auto many = [&](int64_t p) {
-                F acc[OUT] = {};
+                F acc[OUT];
+#pragma GCC unroll 8
+                for (int i = 0; i < OUT; i++) acc[i] = bias;
                 look(p);
                 depthwise_block<W, K, S, OUT>(rows, first_row, last_row, x.channels, weight, padded, acc);
 #pragma GCC unroll 8
@@ -61,7 +65,7 @@ void depthwise_inner(const Map<T>& x, const Layer& layer, const Params<float>& p
                 p = strip_end;
             }
             for (; p < strip_end; p++) {
-                F acc[1] = {};
+                F acc[1] = {bias};
                 look(p);
                 depthwise_block<W, K, S, 1>(rows, first_row, last_row, x.channels, weight, padded, acc);
                 store(acc[0], p);
@@ -69,23 +73,35 @@ void depthwise_inner(const Map<T>& x, const Layer& layer, const Params<float>& p
         }
 }
 
-// Any kernel and place, pixel by pixel.
+// Any kernel and place, pixel by pixel: MANY vectors of channels at a time, so that no sum waits for the one before.
+template <int W, int ACT, int MANY, class T>
+inline void depthwise_pixel(const Map<T>& x, const Layer& layer, const Params<float>& params, int64_t top, int64_t column,
+                            int64_t channel, T* to) {
+    typedef typename Lanes<W>::F F;
+    F acc[MANY];
+    for (int j = 0; j < MANY; j++) acc[j] = load<F>(params.bias + channel + j * W);
+    for (int64_t u = std::max<int64_t>(0, -top); u < std::min<int64_t>(layer.kh, x.height - top); u++)
+        for (int64_t k = std::max<int64_t>(0, -column); k < std::min<int64_t>(layer.kw, x.width - column); k++) {
+            const T* at = x.pixel(top + u, column + k) + channel;
+            const float* weight = params.weight + (u * layer.kw + k) * layer.out + channel;
+#pragma GCC unroll 8
+            for (int j = 0; j < MANY; j++) acc[j] += widen<W>(at + j * W) * load<F>(weight + j * W);
+        }
+    for (int j = 0; j < MANY; j++)
+        narrow<W>(to + channel + j * W, activate<W, ACT>(acc[j]) * params.scale + params.shift, W);
+}
+
 template <int W, int ACT, class T>
 void depthwise_edge(const Map<T>& x, const Layer& layer, const Params<float>& params, int64_t top, int64_t first,
                     int64_t begin, int64_t end, Place<T> to) {
-    typedef typename Lanes<W>::F F;
-    int64_t padded = (layer.out + W - 1) / W * W;
-    for (int64_t p = begin; p < end; p++)
-        for (int64_t c = 0; c < layer.out; c += W) {
-            F acc = {};
-            int64_t column = p * layer.sw - layer.left;
-            for (int64_t u = std::max<int64_t>(0, -top); u < std::min<int64_t>(layer.kh, x.height - top); u++)
-                for (int64_t k = std::max<int64_t>(0, -column); k < std::min<int64_t>(layer.kw, x.width - column); k++)
-                    acc += widen<W>(x.pixel(top + u, column + k) + c) *
-                           load<F>(params.weight + (u * layer.kw + k) * padded + c);
-            acc = activate<W, ACT>(acc + load<F>(params.bias + c)) * params.scale + params.shift;
-            narrow<W>(to.at + (p - first) * to.pixel + c, acc, W);
-        }
+    constexpr int MANY = 5;
+    for (int64_t p = begin; p < end; p++) {
+        int64_t column = p * layer.sw - layer.left, c = 0;
+        T* at = to.at + (p - first) * to.pixel;
+        for (; c + MANY * W <= layer.out; c += MANY * W)
+            depthwise_pixel<W, ACT, MANY, T>(x, layer, params, top, column, c, at);
+        for (; c < layer.out; c += W) depthwise_pixel<W, ACT, 1, T>(x, layer, params, top, column, c, at);
+    }
 }
 
 template <int W, int ACT, class T>
