@@ -1,7 +1,7 @@
 """ptocr's own kernels (ptocr/nn/native/src): compiled once for this kind of processor, kept in the user's cache.
 
-They are for compiled packages, which call them through torch's C interface. Without them (another processor or compiler)
-packages use torch's own convolutions.
+They are for compiled packages, which call them through torch's C interface. Where there are none (another processor,
+system or number type, a compiler that cannot) packages use torch's own convolutions.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from ptocr.nn.native import chains
 
 log = logging.getLogger(__name__)
 
-SOURCE = Path(__file__).parent / "nn" / "native" / "src" / "convs.cpp"
-FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC", "-DPTOCR_TORCH"]
+SOURCES = Path(__file__).parent / "nn" / "native" / "src"
+FLAGS = ["-std=c++17", "-O2", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC", "-DPTOCR_TORCH"]
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"]
 LOCK_SECONDS = 600.0
@@ -39,14 +39,10 @@ C_INTERFACE = (
 )
 
 
-def machine_flags() -> list[str]:
-    """What the compiler is told about this processor; [] where there are no kernels for it."""
-    if sys.platform != "linux":
-        return []
-    capability = torch.backends.cpu.get_cpu_capability()
-    if capability == "AVX512":
-        return [*AVX512, *(["-mavx512bf16"] if torch.cpu._is_avx512_bf16_supported() else [])]
-    return AVX2 if capability == "AVX2" else []
+def supports(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether there are kernels for this kind of machine and number."""
+    flags = _machine_flags() if device.type == "cpu" else []
+    return bool(flags) and (dtype == torch.float32 or (dtype == torch.bfloat16 and "-mavx512bf16" in flags))
 
 
 def lanes() -> int:
@@ -54,17 +50,11 @@ def lanes() -> int:
     return 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 8
 
 
-def supports(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether there are kernels for this kind of machine and number."""
-    flags = machine_flags() if device.type == "cpu" else []
-    return dtype == torch.float32 and bool(flags) or dtype == torch.bfloat16 and "-mavx512bf16" in flags
-
-
 @functools.cache
 def key() -> str:
     """Everything the compiled kernels depend on."""
-    sources = [file.read_text() for file in sorted(SOURCE.parent.iterdir())]
-    facts = [sources, FLAGS, machine_flags(), torch.__version__]
+    sources = [file.read_text() for file in sorted(SOURCES.iterdir()) if file.is_file()]
+    facts = [sources, FLAGS, _machine_flags(), torch.__version__]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
 
 
@@ -73,56 +63,77 @@ def library_path() -> Path:
     return paths.compiled() / f"kernels-{key()}.so"
 
 
-@functools.cache
 def load() -> None:
-    """Load the compiled kernels into this process, and give the operator its implementation.
+    """Load the compiled kernels into this process, once; they are the operator's implementation from then on.
 
     Raises:
-        ValueError, OSError: there are none, or they are damaged.
+        ValueError, OSError: there are none in the cache, or they are damaged.
     """
-    path = library_path()
-    if hashlib.sha256(path.read_bytes()).hexdigest() != json.loads(path.with_suffix(".json").read_text())["sha256"]:
-        raise ValueError(f"{path}: its hash is not the one it was built with")
-    library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)  # packages look for its functions
-
-    def convs(x: Tensor, extra: list[Tensor], params: Tensor, plan: list[int]) -> Tensor:
-        result = chains.result_of(x, plan)
-        maps = [x.contiguous(memory_format=torch.channels_last), *(e.contiguous(memory_format=torch.channels_last) for e in extra)]
-        other = maps[1].data_ptr() if plan[0] & chains.HAS_OTHER else None
-        gates = maps[-1].data_ptr() if plan[0] & chains.HAS_GATES else None
-        shape, numbers = (ctypes.c_int64 * 4)(*x.shape), (ctypes.c_int64 * len(plan))(*plan)
-        pointers = [ctypes.c_void_p(p) for p in (other, gates, params.data_ptr())]
-        half = int(x.dtype == torch.bfloat16)
-        library.ptocr_convs(ctypes.c_void_p(maps[0].data_ptr()), shape, *pointers, numbers, half, ctypes.c_void_p(result.data_ptr()))
-        return result
-
-    chains.OPERATOR.impl("convs", convs, "CPU")
+    _check(library_path())
+    _load()
 
 
 def build_and_load() -> bool:
-    """Compile the kernels where they are not in the cache yet, and load them; False (and a warning) if that fails."""
+    """As `load`, but compile the kernels where they are missing; False, and a warning, if that fails."""
     path = library_path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(path.with_suffix(".lock"), timeout=LOCK_SECONDS):
             try:
-                load()
+                _check(path)
             except (OSError, ValueError):
                 _compile(path)
-                load()
+        load()
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
-        log.warning("ptocr's own kernels do not compile here, torch's are used: %s", error)
+        reason = error.stderr if isinstance(error, subprocess.CalledProcessError) else error
+        log.warning("ptocr's own kernels do not compile here, packages use torch's: %s", reason)
         return False
     return True
+
+
+def _machine_flags() -> list[str]:
+    """What the compiler is told about this processor; [] where there are no kernels for it."""
+    capability = torch.backends.cpu.get_cpu_capability() if sys.platform == "linux" else ""
+    if capability == "AVX512":
+        return [*AVX512, *(["-mavx512bf16"] if torch.cpu._is_avx512_bf16_supported() else [])]
+    return AVX2 if capability == "AVX2" else []
+
+
+def _check(path: Path) -> None:
+    digest = json.loads(path.with_suffix(".json").read_text())["sha256"]
+    if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        raise ValueError(f"{path}: its hash is not the one it was built with")
+
+
+@functools.cache
+def _load() -> None:
+    library = ctypes.CDLL(str(library_path()), mode=ctypes.RTLD_GLOBAL)  # packages look for its functions
+
+    def address(x: Tensor | None) -> ctypes.c_void_p:
+        return ctypes.c_void_p(None if x is None else x.data_ptr())
+
+    def convs(x: Tensor, extra: list[Tensor], params: Tensor, plan: list[int]) -> Tensor:
+        result = chains.result_of(x, plan)
+        x, *extra = (y.contiguous(memory_format=torch.channels_last) for y in (x, *extra))
+        other = extra[0] if plan[0] & chains.HAS_OTHER else None
+        gates = extra[-1] if plan[0] & chains.HAS_GATES else None
+        shape, numbers = (ctypes.c_int64 * 4)(*x.shape), (ctypes.c_int64 * len(plan))(*plan)
+        half = int(x.dtype == torch.bfloat16)
+        library.ptocr_convs(
+            address(x), shape, address(other), address(gates), address(params), numbers, half, address(result)
+        )
+        return result
+
+    chains.OPERATOR.impl("convs", convs, "CPU")
 
 
 def _compile(path: Path) -> None:
     compiler = os.environ.get("CXX") or next((c for c in ("g++", "clang++") if shutil.which(c)), "c++")
     part = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.so")
     libraries = Path(torch.__file__).parent / "lib"
-    command = [compiler, *FLAGS, *machine_flags(), str(SOURCE), "-o", str(part), f"-L{libraries}", "-ltorch_cpu"]
+    command = [compiler, *FLAGS, *_machine_flags(), str(SOURCES / "convs.cpp"), "-o", str(part)]
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        subprocess.run([*command, f"-L{libraries}", "-ltorch_cpu"], check=True, capture_output=True, text=True)
         digest = hashlib.sha256(part.read_bytes()).hexdigest()
         path.unlink(missing_ok=True)  # never a new record beside an old file
         path.with_suffix(".json").write_text(json.dumps({"sha256": digest}))

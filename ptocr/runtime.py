@@ -141,7 +141,6 @@ def with_decoding(network: nn.Module) -> nn.Module:
 def compile_package(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, rebuild: bool = False) -> Any:
     """The compiled package of a network, from the cache or built now."""
 
-
     def make() -> nn.Module:
         network = with_decoding(placed_network(checkpoint, device, dtype))
         own = kernels.supports(device, dtype) and kernels.build_and_load()

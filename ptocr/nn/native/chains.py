@@ -1,7 +1,7 @@
-"""Chains of convolutions on ptocr's own kernels (src/convs.cpp): the picture runs through them row by row, in the cache.
+"""Chains of convolutions on ptocr's own kernels (src/convs.cpp): a picture runs through them row by row, in the cache.
 
-The operator `torch.ops.ptocr.convs` has shapes only until `ptocr.kernels` loads the compiled kernels. Its plan says what the
-layers are, its parameters are their weights as the kernels want them.
+The operator `torch.ops.ptocr.convs` has shapes only until `ptocr.kernels` loads the compiled kernels. Its plan says
+what the layers are, its parameters are their weights as the kernels want them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ FIELDS = 16  # of a layer in a plan
 MOST_ROWS = 16  # of a kernel
 
 OPERATOR = torch.library.Library("ptocr", "FRAGMENT")
-OPERATOR.define("convs(Tensor x, Tensor[] extra, Tensor params, int[] plan) -> Tensor", tags=(torch.Tag.needs_exact_strides,))
+OPERATOR.define(
+    "convs(Tensor x, Tensor[] extra, Tensor params, int[] plan) -> Tensor", tags=(torch.Tag.needs_exact_strides,)
+)
 
 
 @torch.library.register_fake("ptocr::convs", lib=OPERATOR)
@@ -54,9 +56,9 @@ def result_of(x: Tensor, plan: list[int]) -> Tensor:
 class Layer:
     """A convolution with the activation and the affine layer that follow it.
 
-    grow: rows of zeros below, columns on the right. added: OTHER adds a map that the chain is given; DOUBLED one of half
-    the size, enlarged by nearest neighbour; ENTERING what entered the pointwise layers that end here (the output of the
-    layer before them, or the input); all before the activation.
+    grow: rows of zeros below, columns on the right. added: OTHER adds a map that the chain is given; DOUBLED one of
+    half the size, enlarged by nearest neighbour; ENTERING what entered the pointwise layers that end here (the output
+    of the layer before them, or the input); all before the activation.
     """
 
     conv: nn.Conv2d | nn.ConvTranspose2d
@@ -100,9 +102,10 @@ def takes(module: nn.Module) -> bool:
 class Convs(nn.Module):
     """A chain of layers, the first of any kind, the others not transposed: (N, C, H, W) -> (N, out, H', W').
 
-    Scales (N, C, 1, 1) given to `forward` act on the input's channels; the chain then begins with a pointwise layer. Instead
-    of these: scaled, on that layer's output (it has no bias); mixed, on the output of this pointwise convolution, without
-    bias, in front of the first layer. pooled: the first layer looks at the maxima of 2 x 2 pixels, at stride 1, zeros outside.
+    Scales (N, C, 1, 1) given to `forward` act, if gated, on the input's channels (the chain begins with a pointwise
+    layer); if scaled, on that layer's output (it has no bias); if mixed, on the output of this pointwise convolution,
+    without bias, in front of the first layer. pooled: the first layer looks at the maxima of 2 x 2 pixels, stride 1,
+    zeros outside.
     """
 
     params: Tensor
@@ -127,7 +130,10 @@ class Convs(nn.Module):
         if mixed is not None:
             at = buffer.add(mixed.weight.detach()[:, :, 0, 0].float())
             plan += [MIXED, mixed.in_channels, mixed.out_channels, 1, 1, 1, 1, 0, 0, 0, 0, 0, 8, at, 0, 0]
-            first[0][1], first[0][WEIGHT] = mixed.in_channels, buffer.add(head.weight.detach().permute(2, 3, 1, 0).float())
+            first[0][1], first[0][WEIGHT] = (
+                mixed.in_channels,
+                buffer.add(head.weight.detach().permute(2, 3, 1, 0).float()),
+            )
         plan += [number for layer in (first, *others) for fields in layer for number in fields]
         given = any(layer.added in (OTHER, DOUBLED) for layer in layers)
         gates = gated or scaled or mixed is not None
@@ -197,8 +203,8 @@ def _padding(conv: nn.Conv2d | nn.ConvTranspose2d) -> tuple[int, int]:
 
 
 def _phase(size: int, padding: int, phase: int) -> tuple[list[int], int]:
-    """Of a transposed convolution with stride 2: the taps that make every second output from `phase` on, in the order of the
-    input they look at, and how many of these lie before the input of the same place."""
+    """Of a transposed convolution with stride 2: the taps that make every second output from `phase` on, in the order
+    of the input they look at, and how many of these lie before the input of the same place."""
     taps = [u for u in range(size) if (phase + padding - u) % 2 == 0]
     return taps[::-1], -((phase + padding - taps[-1]) // 2)
 

@@ -28,7 +28,8 @@ def nativize(network: nn.Module, lanes: int) -> nn.Module:
     """
     if isinstance(network, PPLCNetV3Trunk):  # the largest maps of all, in one chain
         network.blocks3 = nn.Sequential(network.conv1, network.blocks2, network.blocks3)
-        network.conv1 = network.blocks2 = nn.Identity()
+        for name in ("conv1", "blocks2"):
+            setattr(network, name, nn.Identity())
     for name, child in list(network.named_children()):
         setattr(network, name, _native(child, lanes))
     return network
@@ -178,9 +179,9 @@ class NativeStem(nn.Module):
 class NativeRSEFPN(nn.Module):
     """`RSEFPN` whose finest level is computed from its few input channels.
 
-    What the level's 3 x 3 convolution looks at is a scaled pointwise convolution of the input plus the coarser level, doubled
-    in size. The first part is one 3 x 3 convolution of the input, its weights made for every picture; the second is a
-    transposed convolution of the coarser level.
+    What the level's 3 x 3 convolution looks at is a scaled pointwise convolution of the input plus the coarser level,
+    doubled in size. The first part is one 3 x 3 convolution of the input, its weights made for every picture; the
+    second is a transposed convolution of the coarser level.
     """
 
     def __init__(self, neck: RSEFPN, lanes: int) -> None:
@@ -201,7 +202,7 @@ class NativeRSEFPN(nn.Module):
 
 
 class NativeRepLKFPN(nn.Module):
-    """`RepLKFPN` whose finest level is one chain: the enlarged maps of many channels exist only a few rows at a time."""
+    """`RepLKFPN` whose finest level is one chain: its maps of many channels exist only a few rows at a time."""
 
     def __init__(self, neck: RepLKFPN, lanes: int) -> None:
         super().__init__()

@@ -74,15 +74,16 @@ inline void block(const T* const* slabs, int64_t count, int64_t step, int64_t ru
         for (int j = 0; j < N; j++) acc[i][j] = sum[i][j];
 }
 
-template <int W, int M, int N, int ACT, class T>
-inline void finish(const typename Lanes<W>::F (&acc)[M][N], int64_t left, const float* bias_at, float scale, float shift,
+// Bias, what is added, activation and affine layer of `count` pixels' sums; left: channels from here on.
+template <int W, int N, int ACT, class T>
+void finish(const typename Lanes<W>::F (*acc)[N], int64_t count, int64_t left, const float* bias_at, float scale, float shift,
                    Place<T> to, Place<const T> added) {
     typedef typename Lanes<W>::F F;
     F bias[N];
 #pragma GCC unroll 16
     for (int j = 0; j < N; j++) bias[j] = load<F>(bias_at + j * W);
     if (left >= N * W) {
-        for (int i = 0; i < M; i++)
+        for (int64_t i = 0; i < count; i++)
 #pragma GCC unroll 16
             for (int j = 0; j < N; j++) {
                 F v = acc[i][j] + bias[j];
@@ -91,16 +92,16 @@ inline void finish(const typename Lanes<W>::F (&acc)[M][N], int64_t left, const 
             }
         return;
     }
-    for (int i = 0; i < M; i++)
+    for (int64_t i = 0; i < count; i++)
         for (int j = 0; j * W < left; j++) {
-            int count = (int)std::min<int64_t>(W, left - j * W);
+            int some = (int)std::min<int64_t>(W, left - j * W);
             F v = acc[i][j] + bias[j];
             if (added.at) {
                 T part[W] = {};
-                std::memcpy(part, added.at + i * added.pixel + j * W, count * sizeof(T));
+                std::memcpy(part, added.at + i * added.pixel + j * W, some * sizeof(T));
                 v += widen<W>(part);
             }
-            narrow<W>(to.at + i * to.pixel + j * W, activate<W, ACT>(v) * scale + shift, count);
+            narrow<W>(to.at + i * to.pixel + j * W, activate<W, ACT>(v) * scale + shift, some);
         }
 }
 
@@ -112,7 +113,7 @@ void pixels(const T* const* slabs, int64_t count, int64_t step, int64_t run, con
     to.at += channel;
     if (added.at) added.at += channel;
     with_activation(layer.act, [&](auto act) {
-        finish<W, M, N, act.value, T>(acc, layer.out - channel, params.bias + channel, params.scale, params.shift, to, added);
+        finish<W, N, act.value, T>(acc, M, layer.out - channel, params.bias + channel, params.scale, params.shift, to, added);
     });
 }
 
