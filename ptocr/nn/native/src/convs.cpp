@@ -1,8 +1,8 @@
 // Chains of convolutions on a CPU, fused: the picture runs through all layers while it is in the cache.
 //
-// Maps are channels last. A chain begins with any convolution and goes on with any but transposed ones, each with its bias,
-// activation and affine layer. Weights come laid out by ptocr/nn/native/chains.py, so that nothing is prepared for a size of
-// picture, kept, or laid out again.
+// Maps are channels last. A chain begins with any convolution and goes on with any but transposed ones, each with its
+// bias, activation and affine layer. Weights come laid out by ptocr/nn/native/chains.py, so that nothing is prepared
+// for a size of picture, kept, or laid out again.
 
 #include <omp.h>
 
@@ -13,8 +13,9 @@
 
 namespace ptocr {
 
-constexpr int64_t TILE_VALUES = 40 * 1024;  // of the widest maps of a tile together: about the second-level cache's share
-constexpr int64_t BAND_ROWS = 16;           // at least so many rows of output per thread, so that few are made twice
+constexpr int64_t TILE_VALUES =
+    40 * 1024;                     // of the widest maps of a tile together: about the second-level cache's share
+constexpr int64_t BAND_ROWS = 16;  // at least so many rows of output per thread, so that few are made twice
 
 // A map whose rows and pixels may lie apart, as every second one of a transposed convolution's output.
 template <class T>
@@ -71,11 +72,11 @@ void pool_row(const Map<T>& x, const Layer& layer, int64_t row, int64_t left, in
         }
 }
 
-// The tile of rows [top, bottom) and columns [left, right) of a group's output. to: its first pixel, with `to_row` values
-// between rows; picture: number of the picture.
+// The tile of rows [top, bottom) and columns [left, right) of a group's output. to: its first pixel, with `to_row`
+// values between rows; picture: number of the picture.
 template <class T>
-void run_tile(const Group& group, const Map<T>& map, int64_t picture, int64_t top, int64_t bottom, int64_t left, int64_t right,
-              Place<T> to, int64_t to_row, const Given<T>& given) {
+void run_tile(const Group& group, const Map<T>& map, int64_t picture, int64_t top, int64_t bottom, int64_t left,
+              int64_t right, Place<T> to, int64_t to_row, const Given<T>& given) {
     static thread_local Scratch<T> entered, passed[2], doubled;
     const Layer& head = group.layers[0];
     int64_t across = right - left, pixels = (bottom - top) * across, next = 0;
@@ -133,7 +134,8 @@ void run_tile(const Group& group, const Map<T>& map, int64_t picture, int64_t to
 template <class T>
 void run_group(const T* x, int64_t batch, Group group, Target<T> out, const Given<T>& given) {
     bool dense_rows = out.row == out.width * out.pixel;
-    if (group.layers->pointwise() && dense_rows && !given.gates && group.layers->added != DOUBLED) {  // all pixels in one row
+    if (group.layers->pointwise() && dense_rows && !given.gates &&
+        group.layers->added != DOUBLED) {  // all pixels in one row
         group.width = group.out_width = out.width = batch * group.height * group.width;
         group.height = group.out_height = out.height = batch = 1;
         out.row = out.width * out.pixel;
@@ -141,7 +143,8 @@ void run_group(const T* x, int64_t batch, Group group, Target<T> out, const Give
     int64_t widest = group.widest();
     int64_t across = std::min(out.width, std::max<int64_t>(48, TILE_VALUES / widest / 24 * 24));
     int64_t tiles = (out.width + across - 1) / across;
-    int64_t down = tiles > 1 || !dense_rows ? 1 : std::max<int64_t>(1, std::min(out.height, TILE_VALUES / widest / across));
+    int64_t down =
+        tiles > 1 || !dense_rows ? 1 : std::max<int64_t>(1, std::min(out.height, TILE_VALUES / widest / across));
     int64_t bands = (out.height + down - 1) / down;
 #pragma omp parallel for schedule(dynamic) collapse(3) if (batch * bands * tiles > 1)
     for (int64_t n = 0; n < batch; n++)
@@ -151,8 +154,8 @@ void run_group(const T* x, int64_t batch, Group group, Target<T> out, const Give
                 Map<T> map{x + n * group.height * group.width * group.layers->in, group.height, group.width,
                            group.layers->in, group.height};
                 Place<T> to{out.at + (n * out.height + top) * out.row + left * out.pixel, out.pixel};
-                run_tile<T>(group, map, n, top, std::min(out.height, top + down), left, std::min(out.width, left + across), to,
-                            out.row, given);
+                run_tile<T>(group, map, n, top, std::min(out.height, top + down), left,
+                            std::min(out.width, left + across), to, out.row, given);
             }
 }
 
@@ -171,8 +174,8 @@ void run_groups(const T* x, int64_t batch, const std::vector<Group>& groups, Tar
             for (int64_t g = 0; g < count; g++) {
                 const Group& group = groups[g];
                 int64_t kept = g == 0 ? group.height : group.layers->kh, channels = group.layers->in;
-                const T* at = g == 0 ? x + n * group.height * group.width * channels
-                                     : rings[g].of(kept * group.width * channels);
+                const T* at =
+                    g == 0 ? x + n * group.height * group.width * channels : rings[g].of(kept * group.width * channels);
                 maps.push_back({at, group.height, group.width, channels, kept});
             }
             auto make = [&](auto& self, int64_t g, int64_t last) -> void {  // rows up to `last` of group g
@@ -222,15 +225,16 @@ void run_transposed(const T* x, int64_t batch, const Layer* phases, int64_t heig
         }
 }
 
-// A chain that begins with a pointwise layer whose output channels are scaled, differently for every picture: its weights are
-// made for each, with those of a dense layer behind it if it is MIXED. Weights are float32: of the pointwise layer
-// (out, in), of the other (kh, kw, in, out).
+// A chain that begins with a pointwise layer whose output channels are scaled, differently for every picture: its
+// weights are made for each, with those of a dense layer behind it if it is MIXED. Weights are float32: of the
+// pointwise layer (out, in), of the other (kh, kw, in, out).
 template <class T>
 void run_scaled(const T* x, int64_t batch, const Layer* layers, int64_t count, int64_t height, int64_t width, T* out,
                 const Given<T>& given) {
     bool mixes = layers[0].kind == MIXED;
     const Layer &inner = layers[0], &outer = layers[mixes];
-    const float *weight = (const float*)(given.params + inner.weight), *wide = (const float*)(given.params + outer.weight);
+    const float *weight = (const float*)(given.params + inner.weight),
+                *wide = (const float*)(given.params + outer.weight);
     int64_t in = inner.in, middle = inner.out, values = height * width;
     std::vector<Layer> chain(layers + mixes, layers + count);
     chain[0].kind = DENSE;
@@ -250,7 +254,8 @@ void run_scaled(const T* x, int64_t batch, const Layer* layers, int64_t count, i
         std::vector<T> panels = laid_out<T>(made.data(), chain[0]);
         chain[0].weight = (const char*)panels.data() - given.params;
         int64_t others = values * outer.out / (chain[0].added == DOUBLED ? 4 : 1);
-        run_chain<T>(x + n * values * in, 1, chain.data(), chain.size(), height, width, out + n * values * chain.back().out,
+        run_chain<T>(x + n * values * in, 1, chain.data(), chain.size(), height, width,
+                     out + n * values * chain.back().out,
                      {given.other ? given.other + n * others : nullptr, nullptr, given.params});
     }
 }
@@ -274,9 +279,11 @@ void ptocr_convs(const void* x, const int64_t* shape, const void* other, const v
                  const int64_t* plan, int half, void* out) {
     using namespace ptocr;
     if (half)
-        run<bf16>((const bf16*)x, shape, plan, (bf16*)out, {(const bf16*)other, (const bf16*)gates, (const char*)params});
+        run<bf16>((const bf16*)x, shape, plan, (bf16*)out,
+                  {(const bf16*)other, (const bf16*)gates, (const char*)params});
     else
-        run<float>((const float*)x, shape, plan, (float*)out, {(const float*)other, (const float*)gates, (const char*)params});
+        run<float>((const float*)x, shape, plan, (float*)out,
+                   {(const float*)other, (const float*)gates, (const char*)params});
 }
 
 #if defined(PTOCR_TORCH)

@@ -1,7 +1,7 @@
 // Dense convolutions as products of pixels and panels of output channels.
 //
-// The usual outer-product scheme (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008): a block
-// of pixels times a panel of output channels stays in registers.
+// The usual outer-product scheme (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008): a
+// block of pixels times a panel of output channels stays in registers.
 #pragma once
 
 #include <algorithm>
@@ -47,8 +47,8 @@ constexpr int most_pixels(int vectors) {  // accumulators, a panel's weights and
     return fits > 12 ? 12 : fits;
 }
 
-// A block of M pixels times N vectors of output channels. slabs: begin of the values of the first pixel, one per row of the kernel;
-// step: from pixel to pixel; run: values per slab and pixel.
+// A block of M pixels times N vectors of output channels. slabs: the first values of the first pixel, for each row of
+// the kernel; step: from pixel to pixel; run: values per slab and pixel.
 template <int W, int M, int N, class T>
 inline void block(const T* const* slabs, int64_t count, int64_t step, int64_t run, const T* weight,
                   typename Lanes<W>::F (&acc)[M][N]) {
@@ -76,8 +76,8 @@ inline void block(const T* const* slabs, int64_t count, int64_t step, int64_t ru
 
 // Bias, what is added, activation and affine layer of `count` pixels' sums; left: channels from here on.
 template <int W, int N, int ACT, class T>
-void finish(const typename Lanes<W>::F (*acc)[N], int64_t count, int64_t left, const float* bias_at, float scale, float shift,
-                   Place<T> to, Place<const T> added) {
+void finish(const typename Lanes<W>::F (*acc)[N], int64_t count, int64_t left, const float* bias_at, float scale,
+            float shift, Place<T> to, Place<const T> added) {
     typedef typename Lanes<W>::F F;
     F bias[N];
 #pragma GCC unroll 16
@@ -106,14 +106,15 @@ void finish(const typename Lanes<W>::F (*acc)[N], int64_t count, int64_t left, c
 }
 
 template <int W, int M, int N, class T>
-void pixels(const T* const* slabs, int64_t count, int64_t step, int64_t run, const Layer& layer, const Params<T>& params,
-            const T* panel, int64_t channel, Place<T> to, Place<const T> added) {
+void pixels(const T* const* slabs, int64_t count, int64_t step, int64_t run, const Layer& layer,
+            const Params<T>& params, const T* panel, int64_t channel, Place<T> to, Place<const T> added) {
     typename Lanes<W>::F acc[M][N];
     block<W, M, N, T>(slabs, count, step, run, panel, acc);
     to.at += channel;
     if (added.at) added.at += channel;
     with_activation(layer.act, [&](auto act) {
-        finish<W, N, act.value, T>(acc, M, layer.out - channel, params.bias + channel, params.scale, params.shift, to, added);
+        finish<W, N, act.value, T>(acc, M, layer.out - channel, params.bias + channel, params.scale, params.shift, to,
+                                   added);
     });
 }
 
@@ -147,12 +148,15 @@ void run_panel(const T* const* slabs, int64_t rows, int64_t step, int64_t run, i
 }
 
 // Values per row of the kernel and pixel, as weights have them: one more of weight zero where they come in pairs.
-inline int64_t padded_run(const Layer& layer, int64_t pack) { return (layer.in * layer.kw + pack - 1) / pack * pack; }
+inline int64_t padded_run(const Layer& layer, int64_t pack) {
+    return (layer.in * layer.kw + pack - 1) / pack * pack;
+}
 
 // (kh, kw, in, out) in the order that panels want, as `dense_weight` of ptocr/nn/native/chains.py.
 template <class T>
 std::vector<T> laid_out(const float* weight, const Layer& layer) {
-    int64_t lanes = layer.lanes, pack = sizeof(T) == 2 ? 2 : 1, run = layer.in * layer.kw, padded = padded_run(layer, pack);
+    int64_t lanes = layer.lanes, pack = sizeof(T) == 2 ? 2 : 1, run = layer.in * layer.kw,
+            padded = padded_run(layer, pack);
     int64_t vectors = (layer.out + lanes - 1) / lanes, full = panel_vectors(vectors);
     std::vector<T> panels(layer.kh * padded * vectors * lanes, T{});
     T* to = panels.data();
@@ -195,7 +199,8 @@ void products(const T* const* slabs, int64_t rows, int64_t step, int64_t run, in
 
 constexpr int64_t GATHERED = 24;  // pixels whose surroundings are copied at a time
 
-// Output pixels [first, last) of row `row`: the inner ones straight from the map, those at its edges from a copy with zeros.
+// Output pixels [first, last) of row `row`: the inner ones straight from the map, those at its edges from a copy with
+// zeros.
 template <class T>
 void dense_row(const Map<T>& x, const Layer& layer, const Params<T>& params, int64_t row, int64_t first, int64_t last,
                Place<T> to, Place<const T> added) {
@@ -233,8 +238,7 @@ void dense_row(const Map<T>& x, const Layer& layer, const Params<T>& params, int
     edge(first, inner_first);
     if (inner_first < inner_last) {
         const T* slabs[MOST_ROWS];
-        for (int64_t u = 0; u < layer.kh; u++)
-            slabs[u] = x.pixel(top + u, inner_first * layer.sw - layer.left);
+        for (int64_t u = 0; u < layer.kh; u++) slabs[u] = x.pixel(top + u, inner_first * layer.sw - layer.left);
         products<T>(slabs, layer.kh, step, run, inner_last - inner_first, layer, params, moved(inner_first),
                     moved_added(inner_first));
     }

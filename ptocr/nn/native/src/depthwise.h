@@ -9,8 +9,8 @@ namespace ptocr {
 
 // One vector of channels of OUT neighbouring output pixels; every column of the kernel is inside the map.
 template <int W, int K, int S, int OUT, class T>
-inline void depthwise_block(const T* const* rows, int64_t first_row, int64_t last_row, int64_t pixel, const float* weight,
-                            int64_t padded, typename Lanes<W>::F (&acc)[OUT]) {
+inline void depthwise_block(const T* const* rows, int64_t first_row, int64_t last_row, int64_t pixel,
+                            const float* weight, int64_t padded, typename Lanes<W>::F (&acc)[OUT]) {
     typedef typename Lanes<W>::F F;
     for (int64_t u = first_row; u < last_row; u++) {
         F x[(OUT - 1) * S + K];
@@ -75,8 +75,8 @@ void depthwise_inner(const Map<T>& x, const Layer& layer, const Params<float>& p
 
 // Any kernel and place, pixel by pixel: MANY vectors of channels at a time, so that no sum waits for the one before.
 template <int W, int ACT, int MANY, class T>
-inline void depthwise_pixel(const Map<T>& x, const Layer& layer, const Params<float>& params, int64_t top, int64_t column,
-                            int64_t channel, T* to) {
+inline void depthwise_pixel(const Map<T>& x, const Layer& layer, const Params<float>& params, int64_t top,
+                            int64_t column, int64_t channel, T* to) {
     typedef typename Lanes<W>::F F;
     F acc[MANY];
     for (int j = 0; j < MANY; j++) acc[j] = load<F>(params.bias + channel + j * W);
@@ -106,7 +106,7 @@ void depthwise_edge(const Map<T>& x, const Layer& layer, const Params<float>& pa
 
 template <int W, int ACT, class T>
 void depthwise_lanes(const Map<T>& x, const Layer& layer, const Params<float>& params, int64_t row, int64_t first,
-                   int64_t last, Place<T> to) {
+                     int64_t last, Place<T> to) {
     int64_t top = row * layer.sh - layer.top;
     int64_t room = x.width + layer.left - layer.kw;
     int64_t inner_first = std::min(last, std::max(first, (layer.left + layer.sw - 1) / layer.sw));
@@ -116,19 +116,25 @@ void depthwise_lanes(const Map<T>& x, const Layer& layer, const Params<float>& p
             Place<T>{to.at + (inner_first - first) * to.pixel, to.pixel});
     };
     int64_t shape = layer.kw * 10 + layer.sw;
-    if (shape == 31) inner(depthwise_inner<W, 3, 1, ACT, T>);
-    else if (shape == 32) inner(depthwise_inner<W, 3, 2, ACT, T>);
-    else if (shape == 51) inner(depthwise_inner<W, 5, 1, ACT, T>);
-    else if (shape == 52) inner(depthwise_inner<W, 5, 2, ACT, T>);
-    else if (shape == 71) inner(depthwise_inner<W, 7, 1, ACT, T>);
-    else inner_first = inner_last = last;
+    if (shape == 31)
+        inner(depthwise_inner<W, 3, 1, ACT, T>);
+    else if (shape == 32)
+        inner(depthwise_inner<W, 3, 2, ACT, T>);
+    else if (shape == 51)
+        inner(depthwise_inner<W, 5, 1, ACT, T>);
+    else if (shape == 52)
+        inner(depthwise_inner<W, 5, 2, ACT, T>);
+    else if (shape == 71)
+        inner(depthwise_inner<W, 7, 1, ACT, T>);
+    else
+        inner_first = inner_last = last;
     depthwise_edge<W, ACT, T>(x, layer, params, top, first, first, inner_first, to);
     depthwise_edge<W, ACT, T>(x, layer, params, top, first, inner_last, last, to);
 }
 
 template <class T>
-void depthwise_row(const Map<T>& x, const Layer& layer, const Params<float>& params, int64_t row, int64_t first, int64_t last,
-                   Place<T> to) {
+void depthwise_row(const Map<T>& x, const Layer& layer, const Params<float>& params, int64_t row, int64_t first,
+                   int64_t last, Place<T> to) {
     with_activation(layer.act, [&](auto act) {
         if (layer.lanes == WIDE)
             depthwise_lanes<WIDE, act.value, T>(x, layer, params, row, first, last, to);

@@ -5,15 +5,15 @@
 
 namespace ptocr {
 
-// SCALED: pointwise, its output channels scaled as the caller says. MIXED: the same, one with the dense layer behind it.
-// POOL: the maximum of 2 x 2 pixels, zeros outside.
+// SCALED: pointwise, its output channels scaled as the caller says. MIXED: the same, one with the dense layer behind
+// it. POOL: the maximum of 2 x 2 pixels, zeros outside.
 enum Kind { DENSE, DEPTHWISE, TRANSPOSED, MIXED, SCALED, POOL };
-// What is added to a layer before its activation: a map given by the caller, what entered the pointwise layers before it, or
-// a given map of half the size, doubled by nearest neighbour.
+// What is added to a layer before its activation: a map given by the caller, what entered the pointwise layers before
+// it, or a given map of half the size, doubled by nearest neighbour.
 enum Added { NOTHING, OTHER, ENTERING, DOUBLED };
 
-// One layer, as ptocr/nn/native/chains.py writes it. weight, bias: places in the buffer of parameters, in bytes. The bias is padded
-// with zeros to whole vectors and followed by the affine layer's scale and shift.
+// One layer, as ptocr/nn/native/chains.py writes it. weight, bias: places in the buffer of parameters, in bytes. The
+// bias is padded with zeros to whole vectors and followed by the affine layer's scale and shift.
 struct Layer {
     int64_t kind, in, out, kh, kw, sh, sw, top, left, bottom, right, act, lanes, weight, bias, added;
 

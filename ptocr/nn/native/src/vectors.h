@@ -123,9 +123,10 @@ inline typename Lanes<W>::F exponential(typename Lanes<W>::F x) {
     return p * (F)((whole + 127) << 23);
 }
 
-// The normal distribution minus one half, divided by x: a Chebyshev fit in x^2 over |x| <= 5; x times it is within 5e-7.
+// The normal distribution minus one half, divided by x: a Chebyshev fit in x^2 over |x| <= 5; x times it is within
+// 5e-7.
 constexpr float PHI[] = {
-    0.141363785f, -0.0702963471f, 0.0515210219f, -0.0404411331f, 0.03143562f, -0.0232779644f, 0.0164331123f,
+    0.141363785f,  -0.0702963471f, 0.0515210219f,   -0.0404411331f, 0.03143562f,   -0.0232779644f, 0.0164331123f,
     -0.011140733f, 0.00634524133f, -0.00271144253f, 0.00178566168f, -0.001603059f, 0.00058620132f,
 };
 constexpr float PHI_LIMIT = 5.0f;
