@@ -8,6 +8,7 @@ the library inside (torch/csrc/inductor/aoti_runtime/interface.h) through ctypes
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import tempfile
 import threading
@@ -19,7 +20,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._inductor.package import load_package
 
 Compiled = Callable[[Tensor], Any]
 MEMBERS = "/data/aotinductor/model/"
@@ -41,7 +41,12 @@ def load(path: Path, device: torch.device) -> Compiled:
         RuntimeError, OSError: not a package, or one for another machine.
     """
     library = _library_of(path) if device.type == "cpu" else ""
-    return Package(path, library) if library else load_package(str(path))
+    return Package(path, library) if library else _torchs_runner(path)
+
+
+def _torchs_runner(path: Path) -> Compiled:
+    compiler = importlib.import_module("torch._inductor.package")  # takes a second, and few need it
+    return compiler.load_package(str(path))
 
 
 def _library_of(path: Path) -> str:

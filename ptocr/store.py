@@ -66,11 +66,16 @@ def load(name_or_path: str | Path, model: str | None = None, charset: str | Path
     Raises:
         WeightsError: as `find`; the file holds another model than `model`; `charset` does not fit its classes.
     """
-    path = find(name_or_path, model, charset)
-    checkpoint = load_checkpoint(path)
+    name = _as_path(name_or_path) is None
+    current = _current(load_spec(str(name_or_path))) if name else None
+    path, checkpoint = current or _read(find(name_or_path, model, charset))
     if model and checkpoint.spec.name != model:
         raise WeightsError(f"{path}: holds weights of {checkpoint.spec.name}, not of {model}")
     return checkpoint if charset is None else _with_charset(checkpoint, Path(charset), path)
+
+
+def _read(path: Path) -> tuple[Path, Checkpoint]:
+    return path, load_checkpoint(path)
 
 
 def _with_charset(checkpoint: Checkpoint, charset: Path, path: Path) -> Checkpoint:
@@ -111,14 +116,14 @@ def local_file(name: str) -> Path | None:
     return next((f / f"{name}.pth" for f in folders if f is not None and (f / f"{name}.pth").is_file()), None)
 
 
-def _current(spec: ModelSpec) -> Path | None:
-    """`local_file`, unless this module fetched it for an older spec of the model: then it is made again."""
+def _current(spec: ModelSpec) -> tuple[Path, Checkpoint] | None:
+    """`local_file` and what it holds, unless this module fetched it for an older spec of the model: then it is made again."""
     path = local_file(spec.name)
     if path is None:
         return None
     checkpoint = load_checkpoint(path)
     if "fetched" not in checkpoint.source or checkpoint.source.get("made_for") == _facts(spec):
-        return path  # what the user put there is never replaced
+        return path, checkpoint  # what the user put there is never replaced
     log.info("%s was made for an older description of %s; it is made again", path, spec.name)
     return None
 
@@ -130,12 +135,12 @@ def _facts(spec: ModelSpec) -> str:
 
 
 def _find_name(spec: ModelSpec) -> Path:
-    if (path := _current(spec)) is not None:
-        return path
+    if (current := _current(spec)) is not None:
+        return current[0]
     target = paths.cache_weights() / f"{spec.name}.pth"
     with _locked(target):
-        if (path := _current(spec)) is not None:  # another process was faster
-            return path
+        if (current := _current(spec)) is not None:  # another process was faster
+            return current[0]
         _save(target, _fetch(spec))
     return target
 

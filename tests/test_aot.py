@@ -222,7 +222,7 @@ def test_a_package_that_needs_torchs_runner_gets_it(
     assert package._library_of(path).endswith("a.wrapper.so")
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(f"p/data/aotinductor/model/{extra}", b"")
-    monkeypatch.setattr(package, "load_package", lambda _: "torch's runner")
+    monkeypatch.setattr(package, "_torchs_runner", lambda _: "torch's runner")
     assert package.load(path, CPU) == "torch's runner"
 
 

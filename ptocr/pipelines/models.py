@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -27,12 +28,18 @@ class Models:
     def __init__(self, modules: Mapping[str, Module], options: RuntimeOptions) -> None:
         self.modules = dict(modules)
         self.options = options
-        self._lock = threading.RLock()
+        self._locks = {name: threading.Lock() for name in self.modules}
         self._loaded: dict[str, Predictor] = {}
 
     @property
     def detector(self) -> TextDetector:
+        if not self._loaded and "TextRecognition" in self.modules:  # wanted next: loaded meanwhile
+            threading.Thread(target=self._try_recognizer, name="ptocr-load", daemon=True).start()
         return self._get("TextDetection", TextDetector)
+
+    def _try_recognizer(self) -> None:
+        with contextlib.suppress(Exception):  # whoever needs it gets the error
+            _ = self.recognizer
 
     @property
     def recognizer(self) -> TextRecognizer:
@@ -67,7 +74,8 @@ class Models:
     def _get(self, name: str, kind: type[P]) -> P:
         loaded = self._loaded.get(name)
         if loaded is None:
-            with self._lock:
+            self.module(name)
+            with self._locks[name]:
                 loaded = self._loaded.get(name)
                 if loaded is None:
                     loaded = self._loaded[name] = self._load(name, kind)
