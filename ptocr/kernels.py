@@ -28,7 +28,7 @@ from ptocr.nn.native import chains
 log = logging.getLogger(__name__)
 
 SOURCES = Path(__file__).parent / "nn" / "native" / "src"
-FLAGS = ["-std=c++17", "-O2", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC", "-DPTOCR_TORCH"]
+FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC", "-DPTOCR_TORCH"]
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"]
 LOCK_SECONDS = 600.0

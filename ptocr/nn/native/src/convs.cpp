@@ -278,12 +278,16 @@ extern "C" {
 void ptocr_convs(const void* x, const int64_t* shape, const void* other, const void* gates, const void* params,
                  const int64_t* plan, int half, void* out) {
     using namespace ptocr;
-    if (half)
-        run<bf16>((const bf16*)x, shape, plan, (bf16*)out,
-                  {(const bf16*)other, (const bf16*)gates, (const char*)params});
-    else
-        run<float>((const float*)x, shape, plan, (float*)out,
-                   {(const float*)other, (const float*)gates, (const char*)params});
+    if (!half) {
+        Given<float> given{(const float*)other, (const float*)gates, (const char*)params};
+        return run<float>((const float*)x, shape, plan, (float*)out, given);
+    }
+#if defined(__AVX512BF16__)
+    Given<bf16> given{(const bf16*)other, (const bf16*)gates, (const char*)params};
+    run<bf16>((const bf16*)x, shape, plan, (bf16*)out, given);
+#else
+    std::abort();  // ptocr/kernels.py says that there are none here
+#endif
 }
 
 #if defined(PTOCR_TORCH)
