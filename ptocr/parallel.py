@@ -59,5 +59,20 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return pool
 
 
+_FORKED = threading.Event()
+
+
+def set_threads(count: int) -> None:
+    """torch's threads for this thread and those to come; always one in a forked process (see `_after_fork`)."""
+    torch.set_num_threads(1 if _FORKED.is_set() else count)
+
+
+def _after_fork() -> None:
+    """Threads do not survive a fork, and OpenMP would wait for its own forever: the new process does without."""
+    _pool.cache_clear()
+    _FORKED.set()
+    torch.set_num_threads(1)
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+    os.register_at_fork(after_in_child=_after_fork)

@@ -26,7 +26,7 @@ from ptocr.nn.native.rewrite import nativize
 from ptocr.nn.packed import pack
 from ptocr.nn.uvdoc import UVDoc
 from ptocr.package import Package
-from ptocr.parallel import side_by_side
+from ptocr.parallel import set_threads, side_by_side
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def resolve_device(name: str) -> torch.device:
     """The torch device of a name; never falls back silently.
 
     Raises:
-        DeviceError: unknown, or not on this machine; lists what is.
+        DeviceError: unknown, or not on this machine; lists what is. Or CUDA in a forked process.
     """
     if name == "auto":
         here = available_devices()
@@ -91,6 +91,8 @@ def resolve_device(name: str) -> torch.device:
     if kind not in BACKENDS or (index and not index.isdigit()):
         raise DeviceError(f"unknown device {name!r}; devices here: {', '.join(here)}")
     backend = BACKENDS[kind]
+    if backend == "cuda" and torch.cuda._is_in_bad_fork():
+        raise DeviceError(f"device {name!r}: CUDA does not survive a fork; start this process with 'spawn'")
     wanted = backend if backend in ("cpu", "mps") else f"{'gpu' if backend == 'cuda' else backend}:{index or 0}"
     if wanted not in here:
         raise DeviceError(f"device {name!r} is not available; devices here: {', '.join(here)}")
@@ -161,7 +163,7 @@ class Runtime:
         self.device = resolve_device(self.options.device)
         self.dtype = DTYPES[self.options.dtype]
         if self.options.threads is not None:
-            torch.set_num_threads(self.options.threads)
+            set_threads(self.options.threads)
         self._lock = threading.Lock()
         self._network: nn.Module | None = None
         self._locked = False  # whether a batch keeps other threads of Python waiting

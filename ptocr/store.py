@@ -117,7 +117,8 @@ def local_file(name: str) -> Path | None:
 
 
 def _current(spec: ModelSpec) -> tuple[Path, Checkpoint] | None:
-    """`local_file` and what it holds, unless this module fetched it for an older spec of the model: then it is made again."""
+    """`local_file` and what it holds, unless this module fetched it for an older spec of the model: then it is made
+    again."""
     path = local_file(spec.name)
     if path is None:
         return None

@@ -1,4 +1,5 @@
-"""A script: detect and read `count` pictures of random sizes, and print the resident memory after each, in MB."""
+"""A script, `python -m tests.soak COUNT [MODE]`: detect and read pictures of random sizes, and print the resident
+memory after each, in MB. MODE: `compile=` of the networks, "off" or "aot"."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ def resident() -> float:
         return int(stream.read().split()[1]) * 4096 / 1e6
 
 
-def main(count: int) -> None:
-    options = RuntimeOptions(device="cpu", threads=1)
+def main(count: int, mode: str) -> None:
+    options = RuntimeOptions(device="cpu", threads=1, compile=mode)  # type: ignore[arg-type]
     detector = TextDetector(Runtime(random_checkpoint("PP-OCRv4_mobile_det"), options))
     recognizer = TextRecognizer(Runtime(random_checkpoint("PP-OCRv4_mobile_rec"), options))
     rng = np.random.default_rng(0)
@@ -30,4 +31,4 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "off")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import functools
 import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from ptocr.errors import DeviceError
 from ptocr.parallel import AHEAD, side_by_side
-from ptocr.runtime import Runtime, RuntimeOptions
+from ptocr.runtime import Runtime, RuntimeOptions, resolve_device
 from tests.random_models import random_checkpoint
 
 
@@ -62,6 +66,38 @@ def test_works_in_a_forked_process() -> None:
         done = list(side_by_side([lambda: 1, lambda: 2], 2)) == [1, 2]
         os._exit(0 if done else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+FORKED = """
+import os, signal
+import numpy as np
+from ptocr.runtime import Runtime, RuntimeOptions, resolve_device
+from tests.random_models import random_checkpoint
+
+runtime = Runtime(random_checkpoint("PP-OCRv4_mobile_det"), RuntimeOptions(device="cpu", threads=2))
+x = np.random.default_rng(0).standard_normal((1, 3, 320, 320), dtype=np.float32)
+before = runtime(x)[0]
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    np.testing.assert_allclose(runtime(x)[0], before, atol=1e-5)
+    again = Runtime(random_checkpoint("PP-OCRv4_mobile_det"), RuntimeOptions(device="cpu", threads=2))
+    np.testing.assert_allclose(again(x)[0], before, atol=1e-5)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_network_that_ran_on_two_threads_works_in_a_forked_process(checkout: Path) -> None:
+    """OpenMP's threads are not there after a fork, and waiting for them would last forever."""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], cwd=checkout, check=True, timeout=180)
+
+
+def test_cuda_after_a_fork_is_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)
+    with pytest.raises(DeviceError, match="spawn"):
+        resolve_device("gpu:0")
 
 
 def test_streaming_equals_one_by_one() -> None:

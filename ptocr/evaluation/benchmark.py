@@ -116,7 +116,7 @@ def bench_pages(
 def bench_network(
     contenders: Sequence[Contender], shape: Sequence[int], rounds: int, threads: int, script: Path, warmup: int = 3
 ) -> list[Figures]:
-    """One network: every contender runs the same random batch once per round."""
+    """One network: every contender runs the same random batch a few times per round; the median counts."""
     figures, workers = _start(contenders, threads)
     for figure, contender in zip(figures, contenders, strict=True):
         if (worker := _launch(contender, threads, script, figure)) is None:
