@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,38 @@ def _to_onnx(module: nn.Module, checkpoint: Checkpoint, outputs: list[str]) -> A
     return exported.model_proto
 
 
+# Of each task, what may vary beside the batch: axis -> (name, step, least and most number of steps).
+_LINES: dict[int, tuple[str, int, int, int]] = {3: ("width", 1, 16, 16384)}
+_PAGES = {2: ("rows", 32, 1, 512), 3: ("columns", 32, 1, 512)}
+_PICTURES = {2: ("height", 1, 2, 16384), 3: ("width", 1, 2, 16384)}
+_VARYING = {"det": _PAGES, "rec": _LINES, "cls": {}}
+_BATCH = ("batch", 1, 1, 1024)
+
+
+def _shape(checkpoint: Checkpoint) -> tuple[tuple[int, ...], dict[int, tuple[str, int, int, int]]]:
+    """A shape to trace with, and what of it may vary."""
+    task, pre = checkpoint.spec.task, checkpoint.spec.preprocess
+    shapes: dict[str, Callable[[], tuple[int, ...]]] = {
+        "det": lambda: (2, 3, 320, 384),
+        "rec": lambda: (2, 3, pre.image_shape[1], 320),  # type: ignore[union-attr]
+        "cls": lambda: (2, *pre.image_shape),  # type: ignore[union-attr]
+    }
+    shape = shapes.get(task, lambda: (2, 3, 320, 256))()
+    return shape, {0: _BATCH, **_VARYING.get(task, _PICTURES)}
+
+
+def fits(checkpoint: Checkpoint, shape: Sequence[int]) -> bool:
+    """Whether an exported or compiled network takes an input of this shape."""
+    example, varying = _shape(checkpoint)
+    if len(shape) != len(example):
+        return False
+    for axis, size in enumerate(shape):
+        _, step, least, most = varying.get(axis, ("", example[axis], 1, 1))
+        if size % step or not least <= size // step <= most:
+            return False
+    return True
+
+
 def example_input(
     checkpoint: Checkpoint, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> tuple[torch.Tensor, dict[int, Any]]:
@@ -83,20 +116,11 @@ def example_input(
 
     Batch always; height and width of detectors in steps of 32; the width of lines; height and width of pages.
     """
+    shape, varying = _shape(checkpoint)
     Dim = torch.export.Dim
-    task, pre = checkpoint.spec.task, checkpoint.spec.preprocess
-    dynamic: dict[int, Any] = {0: Dim("batch", min=1, max=1024)}
-    shape: tuple[int, ...]
-    if task == "det":
-        shape = (2, 3, 320, 384)
-        dynamic |= {2: 32 * Dim("rows", min=1, max=512), 3: 32 * Dim("columns", min=1, max=512)}
-    elif task == "rec":
-        shape = (2, 3, pre.image_shape[1], 320)  # type: ignore[union-attr]
-        dynamic |= {3: Dim("width", min=16, max=16384)}
-    elif task == "cls":
-        shape = (2, *pre.image_shape)  # type: ignore[union-attr]
-    else:
-        shape = (2, 3, 320, 256)
-        dynamic |= {2: Dim("height", min=2, max=16384), 3: Dim("width", min=2, max=16384)}
+    dynamic = {}
+    for axis, (name, step, least, most) in varying.items():
+        steps = Dim(name, min=least, max=most)
+        dynamic[axis] = steps if step == 1 else step * steps
     example = torch.zeros(shape, device=device, dtype=dtype)
     return example.to(memory_format=torch.channels_last), dynamic

@@ -19,6 +19,7 @@ from ptocr import aot, kernels, store
 from ptocr.checkpoint import Checkpoint, build_network_of
 from ptocr.engines import SESSIONS
 from ptocr.errors import DeviceError
+from ptocr.export import fits
 from ptocr.nn.decode import FlatWithGrid, GreedyCTC
 from ptocr.nn.fuse import fuse as fuse_network
 from ptocr.nn.heads.multi import MultiHead
@@ -198,8 +199,13 @@ class Runtime:
         return with_decoding(self.network)
 
     def _run_package(self, package: aot.Compiled, x: Tensor) -> Any:
-        """The package's answer, or the network's own for a size that the compiler ruled out (a map one pixel high)."""
+        """The package's answer, or the network's own for a size that it was not made for.
+
+        Packages do not check what was ruled out when the network was exported, and refuse more (a map one pixel high).
+        """
         try:
+            if not fits(self.checkpoint, x.shape):
+                raise RuntimeError("outside what it was exported for")
             return package(x)
         except RuntimeError as error:
             log.info("%s: %s is not for the package (%s)", self.checkpoint.spec.name, tuple(x.shape), error)

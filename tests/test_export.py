@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ptocr.errors import DeviceError
-from ptocr.export import export_onnx
+from ptocr.export import example_input, export_onnx, fits
 from ptocr.runtime import Runtime, RuntimeOptions, network_of
 from tests.random_models import random_checkpoint
 
@@ -74,3 +74,20 @@ def test_engines_answer_as_torch_does(engine: str, tmp_path: Path, monkeypatch: 
     theirs = Runtime(checkpoint, RuntimeOptions(device="cpu", engine=engine))(x)
     ours = Runtime(checkpoint, RuntimeOptions(device="cpu"))(x)
     np.testing.assert_allclose(theirs[0], ours[0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("PP-OCRv4_mobile_det", [(1, 3, 32, 960), (3, 3, 320, 64)], [(1, 3, 48, 64), (1, 1, 32, 32), (1, 3, 32, 0)]),
+        ("PP-OCRv4_mobile_rec", [(6, 3, 48, 321)], [(1, 3, 32, 320), (1, 3, 48, 8), (3, 48, 320)]),
+        ("ch_ppocr_mobile_v2.0_cls", [(1, 3, 48, 192)], [(1, 3, 1, 192), (1, 3, 48, 191)]),
+    ],
+)
+def test_which_shapes_fit(name: str, good: list[tuple[int, ...]], bad: list[tuple[int, ...]]) -> None:
+    checkpoint = random_checkpoint(name)
+    example, dynamic = example_input(checkpoint)
+    assert fits(checkpoint, example.shape)
+    assert [fits(checkpoint, shape) for shape in good] == [True] * len(good)
+    assert [fits(checkpoint, shape) for shape in bad] == [False] * len(bad)
+    assert set(dynamic) == {"det": {0, 2, 3}, "rec": {0, 3}, "cls": {0}}[checkpoint.spec.task]
