@@ -214,9 +214,6 @@ class Runtime:
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         if self._session is not None:
             return self._session(batch)
-        if len(batch) > 1 and self._splits:
-            parts = [*self.stream(functools.partial(batch.__getitem__, slice(i, i + 1)) for i in range(len(batch)))]
-            return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
         assert self._compiled is not None
         return self._run(self._compiled, batch)
 
@@ -226,17 +223,15 @@ class Runtime:
         On a CPU several batches run at once, each on one thread; answers are the same as one by one.
         """
         tasks = (functools.partial(self._made, make) for make in batches)
-        return side_by_side(tasks, torch.get_num_threads()) if self._splits else (task() for task in tasks)
+        threads = torch.get_num_threads()
+        if threads == 1 or not self.prefers_single or self._locked:
+            return (task() for task in tasks)
+        return side_by_side(tasks, threads)
 
     @property
     def prefers_single(self) -> bool:
         """Whether pictures are better run singly than in batches: as fast, in less memory, in fewer shapes."""
         return self.device.type == "cpu" and self._session is None
-
-    @property
-    def _splits(self) -> bool:
-        """Whether several pictures are run side by side, each on one thread, and not one by one on all threads."""
-        return self.prefers_single and not self._locked and torch.get_num_threads() > 1
 
     def _made(self, make: Callable[[], np.ndarray]) -> list[np.ndarray]:
         return self(make())
