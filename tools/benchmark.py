@@ -12,7 +12,7 @@ from ptocr.evaluation import bench_suites as suites
 from ptocr.evaluation.bench_chart import save_chart
 from ptocr.evaluation.benchmark import bench_network, bench_pages, plain, table
 
-SUITES = ("networks", "rapidocr", "rapidocr-v6", "paddleocr")
+SUITES = ("networks", *suites.PAGE_SUITES)
 WORKER = Path(__file__).with_name("bench_worker.py")
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
 
@@ -57,7 +57,7 @@ def measure(args: argparse.Namespace, python: dict[str, str]):  # type: ignore[n
             contenders = keep(suites.page_contenders(suite, args.threads, args.device, python, args.paddle_models))
             figures = bench_pages(contenders, pages, args.rounds, args.threads, WORKER, tqdm)
             references = [c.name for c in contenders if not c.name.startswith("ptocr")]
-            yield f"{suite}: {len(pages)} pages", len(pages), references, figures
+            yield f"{len(pages)} pages, {suites.PAGE_SUITES[suite]}", len(pages), references, figures
 
 
 if __name__ == "__main__":

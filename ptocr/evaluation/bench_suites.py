@@ -93,6 +93,13 @@ V6 = {
 }
 
 
+PAGE_SUITES = {
+    "rapidocr": "RapidOCR's settings, PP-OCRv4 mobile",
+    "rapidocr-v6": "RapidOCR's settings, PP-OCRv6 small",
+    "paddleocr": "PaddleOCR's settings, PP-OCRv4 mobile",
+}
+
+
 def network_contenders(case: NetworkCase, threads: int, device: str, python: Mapping[str, str]) -> list[Contender]:
     """Ours in three modes, ONNX Runtime, OpenVINO in two; the last ones on a CPU only."""
     ours = [

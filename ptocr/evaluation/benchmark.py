@@ -193,10 +193,11 @@ def agreement(reference: Figures, other: Figures) -> tuple[int, int]:
 def table(figures: Sequence[Figures], references: Sequence[str], count: int = 0) -> str:
     """Markdown. count: pages per round, 0 for networks (then milliseconds)."""
     unit = "pages/s" if count else "ms"
+    against = {reference: found for reference in references if (found := ratios(figures, reference))}
+    references = list(against)
     head = ["", unit, *(f"x {reference}" for reference in references)]
     head += ["first result, s", "peak RSS, MB", f"lines as {figures[0].name}"] if count else []
     rows = [head, ["---"] * len(head)]
-    against = {reference: ratios(figures, reference) for reference in references}
     for figure in figures:
         if figure.error:
             rows.append([figure.name, f"failed: {figure.error[:80]}", *[""] * (len(head) - 2)])

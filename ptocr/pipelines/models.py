@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from ptocr import store
 from ptocr.errors import SpecError, WeightsError
 from ptocr.pipelines.config import Module
 from ptocr.predictors import Classifier, Predictor, TextDetector, TextRecognizer, Unwarper
@@ -33,9 +34,16 @@ class Models:
 
     @property
     def detector(self) -> TextDetector:
-        if not self._loaded and "TextRecognition" in self.modules:  # wanted next: loaded meanwhile
-            threading.Thread(target=self._try_recognizer, name="ptocr-load", daemon=True).start()
+        if not self._loaded:
+            self._load_ahead()
         return self._get("TextDetection", TextDetector)
+
+    def _load_ahead(self) -> None:
+        """Load the recogniser meanwhile, which is wanted next; only one that is on this machine, ready to run."""
+        module = self.modules.get("TextRecognition")
+        ready = self.options.compile in ("off", "auto")
+        if ready and module is not None and not module.model_dir and store.local_file(module.model_name):
+            threading.Thread(target=self._try_recognizer, name="ptocr-load").start()
 
     def _try_recognizer(self) -> None:
         with contextlib.suppress(Exception):  # whoever needs it gets the error
