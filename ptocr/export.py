@@ -79,7 +79,7 @@ def _to_onnx(module: nn.Module, checkpoint: Checkpoint, outputs: list[str]) -> A
 
 # Of each task, what may vary beside the batch: axis -> (name, step, least and most number of steps).
 _LINES: dict[int, tuple[str, int, int, int]] = {3: ("width", 1, 16, 16384)}
-_PAGES = {2: ("rows", 32, 1, 512), 3: ("columns", 32, 1, 512)}
+_PAGES = {2: ("rows", 32, 2, 512), 3: ("columns", 32, 2, 512)}  # one step: a map one pixel high is special
 _PICTURES = {2: ("height", 1, 2, 16384), 3: ("width", 1, 2, 16384)}
 _VARYING = {"det": _PAGES, "rec": _LINES, "cls": {}}
 _BATCH = ("batch", 1, 1, 1024)

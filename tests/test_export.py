@@ -79,7 +79,7 @@ def test_engines_answer_as_torch_does(engine: str, tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
     [
-        ("PP-OCRv4_mobile_det", [(1, 3, 32, 960), (3, 3, 320, 64)], [(1, 3, 48, 64), (1, 1, 32, 32), (1, 3, 32, 0)]),
+        ("PP-OCRv4_mobile_det", [(1, 3, 64, 960), (3, 3, 320, 64)], [(1, 3, 96, 80), (1, 1, 64, 64), (1, 3, 32, 64)]),
         ("PP-OCRv4_mobile_rec", [(6, 3, 48, 321)], [(1, 3, 32, 320), (1, 3, 48, 8), (3, 48, 320)]),
         ("ch_ppocr_mobile_v2.0_cls", [(1, 3, 48, 192)], [(1, 3, 1, 192), (1, 3, 48, 191)]),
     ],
