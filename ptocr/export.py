@@ -97,6 +97,11 @@ def _shape(checkpoint: Checkpoint) -> tuple[tuple[int, ...], dict[int, tuple[str
     return shape, {0: _BATCH, **_VARYING.get(task, _PICTURES)}
 
 
+def example_shape(checkpoint: Checkpoint) -> tuple[int, ...]:
+    """A shape that the network takes, (N, 3, H, W)."""
+    return _shape(checkpoint)[0]
+
+
 def fits(checkpoint: Checkpoint, shape: Sequence[int]) -> bool:
     """Whether an exported or compiled network takes an input of this shape."""
     example, varying = _shape(checkpoint)

@@ -19,7 +19,7 @@ from ptocr import aot, kernels, store
 from ptocr.checkpoint import Checkpoint, build_network_of
 from ptocr.engines import SESSIONS
 from ptocr.errors import DeviceError
-from ptocr.export import fits
+from ptocr.export import example_shape, fits
 from ptocr.nn.decode import FlatWithGrid, GreedyCTC
 from ptocr.nn.fuse import fuse as fuse_network
 from ptocr.nn.heads.multi import MultiHead
@@ -216,6 +216,10 @@ class Runtime:
             return self._session(batch)
         assert self._compiled is not None
         return self._run(self._compiled, batch)
+
+    def warm_up(self) -> None:
+        """Run a small input once, so that the first real one finds everything loaded, built and allocated."""
+        self(np.zeros((1, *example_shape(self.checkpoint)[1:]), np.float32))
 
     def stream(self, batches: Iterable[Callable[[], np.ndarray]]) -> Iterator[list[np.ndarray]]:
         """Outputs of many small batches, in their order; a batch is made when its turn comes.

@@ -70,6 +70,14 @@ def test_bfloat16_leaves_as_float32_and_stays_close(lines: np.ndarray) -> None:
     assert not np.array_equal(coarse, exact)
 
 
+@pytest.mark.parametrize("name", ["ch_ppocr_mobile_v2.0_cls", "PP-OCRv4_mobile_det"])
+def test_warming_up_takes_an_input_of_any_task(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = Runtime(random_checkpoint(name), RuntimeOptions(device="cpu"))
+    runtime.warm_up()
+    monkeypatch.setattr("ptocr.runtime.network_of", None)  # what is needed has been built
+    assert np.isfinite(runtime(np.zeros((1, 3, *((64, 96) if "det" in name else (48, 192))), np.float32))[0]).all()
+
+
 def test_a_runtime_survives_pickling(lines: np.ndarray) -> None:
     runtime = Runtime(random_checkpoint("ch_ppocr_mobile_v2.0_cls"), RuntimeOptions(device="cpu"))
     copy = pickle.loads(pickle.dumps(runtime))

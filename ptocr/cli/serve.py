@@ -39,5 +39,6 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
     pipeline = make_pipeline(args)
     if not isinstance(pipeline, OCRPipeline):
         raise SpecError(f"{args.pipeline}: only OCR pipelines are served")
+    pipeline.warm_up()
     app = create_app(pipeline, visualize=args.visualize, max_pages=args.max_pages, allow_private=args.allow_private)
     uvicorn.run(app, host=args.host, port=args.port, log_level="info" if args.show_log else "warning")

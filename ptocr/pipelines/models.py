@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from ptocr import store
@@ -20,6 +20,14 @@ _WITHOUT = {
     "TextLineOrientation": "use_textline_orientation=False",
     "DocOrientationClassify": "use_doc_orientation_classify=False (the lines then say which way up a page is)",
     "DocUnwarping": "use_doc_unwarping=False",
+}
+
+_PROPERTIES = {
+    "TextDetection": "detector",
+    "TextRecognition": "recognizer",
+    "TextLineOrientation": "line_classifier",
+    "DocOrientationClassify": "page_classifier",
+    "DocUnwarping": "unwarper",
 }
 
 
@@ -64,6 +72,12 @@ class Models:
     @property
     def unwarper(self) -> Unwarper:
         return self._get("DocUnwarping", Unwarper)
+
+    def warm_up(self, names: Iterable[str]) -> None:
+        """Load these modules' models and run each once."""
+        for name in names:
+            predictor: Predictor = getattr(self, _PROPERTIES[name])
+            predictor.runtime.warm_up()
 
     def batch_size(self, name: str) -> int:
         """Pictures per batch of a module."""

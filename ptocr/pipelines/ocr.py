@@ -57,6 +57,21 @@ class OCRPipeline:
 
     __call__ = predict
 
+    def warm_up(self, **options: Any) -> None:
+        """Load the models that `predict` with these options needs, run each once: the first page then waits for nothing.
+
+        Raises:
+            WeightsError, SpecError: a model is missing.
+        """
+        call = self._call(self.defaults.merged(options))
+        optional = {
+            "TextLineOrientation": call.line_orientation,
+            "DocOrientationClassify": call.orientation,
+            "DocUnwarping": call.unwarping,
+        }
+        names = ["TextDetection", "TextRecognition", *(name for name, wanted in optional.items() if wanted)]
+        self.models.warm_up(names)
+
     def _predict(self, input: Any, options: OCROptions) -> Iterator[OCRResult]:
         for page in read_ahead(iter_pages(input, **options.reading())):
             yield self.read(page, options)

@@ -196,3 +196,14 @@ def test_our_configuration_files_are_valid_and_written_out(tmp_path: Path, capsy
         assert config.load_pipeline(tmp_path / f"{name}.yaml") == config.load_pipeline(name)
     assert main(["config", "NOPE"]) == 2
     assert "known: OCR" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("offline", "found_lines")
+def test_warming_up_loads_what_a_call_needs_and_no_more(page: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = make()
+    pipe.warm_up(use_textline_orientation=False)
+    assert set(pipe.models._loaded) == {"TextDetection", "TextRecognition"}
+    pipe.warm_up()
+    assert set(pipe.models._loaded) == {"TextDetection", "TextRecognition", "TextLineOrientation"}
+    monkeypatch.setattr("ptocr.pipelines.models.make_runtime", None)  # nothing is loaded any more
+    assert len(next(pipe.predict(page))["rec_texts"]) == 3
