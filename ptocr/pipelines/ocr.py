@@ -58,7 +58,7 @@ class OCRPipeline:
     __call__ = predict
 
     def warm_up(self, **options: Any) -> None:
-        """Load the models that `predict` with these options needs, run each once: the first page then waits for nothing.
+        """Load the models that `predict` with these options needs, and run each once: the first page waits for nothing.
 
         Raises:
             WeightsError, SpecError: a model is missing.
