@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -239,6 +241,14 @@ def test_whole_networks(name: str) -> None:
             assert (ours - theirs).abs().max() <= 2e-5 * theirs.abs().max().clamp(min=1)
         else:
             assert (ours == theirs).float().mean() >= 0.99
+
+
+@pytest.mark.weights("ch_ppocr_mobile_v2.0_cls")
+def test_profile_adds_up_to_the_networks_work(checkout: Path) -> None:
+    """32.6 million operations by torch's own counter, for the convolutions and the last layer."""
+    command = [sys.executable, "tools/profile_kernels.py", "ch_ppocr_mobile_v2.0_cls", "1x3x48x192", "--runs", "1"]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
+    assert "all chains, 0.03 GFLOP" in done.stdout
 
 
 def test_kernels_that_do_not_compile_are_no_end(

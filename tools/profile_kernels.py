@@ -1,0 +1,90 @@
+"""Where a network's time goes on ptocr's own kernels: milliseconds and GFLOP/s of every chain of layers, slowest first.
+
+python tools/profile_kernels.py PP-OCRv4_mobile_rec 1x3x48x320 [--dtype bfloat16] [--threads 1]
+
+A chain reads like "depthwise 48-48 3x3, dense 48-96 1x1"; see ptocr/nn/native. Squeeze-excites, attention and the like
+are "the rest", and run slower here than in a compiled package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections import defaultdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ptocr import kernels, store
+from ptocr.nn.native import chains
+from ptocr.nn.native.rewrite import nativize
+from ptocr.runtime import DTYPES, placed_network, with_decoding
+
+KINDS = ("dense", "depthwise", "transposed", "mixed", "scaled", "pool")
+
+
+def described(plan: list[int], x: Tensor) -> tuple[str, float]:
+    """What a chain is, and how many floating point operations it takes for an input like x."""
+    batch, _, height, width = x.shape
+    names, work = [], 0.0
+    for begin in range(2, 2 + chains.FIELDS * plan[1], chains.FIELDS):
+        kind, before, after, kh, kw, sh, sw, top, left, bottom, right = plan[begin : begin + 11]
+        names.append(f"{KINDS[kind]} {before}-{after} {kh}x{kw}")
+        if kind == chains.TRANSPOSED:
+            height, width = 2 * height, 2 * width
+        else:
+            height, width = (height + top + bottom - kh) // sh + 1, (width + left + right - kw) // sw + 1
+        multiplied = {chains.DEPTHWISE: 1, chains.MIXED: 0, chains.POOL: 0}.get(kind, before)
+        work += 2.0 * batch * multiplied * after * kh * kw * height * width
+    return ", ".join(names), work
+
+
+def main() -> None:
+    """Run the network some times and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("shape", help="1x3x736x1280, for example")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=12)
+    args = parser.parse_args()
+    dtype, cpu = DTYPES[args.dtype], torch.device("cpu")
+    if not kernels.supports(cpu, dtype) or not kernels.build_and_load():
+        parser.error(f"there are no kernels for {args.dtype} on this machine")
+    torch.set_num_threads(args.threads)
+    network = with_decoding(nativize(placed_network(store.load(args.model), cpu, dtype), kernels.lanes()))
+    x = torch.rand([int(n) for n in args.shape.split("x")]).to(dtype).to(memory_format=torch.channels_last)
+    seconds, about = defaultdict(list), {}
+    operator = torch.ops.ptocr.convs.default
+
+    class Timed(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            start = time.perf_counter()
+            result = func(*args, **(kwargs or {}))
+            if func is operator:
+                place = len(order)
+                order.append(time.perf_counter() - start)
+                about[place] = described(args[3], args[0])
+            return result
+
+    totals = []
+    for _ in range(args.runs):
+        order: list[float] = []
+        start = time.perf_counter()
+        with torch.inference_mode(), Timed():
+            network(x)
+        totals.append(time.perf_counter() - start)
+        for place, took in enumerate(order):
+            seconds[place].append(took)
+    rows = sorted(((statistics.median(took) * 1e3, *about[place]) for place, took in seconds.items()), reverse=True)
+    for milliseconds, name, work in rows:
+        print(f"{milliseconds:8.3f} ms {work / milliseconds / 1e6:6.0f} GFLOP/s  {name}")
+    in_chains, work = sum(row[0] for row in rows), sum(row[2] for row in rows)
+    print(f"{in_chains:8.3f} ms {work / in_chains / 1e6:6.0f} GFLOP/s  all chains, {work / 1e9:.2f} GFLOP")
+    print(f"{statistics.median(totals) * 1e3 - in_chains:8.3f} ms the rest")
+
+
+if __name__ == "__main__":
+    main()
