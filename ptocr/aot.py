@@ -13,7 +13,6 @@ import importlib
 import json
 import logging
 import os
-import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,7 @@ import filelock
 import torch
 from torch import nn
 
-from ptocr import kernels, package, paths
+from ptocr import kernels, machine_code, package, paths
 from ptocr.checkpoint import Checkpoint
 from ptocr.errors import DeviceError
 from ptocr.export import example_input
@@ -110,10 +109,7 @@ def _network_code() -> str:
 
 
 def _load(path: Path, device: torch.device) -> Compiled:
-    recorded = json.loads(path.with_suffix(".json").read_text())
-    if hashlib.sha256(path.read_bytes()).hexdigest() != recorded["sha256"]:
-        raise ValueError("its hash is not the one it was built with")
-    if recorded["native"]:
+    if machine_code.checked(path)["native"]:
         kernels.load()
     return package.load(path, device)
 
@@ -132,10 +128,7 @@ def _build(module: nn.Module, checkpoint: Checkpoint, device: torch.device, dtyp
             shims = {torch.ops.ptocr.convs.default: [kernels.C_INTERFACE]}
             options = {**INDUCTOR, "aot_inductor.custom_ops_to_c_shims": shims}  # a copy: torch writes into it
             torch._inductor.aoti_compile_and_package(program, package_path=str(part), inductor_configs=options)
-        digest = hashlib.sha256(part.read_bytes()).hexdigest()
-        path.unlink(missing_ok=True)  # never a new record beside an old package
-        path.with_suffix(".json").write_text(json.dumps({"sha256": digest, "native": native}))
-        os.replace(part, path)
+        machine_code.put(part, path, native=native)
     finally:
         part.unlink(missing_ok=True)
 
@@ -152,8 +145,7 @@ def _import_setuptools() -> None:
 
 def require_compiler() -> None:
     """Raises DeviceError when there is no C++ compiler to build packages with."""
-    wanted = os.environ.get("CXX")
-    if not any(shutil.which(name) for name in ([wanted] if wanted else ["g++", "clang++", "c++", "cl"])):
+    if machine_code.compiler() is None:
         raise DeviceError(
             "compile='aot' needs a C++ compiler (g++ or clang++), and there is none here; install one, "
             "or use compile='off', or engine='onnxruntime'"

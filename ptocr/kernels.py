@@ -11,8 +11,6 @@ import functools
 import hashlib
 import json
 import logging
-import os
-import shutil
 import subprocess
 import sys
 import uuid
@@ -22,7 +20,7 @@ import filelock
 import torch
 from torch import Tensor
 
-from ptocr import paths
+from ptocr import machine_code, paths
 from ptocr.nn.native import chains
 
 log = logging.getLogger(__name__)
@@ -69,7 +67,7 @@ def load() -> None:
     Raises:
         ValueError, OSError: there are none in the cache, or they are damaged.
     """
-    _check(library_path())
+    machine_code.checked(library_path())
     _load()
 
 
@@ -80,7 +78,7 @@ def build_and_load() -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(path.with_suffix(".lock"), timeout=LOCK_SECONDS):
             try:
-                _check(path)
+                machine_code.checked(path)
             except (OSError, ValueError):
                 _compile(path)
         load()
@@ -97,12 +95,6 @@ def _machine_flags() -> list[str]:
     if capability == "AVX512":
         return [*AVX512, *(["-mavx512bf16"] if torch.cpu._is_avx512_bf16_supported() else [])]
     return AVX2 if capability == "AVX2" else []
-
-
-def _check(path: Path) -> None:
-    digest = json.loads(path.with_suffix(".json").read_text())["sha256"]
-    if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-        raise ValueError(f"{path}: its hash is not the one it was built with")
 
 
 @functools.cache
@@ -128,15 +120,11 @@ def _load() -> None:
 
 
 def _compile(path: Path) -> None:
-    compiler = os.environ.get("CXX") or next((c for c in ("g++", "clang++") if shutil.which(c)), "c++")
     part = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.so")
     libraries = Path(torch.__file__).parent / "lib"
-    command = [compiler, *FLAGS, *_machine_flags(), str(SOURCES / "convs.cpp"), "-o", str(part)]
+    command = [machine_code.compiler() or "c++", *FLAGS, *_machine_flags(), str(SOURCES / "convs.cpp"), "-o", str(part)]
     try:
         subprocess.run([*command, f"-L{libraries}", "-ltorch_cpu"], check=True, capture_output=True, text=True)
-        digest = hashlib.sha256(part.read_bytes()).hexdigest()
-        path.unlink(missing_ok=True)  # never a new record beside an old file
-        path.with_suffix(".json").write_text(json.dumps({"sha256": digest}))
-        os.replace(part, path)
+        machine_code.put(part, path)
     finally:
         part.unlink(missing_ok=True)

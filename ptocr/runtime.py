@@ -203,13 +203,12 @@ class Runtime:
 
         Packages do not check what was ruled out when the network was exported, and refuse more (a map one pixel high).
         """
-        try:
-            if not fits(self.checkpoint, x.shape):
-                raise RuntimeError("outside what it was exported for")
-            return package(x)
-        except RuntimeError as error:
-            log.info("%s: %s is not for the package (%s)", self.checkpoint.spec.name, tuple(x.shape), error)
-            return with_decoding(self.network)(x)
+        if fits(self.checkpoint, x.shape):
+            try:
+                return package(x)
+            except RuntimeError as error:
+                log.info("%s: the package refuses %s (%s)", self.checkpoint.spec.name, tuple(x.shape), error)
+        return with_decoding(self.network)(x)
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         if self._session is not None:

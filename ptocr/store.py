@@ -66,16 +66,12 @@ def load(name_or_path: str | Path, model: str | None = None, charset: str | Path
     Raises:
         WeightsError: as `find`; the file holds another model than `model`; `charset` does not fit its classes.
     """
-    name = _as_path(name_or_path) is None
-    current = _current(load_spec(str(name_or_path))) if name else None
-    path, checkpoint = current or _read(find(name_or_path, model, charset))
+    current = _current(load_spec(str(name_or_path))) if _as_path(name_or_path) is None else None
+    path = current[0] if current else find(name_or_path, model, charset)
+    checkpoint = current[1] if current else load_checkpoint(path)
     if model and checkpoint.spec.name != model:
         raise WeightsError(f"{path}: holds weights of {checkpoint.spec.name}, not of {model}")
     return checkpoint if charset is None else _with_charset(checkpoint, Path(charset), path)
-
-
-def _read(path: Path) -> tuple[Path, Checkpoint]:
-    return path, load_checkpoint(path)
 
 
 def _with_charset(checkpoint: Checkpoint, charset: Path, path: Path) -> Checkpoint:

@@ -6,6 +6,8 @@ import dataclasses
 import functools
 import logging
 import os
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -92,6 +94,12 @@ def test_key_holds_the_torch_version(monkeypatch: pytest.MonkeyPatch) -> None:
     before = aot.package_path(checkpoint, CPU, torch.float32)
     monkeypatch.setattr(torch, "__version__", "99.0")
     assert aot.package_path(checkpoint, CPU, torch.float32) != before
+
+
+def test_torchs_compiler_is_not_imported_to_run_packages() -> None:
+    """It takes longer to import than a page to read."""
+    code = "import sys, ptocr.runtime; sys.exit('torch._inductor.package' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_nothing_in_the_cache_is_no_package_and_auto_never_compiles(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,17 +27,11 @@ KINDS = ("dense", "depthwise", "transposed", "mixed", "scaled", "pool")
 
 def described(plan: list[int], x: Tensor) -> tuple[str, float]:
     """What a chain is, and how many floating point operations it takes for an input like x."""
-    batch, _, height, width = x.shape
     names, work = [], 0.0
-    for begin in range(2, 2 + chains.FIELDS * plan[1], chains.FIELDS):
-        kind, before, after, kh, kw, sh, sw, top, left, bottom, right = plan[begin : begin + 11]
+    for (kind, before, after, kh, kw, *_), height, width in chains.layers_of(plan, x.shape[2], x.shape[3]):
         names.append(f"{KINDS[kind]} {before}-{after} {kh}x{kw}")
-        if kind == chains.TRANSPOSED:
-            height, width = 2 * height, 2 * width
-        else:
-            height, width = (height + top + bottom - kh) // sh + 1, (width + left + right - kw) // sw + 1
         multiplied = {chains.DEPTHWISE: 1, chains.MIXED: 0, chains.POOL: 0}.get(kind, before)
-        work += 2.0 * batch * multiplied * after * kh * kw * height * width
+        work += 2.0 * x.shape[0] * multiplied * after * kh * kw * height * width
     return ", ".join(names), work
 
 

@@ -142,6 +142,17 @@ def test_chain_with_rows_in_rings(dtype: torch.dtype) -> None:
         torch.set_num_threads(threads)
 
 
+@pytest.mark.parametrize("inside", [True, False])
+def test_activations_inside_a_residual_and_behind_it(inside: bool) -> None:
+    """x + act(conv(x)) is not act(x + conv(x))."""
+    conv = nn.Conv2d(16, 16, 1)
+    layers = [Residual(conv, nn.ReLU())] if inside else [Residual(conv), nn.ReLU()]
+    network = nn.Sequential(nn.Conv2d(16, 16, 3, padding=1, groups=16), *layers)
+    native = nativize(copy.deepcopy(nn.Sequential(network)), kernels.lanes())
+    x = image(1, 16, 9, 30)
+    close(native(x), wide(network)(x.double()), torch.float32)
+
+
 def test_answers_do_not_depend_on_the_batch() -> None:
     network = nn.Sequential(nn.Conv2d(16, 16, 3, 1, 1, groups=16), nn.Hardswish(), nn.Conv2d(16, 48, 1), nn.Hardswish())
     native = nativize(nn.Sequential(network), kernels.lanes())

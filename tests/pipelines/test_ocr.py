@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -196,6 +197,16 @@ def test_our_configuration_files_are_valid_and_written_out(tmp_path: Path, capsy
         assert config.load_pipeline(tmp_path / f"{name}.yaml") == config.load_pipeline(name)
     assert main(["config", "NOPE"]) == 2
     assert "known: OCR" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("offline")
+def test_the_recogniser_is_loaded_beside_the_detector() -> None:
+    pipe = make()
+    _ = pipe.models.detector
+    for thread in threading.enumerate():
+        if thread.name == "ptocr-load":
+            thread.join(60)
+    assert "TextRecognition" in pipe.models._loaded
 
 
 @pytest.mark.usefixtures("offline", "found_lines")

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.fuse import Fusible, fuse
-from ptocr.nn.layers import ConvBN
-from ptocr.nn.layers import max_2x2 as max_of_any
+from ptocr.nn.layers import ConvBN, max_2x2
 
 
 class Stem(Fusible):
@@ -32,7 +31,7 @@ class Stem(Fusible):
         # its input is never negative.
         x = F.pad(self.stem1(x), (0, 1, 0, 1))
         y = self.stem2b(F.pad(self.stem2a(x), (0, 1, 0, 1)))
-        return self.stem4(self.stem3(torch.cat([max_of_any(x), y], dim=1)))
+        return self.stem4(self.stem3(torch.cat([max_2x2(x), y], dim=1)))
 
     def fused(self) -> nn.Module:
         return FusedStem(self)
@@ -53,9 +52,9 @@ class FusedStem(nn.Module):
         self.pooled.bias = None
 
     def forward(self, x: Tensor) -> Tensor:
-        x = grown(self.stem1(x))
-        y = self.stem2b(grown(self.stem2a(x)))
-        return self.stem4(F.relu(self.pooled(max_2x2(x)) + self.convolved(y)))
+        x = _grown(self.stem1(x))
+        y = self.stem2b(_grown(self.stem2a(x)))
+        return self.stem4(F.relu(self.pooled(_max_2x2(x)) + self.convolved(y)))
 
 
 def _inputs(conv: nn.Conv2d, channels: slice) -> nn.Conv2d:
@@ -77,13 +76,13 @@ def _map(rows: Tensor, channels: int) -> Tensor:
     return rows.reshape(rows.shape[0], rows.shape[1], -1, channels).permute(0, 3, 1, 2)
 
 
-def grown(x: Tensor) -> Tensor:
+def _grown(x: Tensor) -> Tensor:
     """One row below and one column on the right, of zeros."""
     return _map(F.pad(_rows(x), (0, x.shape[1], 0, 1)), x.shape[1])
 
 
-def max_2x2(x: Tensor) -> Tensor:
-    """As `max_2x2` of ptocr.nn.layers, for maps that are channels last in memory."""
+def _max_2x2(x: Tensor) -> Tensor:
+    """As `max_2x2`."""
     channels, rows = x.shape[1], _rows(x)
     rows = torch.maximum(rows[:, :-1], rows[:, 1:])
     return _map(torch.maximum(rows[..., :-channels], rows[..., channels:]), channels)

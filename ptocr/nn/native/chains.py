@@ -42,14 +42,20 @@ def _fake(x: Tensor, extra: list[Tensor], params: Tensor, plan: list[int]) -> Te
 
 def result_of(x: Tensor, plan: list[int]) -> Tensor:
     """An empty map for what the chain makes of x (N, C, H, W), channels last in memory."""
-    batch, channels, height, width = x.shape
+    *_, (fields, height, width) = layers_of(plan, x.shape[2], x.shape[3])
+    return x.new_empty(x.shape[0], height, width, fields[2]).permute(0, 3, 1, 2)
+
+
+def layers_of(plan: list[int], height: int, width: int) -> Iterator[tuple[list[int], int, int]]:
+    """The fields of each layer of a plan, and the height and width of its output."""
     for begin in range(2, 2 + FIELDS * plan[1], FIELDS):
-        kind, _, channels, kh, kw, sh, sw, top, left, bottom, right = plan[begin : begin + 11]
+        fields = plan[begin : begin + FIELDS]
+        kind, _, _, kh, kw, sh, sw, top, left, bottom, right = fields[:11]
         if kind == TRANSPOSED:
             height, width = 2 * height, 2 * width
         else:
             height, width = (height + top + bottom - kh) // sh + 1, (width + left + right - kw) // sw + 1
-    return x.new_empty(batch, height, width, channels).permute(0, 3, 1, 2)
+        yield fields, height, width
 
 
 @dataclass
@@ -120,6 +126,8 @@ class Convs(nn.Module):
         pooled: bool = False,
     ) -> None:
         super().__init__()
+        assert not (gated or pooled) or layers[0].conv.in_channels % 8 == 0, "whole vectors only"
+        assert all(layer.added in (0, ENTERING) or layer.spatial for layer in layers[1:]), "added at a group's head"
         buffer = Buffer()
         first, *others = ([*_fields(layer, buffer, lanes)] for layer in layers)
         plan, head = [], layers[0].conv

@@ -58,7 +58,7 @@ def _native_sequence(sequence: nn.Sequential, lanes: int) -> nn.Module:
             continue
         gate = head if isinstance(head, SE) else None
         layers, end = _run(leaves, at + (gate is not None))
-        if gate and layers and layers[0].pointwise:
+        if gate and layers and layers[0].pointwise and layers[0].conv.in_channels % 8 == 0:  # whole vectors
             made.append(NativeSE(gate, layers, lanes))
         elif layers and not gate:
             made.append(Convs(layers, lanes))
@@ -109,12 +109,16 @@ def _continues(layers: list[Layer], layer: Layer) -> bool:
 
 
 def _body(module: nn.Module) -> list[Layer]:
-    """The layers of a residual of pointwise ones; [] if it is something else."""
+    """The layers of a residual of pointwise ones; [] if it is something else.
+
+    Nothing stands behind the last convolution: what is added is added before an activation.
+    """
     if not isinstance(module, Residual):
         return []
     leaves = _leaves(nn.Sequential(*module))
     layers, end = _run(leaves)
-    if end < len(leaves) or not all(layer.pointwise for layer in layers):
+    bare = bool(layers) and layers[-1].act is None and layers[-1].affine is None
+    if end < len(leaves) or not bare or not all(layer.pointwise for layer in layers):
         return []
     layers[-1].added = ENTERING
     return layers

@@ -13,8 +13,8 @@
 
 namespace ptocr {
 
-constexpr int64_t TILE_VALUES =
-    40 * 1024;                     // of the widest maps of a tile together: about the second-level cache's share
+// Of the widest maps of a tile together: about the second-level cache's share.
+constexpr int64_t TILE_VALUES = 40 * 1024;
 constexpr int64_t BAND_ROWS = 16;  // at least so many rows of output per thread, so that few are made twice
 
 // A map whose rows and pixels may lie apart, as every second one of a transposed convolution's output.
@@ -43,8 +43,7 @@ struct Group {
     Group(const Layer* first, const Layer* end, int64_t height, int64_t width)
         : layers(first), count(1), height(height), width(width) {
         while (first + count < end && first[count].pointwise()) count++;
-        out_height = (height + first->top + first->bottom - first->kh) / first->sh + 1;
-        out_width = (width + first->left + first->right - first->kw) / first->sw + 1;
+        out_height = first->out_height(height), out_width = first->out_width(width);
     }
     int64_t channels() const { return layers[count - 1].out; }
     int64_t widest() const {
@@ -72,59 +71,79 @@ void pool_row(const Map<T>& x, const Layer& layer, int64_t row, int64_t left, in
         }
 }
 
-// The tile of rows [top, bottom) and columns [left, right) of a group's output. to: its first pixel, with `to_row`
-// values between rows; picture: number of the picture.
+// Rows [top, bottom) and columns [left, right) of one picture's output.
+struct Tile {
+    int64_t picture, top, bottom, left, right;
+    int64_t across() const { return right - left; }
+    int64_t pixels() const { return (bottom - top) * across(); }
+};
+
+// The part of the given map that is added to a tile, or null.
 template <class T>
-void run_tile(const Group& group, const Map<T>& map, int64_t picture, int64_t top, int64_t bottom, int64_t left,
-              int64_t right, Place<T> to, int64_t to_row, const Given<T>& given) {
-    static thread_local Scratch<T> entered, passed[2], doubled;
+const T* other_of(const Group& group, const Tile& tile, const Given<T>& given) {
+    static thread_local Scratch<T> doubled;
     const Layer& head = group.layers[0];
-    int64_t across = right - left, pixels = (bottom - top) * across, next = 0;
-    Place<const T> other{nullptr, head.out};
     if (head.added == OTHER)
-        other.at = given.other + ((picture * group.out_height + top) * group.out_width + left) * head.out;
-    if (head.added == DOUBLED) {
-        T* at = doubled.of(pixels * head.out);
-        other.at = at;
-        int64_t height = group.out_height / 2, width = group.out_width / 2;
-        for (int64_t r = top; r < bottom; r++)
-            for (int64_t c = left; c < right; c++, at += head.out)
-                std::memcpy((void*)at, given.other + ((picture * height + r / 2) * width + c / 2) * head.out,
-                            head.out * sizeof(T));
+        return given.other + ((tile.picture * group.out_height + tile.top) * group.out_width + tile.left) * head.out;
+    if (head.added != DOUBLED) return nullptr;
+    T *begin = doubled.of(tile.pixels() * head.out), *at = begin;
+    int64_t height = group.out_height / 2, width = group.out_width / 2;
+    for (int64_t r = tile.top; r < tile.bottom; r++)
+        for (int64_t c = tile.left; c < tile.right; c++, at += head.out)
+            std::memcpy((void*)at, given.other + ((tile.picture * height + r / 2) * width + c / 2) * head.out,
+                        head.out * sizeof(T));
+    return begin;
+}
+
+// `pixels` pixels with their channels scaled.
+template <class T>
+const T* gated(const T* at, int64_t pixels, int64_t channels, const T* gates) {
+    static thread_local Scratch<T> scaled;
+    T* to = scaled.of(pixels * channels);
+    for (int64_t p = 0; p < pixels; p++)
+        for (int64_t c = 0; c < channels; c += 8)
+            narrow<8>(to + p * channels + c, widen<8>(at + p * channels + c) * widen<8>(gates + c), 8);
+    return to;
+}
+
+// A group's first layer, one that looks at more than a pixel.
+template <class T>
+void run_head(const Layer& head, const Map<T>& map, const Tile& tile, Place<T> to, int64_t to_row, const T* other,
+              const Given<T>& given) {
+    for (int64_t row = tile.top; row < tile.bottom; row++) {
+        Place<T> place{to.at + (row - tile.top) * to_row, to.pixel};
+        Place<const T> more{other ? other + (row - tile.top) * tile.across() * head.out : nullptr, head.out};
+        if (head.kind == DEPTHWISE)
+            depthwise_row<T>(map, head, Params<float>(head, given.params), row, tile.left, tile.right, place);
+        else if (head.kind == POOL)
+            pool_row<T>(map, head, row, tile.left, tile.right, place);
+        else
+            dense_row<T>(map, head, Params<T>(head, given.params), row, tile.left, tile.right, place, more);
     }
-    const T* now = nullptr;
-    if (!head.pointwise()) {
-        next = 1;
-        T* begun = group.count == 1 ? nullptr : entered.of(pixels * head.out);
-        for (int64_t r = top; r < bottom; r++) {
-            int64_t done = (r - top) * across;
-            Place<T> row{begun + done * head.out, head.out};
-            if (group.count == 1) row = Place<T>{to.at + (r - top) * to_row, to.pixel};
-            Place<const T> more{other.at ? other.at + done * head.out : nullptr, head.out};
-            if (head.kind == DEPTHWISE)
-                depthwise_row<T>(map, head, Params<float>(head, given.params), r, left, right, row);
-            else if (head.kind == POOL)
-                pool_row<T>(map, head, r, left, right, row);
-            else
-                dense_row<T>(map, head, Params<T>(head, given.params), r, left, right, row, more);
-        }
-        now = begun;
-    } else {
-        now = map.pixel(top, left);
-        if (given.gates) {
-            T* scaled = entered.of(pixels * head.in);
-            const T* gates = given.gates + picture * head.in;
-            for (int64_t p = 0; p < pixels; p++)
-                for (int64_t c = 0; c < head.in; c += 8)
-                    narrow<8>(scaled + p * head.in + c, widen<8>(now + p * head.in + c) * widen<8>(gates + c), 8);
-            now = scaled;
-        }
+}
+
+// A tile of a group's output. to: its first pixel, with `to_row` values between rows.
+template <class T>
+void run_tile(const Group& group, const Map<T>& map, const Tile& tile, Place<T> to, int64_t to_row,
+              const Given<T>& given) {
+    static thread_local Scratch<T> begun, passed[2];
+    const Layer& head = group.layers[0];
+    const T* other = other_of(group, tile, given);
+    const T* now = head.pointwise() ? map.pixel(tile.top, tile.left) : nullptr;
+    int64_t pixels = tile.pixels(), next = !head.pointwise();
+    if (group.count == next) return run_head<T>(head, map, tile, to, to_row, other, given);
+    if (next) {
+        Place<T> scratch{begun.of(pixels * head.out), head.out};
+        run_head<T>(head, map, tile, scratch, tile.across() * head.out, other, given);
+        now = scratch.at;
+    } else if (given.gates) {
+        now = gated<T>(now, pixels, head.in, given.gates + tile.picture * head.in);
     }
     const T* entering = now;
     for (int64_t l = next; l < group.count; l++) {
         const Layer& layer = group.layers[l];
         Place<T> result = l + 1 == group.count ? to : Place<T>{passed[l % 2].of(pixels * layer.out), layer.out};
-        Place<const T> added{layer.added == ENTERING ? entering : l == 0 ? other.at : nullptr, layer.out};
+        Place<const T> added{layer.added == ENTERING ? entering : l == 0 ? other : nullptr, layer.out};
         products<T>(&now, 1, layer.in, layer.in, pixels, layer, Params<T>(layer, given.params), result, added);
         now = result.at;
     }
@@ -154,8 +173,8 @@ void run_group(const T* x, int64_t batch, Group group, Target<T> out, const Give
                 Map<T> map{x + n * group.height * group.width * group.layers->in, group.height, group.width,
                            group.layers->in, group.height};
                 Place<T> to{out.at + (n * out.height + top) * out.row + left * out.pixel, out.pixel};
-                run_tile<T>(group, map, n, top, std::min(out.height, top + down), left,
-                            std::min(out.width, left + across), to, out.row, given);
+                Tile here{n, top, std::min(out.height, top + down), left, std::min(out.width, left + across)};
+                run_tile<T>(group, map, here, to, out.row, given);
             }
 }
 
@@ -188,7 +207,7 @@ void run_groups(const T* x, int64_t batch, const std::vector<Group>& groups, Tar
                     }
                     Place<T> to{out.at + (n * out.height + row) * out.row, out.pixel};
                     if (g + 1 < count) to = Place<T>{(T*)maps[g + 1].pixel(row, 0), group.channels()};
-                    run_tile<T>(group, maps[g], n, row, row + 1, 0, group.out_width, to, 0, given);
+                    run_tile<T>(group, maps[g], {n, row, row + 1, 0, group.out_width}, to, 0, given);
                 }
             };
             done[count - 1] = band * out.height / bands;
@@ -324,10 +343,8 @@ int32_t aoti_torch_cpu_convs(Tensor x, const Tensor* extra, int64_t extras, Tens
     if (!in || (plan[0] & HAS_OTHER && !other) || (plan[0] & HAS_GATES && !gates)) return 1;
     const Layer* layers = (const Layer*)(plan + 2);
     int64_t height = shape[2], width = shape[3], channels = layers[plan[1] - 1].out;
-    for (const Layer* layer = layers; layer < layers + plan[1]; layer++) {
-        height = (height + layer->top + layer->bottom - layer->kh) / layer->sh + 1;
-        width = (width + layer->left + layer->right - layer->kw) / layer->sw + 1;
-    }
+    for (const Layer* layer = layers; layer < layers + plan[1]; layer++)
+        height = layer->out_height(height), width = layer->out_width(width);
     if (layers->kind == TRANSPOSED) height = 2 * shape[2], width = 2 * shape[3];
     int64_t sizes[] = {shape[0], channels, height, width};
     int64_t steps[] = {channels * height * width, 1, channels * width, channels};

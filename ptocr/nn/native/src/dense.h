@@ -22,23 +22,20 @@ struct Product {
     static inline F fma(F acc, A a, B b) { return acc + a * b; }
 };
 #if defined(__AVX512BF16__)
-template <>
-struct Product<16, bf16> {
+inline Lanes<16>::F dot(Lanes<16>::F acc, Lanes<16>::I a, Lanes<16>::I b) {
+    return (Lanes<16>::F)_mm512_dpbf16_ps((__m512)acc, (__m512bh)(__m512i)a, (__m512bh)(__m512i)b);
+}
+inline Lanes<8>::F dot(Lanes<8>::F acc, Lanes<8>::I a, Lanes<8>::I b) {
+    return (Lanes<8>::F)_mm256_dpbf16_ps((__m256)acc, (__m256bh)(__m256i)a, (__m256bh)(__m256i)b);
+}
+template <int W>
+struct Product<W, bf16> {  // in pairs, a pair in each lane
     static constexpr int PACK = 2;
-    typedef Lanes<16>::F F;
-    typedef __m512i A;
-    typedef __m512i B;
-    static inline A spread(const bf16* a) { return _mm512_set1_epi32(load<int32_t>(a)); }
-    static inline F fma(F acc, A a, B b) { return (F)_mm512_dpbf16_ps((__m512)acc, (__m512bh)a, (__m512bh)b); }
-};
-template <>
-struct Product<8, bf16> {
-    static constexpr int PACK = 2;
-    typedef Lanes<8>::F F;
-    typedef __m256i A;
-    typedef __m256i B;
-    static inline A spread(const bf16* a) { return _mm256_set1_epi32(load<int32_t>(a)); }
-    static inline F fma(F acc, A a, B b) { return (F)_mm256_dpbf16_ps((__m256)acc, (__m256bh)a, (__m256bh)b); }
+    typedef typename Lanes<W>::F F;
+    typedef typename Lanes<W>::I A;
+    typedef A B;
+    static inline A spread(const bf16* a) { return load<int32_t>(a) - A{}; }
+    static inline F fma(F acc, A a, B b) { return dot(acc, a, b); }
 };
 #endif
 
@@ -199,6 +196,21 @@ void products(const T* const* slabs, int64_t rows, int64_t step, int64_t run, in
 
 constexpr int64_t GATHERED = 24;  // pixels whose surroundings are copied at a time
 
+// The surroundings of `count` output pixels from `begin` on, one after the other, with zeros outside the map.
+template <class T>
+void gather(const Map<T>& x, const Layer& layer, int64_t top, int64_t begin, int64_t count, int64_t run, T* copy) {
+    int64_t depth = layer.kh * run;
+    std::memset((void*)copy, 0, count * depth * sizeof(T));
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t u = std::max<int64_t>(0, -top); u < std::min(layer.kh, x.height - top); u++) {
+            int64_t column = (begin + i) * layer.sw - layer.left;
+            int64_t from = std::max<int64_t>(0, -column), until = std::min(layer.kw, x.width - column);
+            if (from < until)
+                std::memcpy((void*)(copy + i * depth + u * run + from * x.channels), x.pixel(top + u, column + from),
+                            (until - from) * x.channels * sizeof(T));
+        }
+}
+
 // Output pixels [first, last) of row `row`: the inner ones straight from the map, those at its edges from a copy with
 // zeros.
 template <class T>
@@ -206,43 +218,30 @@ void dense_row(const Map<T>& x, const Layer& layer, const Params<T>& params, int
                Place<T> to, Place<const T> added) {
     static thread_local Scratch<T> scratch;
     int pack = layer.lanes == WIDE ? Product<WIDE, T>::PACK : Product<8, T>::PACK;
-    int64_t top = row * layer.sh - layer.top, step = layer.sw * x.channels, run = padded_run(layer, pack);
-    int64_t inner_first = last, inner_last = last;
-    if (top >= 0 && top + layer.kh <= x.height) {
-        int64_t room = x.width + layer.left - layer.kw - (run > layer.kw * x.channels);  // a run never ends outside
-        inner_first = std::min(last, std::max(first, (layer.left + layer.sw - 1) / layer.sw));
-        inner_last = room < 0 ? inner_first : std::max(inner_first, std::min(last, room / layer.sw + 1));
-    }
-    auto moved = [&](int64_t column) { return Place<T>{to.at + (column - first) * to.pixel, to.pixel}; };
-    auto moved_added = [&](int64_t column) {
-        return Place<const T>{added.at ? added.at + (column - first) * added.pixel : nullptr, added.pixel};
+    int64_t run = padded_run(layer, pack), depth = layer.kh * run;
+    Sight inner(x, layer, row, first, last, run > layer.kw * x.channels);
+    if (inner.top < 0 || inner.top + layer.kh > x.height) inner.first = inner.last = last;
+    auto run_at = [&](const T* const* slabs, int64_t rows, int64_t step, int64_t run, int64_t begin, int64_t count) {
+        Place<const T> more{added.at ? added.at + (begin - first) * added.pixel : nullptr, added.pixel};
+        Place<T> moved{to.at + (begin - first) * to.pixel, to.pixel};
+        products<T>(slabs, rows, step, run, count, layer, params, moved, more);
     };
     auto edge = [&](int64_t begin, int64_t end) {
-        int64_t depth = layer.kh * run;
         for (int64_t c = begin; c < end; c += GATHERED) {
             int64_t count = std::min(GATHERED, end - c);
             T* copy = scratch.of(GATHERED * depth);
-            std::memset((void*)copy, 0, count * depth * sizeof(T));
-            for (int64_t i = 0; i < count; i++)
-                for (int64_t u = std::max<int64_t>(0, -top); u < std::min(layer.kh, x.height - top); u++) {
-                    int64_t column = (c + i) * layer.sw - layer.left;
-                    int64_t from = std::max<int64_t>(0, -column), until = std::min(layer.kw, x.width - column);
-                    if (from < until)
-                        std::memcpy((void*)(copy + i * depth + u * run + from * x.channels),
-                                    x.pixel(top + u, column + from), (until - from) * x.channels * sizeof(T));
-                }
+            gather<T>(x, layer, inner.top, c, count, run, copy);
             const T* slab = copy;
-            products<T>(&slab, 1, depth, depth, count, layer, params, moved(c), moved_added(c));
+            run_at(&slab, 1, depth, depth, c, count);
         }
     };
-    edge(first, inner_first);
-    if (inner_first < inner_last) {
+    edge(first, inner.first);
+    if (inner.first < inner.last) {
         const T* slabs[MOST_ROWS];
-        for (int64_t u = 0; u < layer.kh; u++) slabs[u] = x.pixel(top + u, inner_first * layer.sw - layer.left);
-        products<T>(slabs, layer.kh, step, run, inner_last - inner_first, layer, params, moved(inner_first),
-                    moved_added(inner_first));
+        for (int64_t u = 0; u < layer.kh; u++) slabs[u] = x.pixel(inner.top + u, inner.first * layer.sw - layer.left);
+        run_at(slabs, layer.kh, layer.sw * x.channels, run, inner.first, inner.last - inner.first);
     }
-    edge(inner_last, last);
+    edge(inner.last, last);
 }
 
 }  // namespace ptocr

@@ -107,13 +107,10 @@ void depthwise_edge(const Map<T>& x, const Layer& layer, const Params<float>& pa
 template <int W, int ACT, class T>
 void depthwise_lanes(const Map<T>& x, const Layer& layer, const Params<float>& params, int64_t row, int64_t first,
                      int64_t last, Place<T> to) {
-    int64_t top = row * layer.sh - layer.top;
-    int64_t room = x.width + layer.left - layer.kw;
-    int64_t inner_first = std::min(last, std::max(first, (layer.left + layer.sw - 1) / layer.sw));
-    int64_t inner_last = room < 0 ? inner_first : std::max(inner_first, std::min(last, room / layer.sw + 1));
+    Sight sight(x, layer, row, first, last);
     auto inner = [&](auto run) {
-        run(x, layer, params, top, inner_first, inner_last,
-            Place<T>{to.at + (inner_first - first) * to.pixel, to.pixel});
+        Place<T> moved{to.at + (sight.first - first) * to.pixel, to.pixel};
+        run(x, layer, params, sight.top, sight.first, sight.last, moved);
     };
     int64_t shape = layer.kw * 10 + layer.sw;
     if (shape == 31)
@@ -127,9 +124,9 @@ void depthwise_lanes(const Map<T>& x, const Layer& layer, const Params<float>& p
     else if (shape == 71)
         inner(depthwise_inner<W, 7, 1, ACT, T>);
     else
-        inner_first = inner_last = last;
-    depthwise_edge<W, ACT, T>(x, layer, params, top, first, first, inner_first, to);
-    depthwise_edge<W, ACT, T>(x, layer, params, top, first, inner_last, last, to);
+        sight.first = sight.last = last;
+    depthwise_edge<W, ACT, T>(x, layer, params, sight.top, first, first, sight.first, to);
+    depthwise_edge<W, ACT, T>(x, layer, params, sight.top, first, sight.last, last, to);
 }
 
 template <class T>

@@ -1,6 +1,8 @@
 // What a chain is made of, as ptocr/nn/native/chains.py writes it, and the maps between.
 #pragma once
 
+#include <algorithm>
+
 #include "vectors.h"
 
 namespace ptocr {
@@ -17,6 +19,8 @@ enum Added { NOTHING, OTHER, ENTERING, DOUBLED };
 struct Layer {
     int64_t kind, in, out, kh, kw, sh, sw, top, left, bottom, right, act, lanes, weight, bias, added;
 
+    int64_t out_height(int64_t height) const { return (height + top + bottom - kh) / sh + 1; }
+    int64_t out_width(int64_t width) const { return (width + left + right - kw) / sw + 1; }
     bool pointwise() const { return kind == DENSE && kh * kw * sh * sw == 1; }
 };
 constexpr int64_t FIELDS = sizeof(Layer) / sizeof(int64_t);
@@ -46,6 +50,20 @@ struct Map {
     const T* at;
     int64_t height, width, channels, kept;
     const T* pixel(int64_t row, int64_t column) const { return at + (row % kept * width + column) * channels; }
+};
+
+// What a row of output pixels looks at.
+struct Sight {
+    int64_t top, first, last;  // the kernel's first row on the map; output pixels [first, last) see nothing outside
+
+    // more: whether a value behind the last pixel is read as well.
+    template <class T>
+    Sight(const Map<T>& x, const Layer& layer, int64_t row, int64_t begin, int64_t end, bool more = false) {
+        top = row * layer.sh - layer.top;
+        int64_t room = x.width + layer.left - layer.kw - more;
+        first = std::min(end, std::max(begin, (layer.left + layer.sw - 1) / layer.sw));
+        last = room < 0 ? first : std::max(first, std::min(end, room / layer.sw + 1));
+    }
 };
 
 constexpr int64_t MOST_ROWS = 16;  // of a kernel
