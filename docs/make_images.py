@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ptocr.io.fonts import find_font
+from ptocr.document.fonts import find_font
 
 HERE = Path(__file__).resolve().parent
 INK = (25, 25, 30)

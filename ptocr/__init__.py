@@ -6,12 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ptocr.document.results import OCRResult
     from ptocr.errors import DeviceError, InputError, PtocrError, SpecError, WeightsError
     from ptocr.pipelines import create_model, create_pipeline
-    from ptocr.results import OCRResult
-    from ptocr.runtime import load_model
-    from ptocr.spec import list_specs as list_models
-    from ptocr.store import build_model
+    from ptocr.runtime.runtime import load_model
+    from ptocr.spec.model import list_specs as list_models
+    from ptocr.weights.store import build_model
 
     __version__: str
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "DeviceError": ("ptocr.errors", "DeviceError"),
     "InputError": ("ptocr.errors", "InputError"),
-    "OCRResult": ("ptocr.results", "OCRResult"),
+    "OCRResult": ("ptocr.document.results", "OCRResult"),
     "PtocrError": ("ptocr.errors", "PtocrError"),
     "SpecError": ("ptocr.errors", "SpecError"),
     "WeightsError": ("ptocr.errors", "WeightsError"),
-    "build_model": ("ptocr.store", "build_model"),
+    "build_model": ("ptocr.weights.store", "build_model"),
     "create_model": ("ptocr.pipelines", "create_model"),
     "create_pipeline": ("ptocr.pipelines", "create_pipeline"),
-    "list_models": ("ptocr.spec", "list_specs"),
-    "load_model": ("ptocr.runtime", "load_model"),
+    "list_models": ("ptocr.spec.model", "list_specs"),
+    "load_model": ("ptocr.runtime.runtime", "load_model"),
 }
 
 __all__ = [

@@ -17,11 +17,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ptocr.charset import Charset
 from ptocr.errors import WeightsError
 from ptocr.nn.build import build_network
 from ptocr.nn.fuse import Reparam, fuse
-from ptocr.spec import ModelSpec, parse_spec
+from ptocr.spec.model import ModelSpec, parse_spec
+from ptocr.spec.vocabulary import Charset
 
 FORMAT = 1
 Form = Literal["train", "deploy"]

@@ -21,8 +21,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @cache
 def _weights_problem(name: str) -> str:
     """Empty when the weights of model `name` are (or could be put) in the cache, else why not."""
-    from ptocr import store
     from ptocr.errors import PtocrError
+    from ptocr.weights import store
 
     try:
         store.find(name)

@@ -8,7 +8,7 @@ import torch
 
 from ptocr.checkpoint import Checkpoint
 from ptocr.nn.build import build_network
-from ptocr.spec import load_spec
+from ptocr.spec.model import load_spec
 
 
 @cache

@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 
-from ptocr.predictors import TextDetector, TextRecognizer
-from ptocr.runtime import Runtime, RuntimeOptions
+from ptocr.predictors.predictor import TextDetector, TextRecognizer
+from ptocr.runtime.runtime import Runtime, RuntimeOptions
 from tests.random_models import random_checkpoint
 
 

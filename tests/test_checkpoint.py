@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from ptocr import checkpoint as module
-from ptocr.charset import Charset
 from ptocr.checkpoint import Checkpoint, build_network_of, load_checkpoint, save_checkpoint
 from ptocr.errors import SpecError, WeightsError
+from ptocr.spec.vocabulary import Charset
 from tests.random_models import random_checkpoint
 
 NAME = "PP-LCNet_x0_25_textline_ori"

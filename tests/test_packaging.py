@@ -108,7 +108,7 @@ def test_wheel_holds_specs_charsets_and_types(checkout: Path, tmp_path: Path) ->
     missing = [str(p) for p in configs if not (site / p).is_file()]
     assert not missing
     assert (site / "py.typed").is_file()
-    assert (site / "nn" / "native" / "src" / "convs.cpp").is_file()
+    assert (site / "runtime" / "cpu" / "src" / "convs.cpp").is_file()
     code = "import ptocr; print(ptocr.__file__, len(ptocr.list_models()))"
     run = [sys.executable, "-c", code]
     out = subprocess.run(run, cwd=site.parent, capture_output=True, text=True, check=True).stdout.split()

@@ -61,7 +61,7 @@ SYSTEMS: dict[str, Callable[[dict[str, Any]], Read]] = {
 
 
 def _ptocr_network(options: dict[str, Any]) -> Run:
-    from ptocr.runtime import RuntimeOptions, make_runtime
+    from ptocr.runtime.runtime import RuntimeOptions, make_runtime
 
     runtime = make_runtime(options.pop("model"), RuntimeOptions(**options))
     return runtime.__call__

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ptocr import store
+from ptocr.data.settings import LabelSource
+from ptocr.data.sources import read_source
 from ptocr.errors import PtocrError
 from ptocr.train.centers import class_centers
-from ptocr.train.recipe import Source
-from ptocr.train.sources import read_source
+from ptocr.weights import store
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", required=True, type=Path, help=".npy (classes, features)")
     args = parser.parse_args(argv)
     try:
-        centers = class_centers(store.load(args.model), read_source(Source(path=args.data), "rec")[0])
+        centers = class_centers(store.load(args.model), read_source(LabelSource(path=args.data), "rec")[0])
         np.save(args.out, centers)
     except (PtocrError, OSError) as error:
         print(error, file=sys.stderr)

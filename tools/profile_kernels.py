@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ptocr import kernels, store
-from ptocr.nn.native import chains
-from ptocr.nn.native.rewrite import nativize
-from ptocr.runtime import DTYPES, placed_network, with_decoding
+from ptocr.runtime.cpu import chains
+from ptocr.runtime.cpu import library as kernels
+from ptocr.runtime.cpu.rewrite import nativize
+from ptocr.runtime.runtime import DTYPES, placed_network, with_decoding
+from ptocr.weights import store
 
 KINDS = ("dense", "depthwise", "transposed", "mixed", "scaled", "pool")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ptocr.data import synth
 from ptocr.errors import PtocrError
-from ptocr.train import synth
 
 
 def parser() -> argparse.ArgumentParser:

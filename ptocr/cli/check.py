@@ -42,10 +42,10 @@ def environment() -> dict[str, Any]:
     """The report as plain values."""
     import torch
 
-    from ptocr.io.fonts import find_font
-    from ptocr.runtime import available_devices
-    from ptocr.spec import list_specs
-    from ptocr.store import local_file
+    from ptocr.document.fonts import find_font
+    from ptocr.runtime.runtime import available_devices
+    from ptocr.spec.model import list_specs
+    from ptocr.weights.store import local_file
 
     installed = {name: _version(name) for name in PACKAGES}
     report: dict[str, Any] = {

@@ -6,10 +6,11 @@ import argparse
 import sys
 import time
 
-from ptocr import aot, store
 from ptocr.cli.guard import Failures
 from ptocr.pipelines.config import PipelineSpec, load_pipeline
-from ptocr.runtime import RuntimeOptions, package_for
+from ptocr.runtime import compiled as aot
+from ptocr.runtime.runtime import RuntimeOptions, package_for
+from ptocr.weights import store
 
 DESCRIPTION = 'Compile networks for this machine, once; `--compile auto` and compile="auto" then use them.'
 EXAMPLES = ("ptocr compile", "ptocr compile --dtype bf16", "ptocr compile --model PP-OCRv4_mobile_rec --rebuild")

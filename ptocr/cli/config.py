@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ptocr.cli.guard import Failures
-from ptocr.io.files import write_atomic
+from ptocr.files import write_atomic
 from ptocr.pipelines.config import list_pipelines, load_pipeline, pipeline_file
 
 DESCRIPTION = "Write out the YAML of a pipeline (PaddleX's keys)."

@@ -14,8 +14,8 @@ import numpy as np
 
 from ptocr.cli.guard import Failures
 from ptocr.cli.ocr import add_model_arguments, add_runtime_arguments, make_pipeline
-from ptocr.io.files import write_atomic
-from ptocr.io.read import iter_pages
+from ptocr.files import write_atomic
+from ptocr.inputs.read import iter_pages
 
 if TYPE_CHECKING:
     from ptocr.pipelines.diagnose import Diagnosis

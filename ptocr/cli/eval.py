@@ -33,13 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, failures: Failures) -> None:
     """Score and print."""
-    from ptocr.train.evaluate import EvalOptions, score_model
-    from ptocr.train.recipe import Source
+    from ptocr.data.settings import LabelSource
+    from ptocr.evaluation.models import EvalOptions, score_model
 
     options = EvalOptions(args.batch_size, args.ignore_space, args.ignore_case)
-    source = Source(path=args.data, format=args.data_format, root=args.root)
+    source = LabelSource(path=args.data, format=args.data_format, root=args.root)
     if args.pipeline is not None:
-        from ptocr.evaluation.end_to_end import score_pipeline
+        from ptocr.evaluation.pipelines import score_pipeline
 
         scores = score_pipeline(args.pipeline, source, args.device, options)
     else:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ptocr import store
 from ptocr.cli.guard import Failures
-from ptocr.convert.write import write_pdparams
-from ptocr.export import export_onnx
+from ptocr.convert.to_paddle import write_pdparams
+from ptocr.runtime.export import export_onnx
+from ptocr.weights import store
 
 DESCRIPTION = (
     "Write a model as ONNX with dynamic sizes (character set and preprocessing travel in its metadata), or as the "

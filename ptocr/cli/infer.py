@@ -13,13 +13,13 @@ from typing import Any
 import cv2
 
 from ptocr.cli.guard import Failures, guarded
-from ptocr.io.files import write_atomic
-from ptocr.io.page import Page
-from ptocr.io.read import count_inputs, iter_pages
-from ptocr.predictors import Classifier, TextDetector, TextRecognizer
-from ptocr.results import ClsResult, DetResult, OCRResult, RecResult, Result
-from ptocr.runtime import RuntimeOptions, make_runtime
-from ptocr.spec import DetPostprocess, DetPreprocess
+from ptocr.document.results import ClsResult, DetResult, OCRResult, RecResult, Result
+from ptocr.files import write_atomic
+from ptocr.inputs.page import Page
+from ptocr.inputs.read import count_inputs, iter_pages
+from ptocr.predictors.predictor import Classifier, TextDetector, TextRecognizer
+from ptocr.runtime.runtime import RuntimeOptions, make_runtime
+from ptocr.spec.model import DetPostprocess, DetPreprocess
 
 
 def flag(text: str) -> bool:

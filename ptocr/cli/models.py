@@ -6,7 +6,7 @@ import argparse
 import json
 
 from ptocr.cli.guard import Failures
-from ptocr.store import ModelRow, model_table
+from ptocr.weights.store import ModelRow, model_table
 
 DESCRIPTION = "List the models: task, languages, parameters, where weights come from, whether they are on this machine."
 EXAMPLES = ("ptocr models", "ptocr models --task rec", "ptocr models --format json")

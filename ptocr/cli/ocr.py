@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 from ptocr.cli.guard import Failures
 from ptocr.cli.infer import flag, shape
+from ptocr.document.results import OCRResult
+from ptocr.document.writers import SUFFIXES, suffix_of, write_results
+from ptocr.document.writers.text import to_txt
 from ptocr.errors import SpecError
-from ptocr.io.read import count_inputs
-from ptocr.outputs import SUFFIXES, suffix_of, write_results
-from ptocr.outputs.text import to_txt
+from ptocr.inputs.read import count_inputs
 from ptocr.pipelines.options import OCROptions
-from ptocr.results import OCRResult
 
 DESCRIPTION = (
     "Read pictures, PDFs, folders, URLs. Names of options are PaddleOCR 3.x's; those not given keep the pipeline's."

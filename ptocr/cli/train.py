@@ -33,7 +33,7 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
     """Train; print the scores before and after."""
     from ptocr.train.loop import fit
     from ptocr.train.recipe import load_recipe
-    from ptocr.train.report import score_table
+    from ptocr.train.score_table import score_table
 
     outcome = fit(load_recipe(args.config, args.opt), resume=args.resume, show=True)
     if outcome.stopped == "interrupted":

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from ptocr.checkpoint import Checkpoint, load_checkpoint
 from ptocr.convert.convert import convert
+from ptocr.convert.formats.foreign import is_checkpoint
 from ptocr.convert.goldens import Reference, read_golden
 from ptocr.convert.graph import OUT_CHANNELS, Node
 from ptocr.convert.identify import deploy_graph, probe_size
-from ptocr.convert.readers import is_checkpoint
 from ptocr.errors import WeightsError
 from ptocr.nn.build import build_network
 from ptocr.nn.fuse import Reparam, fuse

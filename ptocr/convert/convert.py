@@ -9,15 +9,15 @@ from typing import Any
 
 from torch import Tensor
 
-from ptocr.charset import Charset
 from ptocr.checkpoint import Checkpoint, Form, load_checkpoint
 from ptocr.convert.align import align, transfer
-from ptocr.convert.description import apply_description
+from ptocr.convert.formats.description import apply_description
+from ptocr.convert.formats.foreign import Source, is_checkpoint, read
 from ptocr.convert.identify import class_count, deploy_graph, hub_state, identify, layout, meta_network
 from ptocr.convert.mapping import lstm_aliases, map_state, paddle_names
-from ptocr.convert.readers import Source, is_checkpoint, read
 from ptocr.errors import WeightsError
-from ptocr.spec import ModelSpec, load_spec
+from ptocr.spec.model import ModelSpec, load_spec
+from ptocr.spec.vocabulary import Charset
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ptocr.convert.files import is_archive
-from ptocr.convert.readers import COMPANIONS, kind_of
+from ptocr.convert.formats.archive import is_archive
+from ptocr.convert.formats.foreign import COMPANIONS, kind_of
 from ptocr.errors import WeightsError
 
 PROGRAMS = ("pir", "pdmodel")

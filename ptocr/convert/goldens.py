@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ptocr.convert.readers import kind_of
+from ptocr.convert.formats.foreign import kind_of
 from ptocr.errors import WeightsError
-from ptocr.spec import ModelSpec
+from ptocr.spec.model import ModelSpec
 
 log = logging.getLogger(__name__)
 SEED = 20

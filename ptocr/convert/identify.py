@@ -13,17 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ptocr.charset import Charset
 from ptocr.checkpoint import Form
+from ptocr.convert.formats.foreign import Source
 from ptocr.convert.graph import Graph
 from ptocr.convert.hub import HubState, hub_path
 from ptocr.convert.mapping import paddle_names, transposed
-from ptocr.convert.readers import Source
 from ptocr.convert.trace import trace
 from ptocr.errors import PtocrError, WeightsError
 from ptocr.nn.build import build_network
 from ptocr.nn.fuse import Reparam, fuse
-from ptocr.spec import ModelSpec, list_specs, load_spec
+from ptocr.spec.model import ModelSpec, list_specs, load_spec
+from ptocr.spec.vocabulary import Charset
 
 log = logging.getLogger(__name__)
 PROBE = {"det": (3, 64, 64), "unwarp": (3, 96, 96)}  # picture sizes (C, H, W) that every network of the task takes

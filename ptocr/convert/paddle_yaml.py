@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ptocr import paths
-from ptocr.convert.description import number
+from ptocr.convert.formats.description import number
 from ptocr.errors import SpecError
-from ptocr.spec import ModelSpec, parse_spec, read_yaml
+from ptocr.spec.model import ModelSpec, parse_spec, read_yaml
 
 # upstream's block name -> ours, by task
 BACKBONES: dict[str, dict[str, str]] = {

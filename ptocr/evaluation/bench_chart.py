@@ -9,9 +9,9 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from ptocr.io.draw import encode
-from ptocr.io.files import write_atomic
-from ptocr.io.fonts import font_of
+from ptocr.document.draw import encode
+from ptocr.document.fonts import font_of
+from ptocr.files import write_atomic
 
 WIDTH, ROW, GAP, LABEL, MARGIN = 900, 24, 18, 230, 16
 OURS, THEIRS, INK = (33, 102, 172), (178, 178, 178), (30, 30, 30)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ptocr.errors import InputError
-from ptocr.evaluation.text import fold, line_counts, line_scores, page_counts, page_scores
+from ptocr.evaluation.text_metrics import fold, line_counts, line_scores, page_counts, page_scores
 
 Lines = list[dict[str, Any]]
 Scores = dict[str, float | int | None]

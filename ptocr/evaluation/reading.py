@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from ptocr.document.results import OCRResult
 from ptocr.errors import InputError
 from ptocr.evaluation.corpus import Lines
-from ptocr.io.read import iter_pages
-from ptocr.predictors import Classifier, RecPadding, TextRecognizer
-from ptocr.results import OCRResult
+from ptocr.inputs.read import iter_pages
+from ptocr.predictors.predictor import Classifier, RecPadding, TextRecognizer
 
 
 class Models(Protocol):

@@ -19,7 +19,7 @@ from ptocr.nn.backbones.pplcnet_v4 import PPLCNetV4
 from ptocr.nn.backbones.repsvtr import RepSVTR
 from ptocr.nn.backbones.resnet_vd import ResNetVd
 from ptocr.nn.backbones.svtrv2 import SVTRv2
-from ptocr.nn.heads.cls import ClsHead
+from ptocr.nn.heads.classifier import ClsHead
 from ptocr.nn.heads.ctc import CTCHead
 from ptocr.nn.heads.db import DBHead
 from ptocr.nn.heads.multi import MultiHead

@@ -14,13 +14,13 @@ from ptocr.pipelines.config import (
     ocr_modules,
     override_models,
 )
-from ptocr.pipelines.models import Models
-from ptocr.pipelines.modules import create_model
+from ptocr.pipelines.doc_preprocessor import DocPreprocessorPipeline
+from ptocr.pipelines.modules import Models
 from ptocr.pipelines.ocr import OCRPipeline
 from ptocr.pipelines.options import DocOptions, OCROptions
-from ptocr.pipelines.preprocess import DocPreprocessorPipeline
+from ptocr.pipelines.single import create_model
 from ptocr.pipelines.spread import SpreadPipeline, device_list
-from ptocr.runtime import RuntimeOptions
+from ptocr.runtime.runtime import RuntimeOptions
 
 __all__ = ["DocOptions", "DocPreprocessorPipeline", "OCROptions", "OCRPipeline", "create_model", "create_pipeline"]
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ptocr import paths
 from ptocr.errors import SpecError
-from ptocr.spec import explain, read_yaml
+from ptocr.spec.model import explain, read_yaml
 
 
 class _Frozen(BaseModel):

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ptocr.charset import CTCText
-from ptocr.io.page import Page
-from ptocr.pipelines.lines import PageReader
+from ptocr.document.results import OCRResult
+from ptocr.inputs.page import Page
 from ptocr.pipelines.ocr import OCRPipeline
 from ptocr.pipelines.options import OCROptions
-from ptocr.pipelines.reading import read_lines
+from ptocr.pipelines.reader import PageReader
+from ptocr.pipelines.recognise import read_lines
 from ptocr.processing.det import DBPostprocess, resize_det
 from ptocr.processing.geometry import crop_quad
 from ptocr.processing.image import rotate180
-from ptocr.results import OCRResult
+from ptocr.spec.vocabulary import CTCText
 
 GOOD = 0.8  # a rejected region that reads at least this well was probably text
 LOW_THRESH, LOW_BOX_THRESH, LOW_SIZE = 0.12, 0.15, 1

@@ -1,129 +1,131 @@
-"""Single models with PaddleX's `create_model(name).predict(...)`."""
+"""The models of a pipeline, each loaded when first used."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+import contextlib
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
-from ptocr.errors import SpecError
-from ptocr.io.page import Page
-from ptocr.io.read import iter_pages
-from ptocr.pipelines.config import Detection
-from ptocr.pipelines.finding import detection_settings
-from ptocr.pipelines.options import OCROptions, ReadingOptions
-from ptocr.pipelines.reading import Decoding, read_lines
-from ptocr.predictors import Classifier, TextDetector, TextRecognizer, Unwarper
-from ptocr.results import ClsResult, DetResult, RecResult, Result, UnwarpResult
-from ptocr.runtime import Runtime, RuntimeOptions, make_runtime
+from ptocr.errors import SpecError, WeightsError
+from ptocr.pipelines.config import Module
+from ptocr.predictors.predictor import Classifier, Predictor, TextDetector, TextRecognizer, Unwarper
+from ptocr.runtime.runtime import RuntimeOptions, make_runtime
+from ptocr.weights import store
 
-_DET = ("limit_side_len", "limit_type", "max_side_limit", "thresh", "box_thresh", "unclip_ratio")
+P = TypeVar("P", bound=Predictor)
+
+# What to do without the weights of a module that can be switched off.
+_WITHOUT = {
+    "TextLineOrientation": "use_textline_orientation=False",
+    "DocOrientationClassify": "use_doc_orientation_classify=False (the lines then say which way up a page is)",
+    "DocUnwarping": "use_doc_unwarping=False",
+}
+
+_PROPERTIES = {
+    "TextDetection": "detector",
+    "TextRecognition": "recognizer",
+    "TextLineOrientation": "line_classifier",
+    "DocOrientationClassify": "page_classifier",
+    "DocUnwarping": "unwarper",
+}
 
 
-class ModelPredictor:
-    """A model that takes what pipelines take and yields one result per picture."""
+class Models:
+    """Loads each model once, whichever thread asks first."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self.runtime = runtime
-        self.spec = runtime.checkpoint.spec
-        kinds: dict[str, Callable[[], Callable[..., Result]]] = {
-            "det": self._detector,
-            "rec": self._recognizer,
-            "cls": self._classifier,
-            "unwarp": self._unwarper,
-        }
-        self._read = kinds[self.spec.task]()
+    def __init__(self, modules: Mapping[str, Module], options: RuntimeOptions) -> None:
+        self.modules = dict(modules)
+        self.options = options
+        self._locks = {name: threading.Lock() for name in self.modules}
+        self._loaded: dict[str, Predictor] = {}
 
-    def predict(self, input: Any, batch_size: int = 1, **options: Any) -> Iterator[Result]:
-        """Results for everything in `input`, as a generator.
+    @property
+    def detector(self) -> TextDetector:
+        if not self._loaded:
+            self._load_ahead()
+        return self._get("TextDetection", TextDetector)
 
-        batch_size: taken for PaddleX's sake; answers do not depend on it. options: how inputs are read
-        (`ReadingOptions`); det: limit_side_len, limit_type, max_side_limit, thresh, box_thresh, unclip_ratio; rec:
-        allow, deny, lexicon, alternatives; cls: topk.
+    def _load_ahead(self) -> None:
+        """Load the recogniser meanwhile, which is wanted next; only one that is on this machine, ready to run."""
+        module = self.modules.get("TextRecognition")
+        ready = self.options.compile in ("off", "auto")
+        if ready and module is not None and not module.model_dir and store.local_file(module.model_name):
+            threading.Thread(target=self._try_recognizer, name="ptocr-load").start()
+
+    def _try_recognizer(self) -> None:
+        with contextlib.suppress(Exception):  # whoever needs it gets the error
+            _ = self.recognizer
+
+    @property
+    def recognizer(self) -> TextRecognizer:
+        return self._get("TextRecognition", TextRecognizer)
+
+    @property
+    def line_classifier(self) -> Classifier:
+        return self._get("TextLineOrientation", Classifier)
+
+    @property
+    def page_classifier(self) -> Classifier:
+        return self._get("DocOrientationClassify", Classifier)
+
+    @property
+    def unwarper(self) -> Unwarper:
+        return self._get("DocUnwarping", Unwarper)
+
+    def warm_up(self, names: Iterable[str]) -> None:
+        """Load these modules' models and run each once."""
+        for name in names:
+            predictor: Predictor = getattr(self, _PROPERTIES[name])
+            predictor.runtime.warm_up()
+
+    def batch_size(self, name: str) -> int:
+        """Pictures per batch of a module."""
+        return self.module(name).batch_size
+
+    def module(self, name: str) -> Module:
+        """The configuration of a module.
 
         Raises:
-            InputError: an input cannot be read. SpecError: unknown option.
+            SpecError: the pipeline has none of that name.
         """
-        reading = {k: options.pop(k) for k in list(options) if k in ReadingOptions.model_fields}
-        settings = ReadingOptions().merged(reading)
-        read = self._read
-        check = _CHECKS[self.spec.task]
-        unknown = sorted(set(options) - set(check))
-        if unknown:
-            known = ", ".join((*check, *ReadingOptions.model_fields))
-            raise SpecError(f"{self.spec.name}: unknown option {unknown[0]!r}; allowed: {known}")
-        return (read(page, **options) for page in iter_pages(input, **settings.reading()))
+        if name not in self.modules:
+            raise SpecError(f"the pipeline has no {name}; add it to the SubModules of its YAML, or {_advice(name)}")
+        return self.modules[name]
 
-    __call__ = predict
+    def _get(self, name: str, kind: type[P]) -> P:
+        loaded = self._loaded.get(name)
+        if loaded is None:
+            self.module(name)
+            with self._locks[name]:
+                loaded = self._loaded.get(name)
+                if loaded is None:
+                    loaded = self._loaded[name] = self._load(name, kind)
+        assert isinstance(loaded, kind)
+        return loaded
 
-    def _detector(self) -> Callable[..., Result]:
-        detector = TextDetector(self.runtime)
-        module = Detection(model_name=self.spec.name)
-
-        def read(page: Page, **given: Any) -> Result:
-            options = OCROptions().merged({f"text_det_{key}": value for key, value in given.items()})
-            found = detector(page.image, *detection_settings(detector, module, options))
-            return DetResult(**_origin(page), dt_polys=found.polys, dt_scores=found.scores)
-
-        return read
-
-    def _recognizer(self) -> Callable[..., Result]:
-        recognizer = TextRecognizer(self.runtime)
-
-        def read(page: Page, **given: Any) -> Result:
-            line = read_lines(recognizer, [page.image], Decoding(**given))[0]
-            found = list(line.alternatives) if line.alternatives else None
-            return RecResult(**_origin(page), rec_text=line.text.text, rec_score=line.text.score, alternatives=found)
-
-        return read
-
-    def _classifier(self) -> Callable[..., Result]:
-        classifier = Classifier(self.runtime)
-
-        def read(page: Page, topk: int | None = None) -> Result:
-            probs = classifier.probabilities([page.image])[0]
-            best = probs.argsort()[::-1][: topk or 1]
-            return ClsResult(
-                **_origin(page),
-                class_ids=[int(i) for i in best],
-                scores=[float(probs[i]) for i in best],
-                label_names=[_label(self.spec.name, classifier.post.labels[i]) for i in best],
+    def _load(self, name: str, kind: type[P]) -> P:
+        module = self.module(name)
+        try:
+            runtime = make_runtime(
+                module.model_dir or module.model_name,
+                self.options,
+                module.model_name or None,
+                getattr(module, "charset", None),
             )
+        except WeightsError as error:
+            if name not in _WITHOUT:
+                raise
+            raise WeightsError(f"{error}\nTo go on without {name}: {_WITHOUT[name]}") from None
+        return kind(runtime)
 
-        return read
+    def __getstate__(self) -> dict[str, Any]:
+        """Models are loaded anew in the process that unpickles this."""
+        return {"modules": self.modules, "options": self.options}
 
-    def _unwarper(self) -> Callable[..., Result]:
-        unwarper = Unwarper(self.runtime)
-        return lambda page: UnwarpResult(**_origin(page), doctr_img=unwarper(page.image))
-
-
-_CHECKS = {"det": _DET, "rec": ("allow", "deny", "lexicon", "alternatives"), "cls": ("topk",), "unwarp": ()}
-
-
-def _label(name: str, label: str) -> str:
-    """PaddleX names the classes of its line classifiers 0_degree and 180_degree, those of pages 0 to 270."""
-    return f"{label}_degree" if name.endswith("_textline_ori") else label
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["modules"], state["options"])  # type: ignore[misc]
 
 
-def _origin(page: Page) -> dict[str, Any]:
-    return {"input_path": page.input_path, "page_index": page.page_index, "image": page.image}
-
-
-def create_model(
-    model_name: str | None = None,
-    model_dir: str | None = None,
-    *,
-    device: str | None = "auto",
-    compile: str = "off",
-    dtype: str = "float32",
-    engine: str | None = "torch",
-    threads: int | None = None,
-) -> ModelPredictor:
-    """One model by name, or by the folder or file of its weights, with `predict(input, ...)`.
-
-    Raises:
-        SpecError: unknown model. WeightsError: no weights for it. DeviceError: no such device.
-    """
-    if model_name is None and model_dir is None:
-        raise SpecError("create_model: give model_name or model_dir")
-    options = RuntimeOptions(device or "auto", dtype, compile, engine or "torch", threads)  # type: ignore[arg-type]
-    return ModelPredictor(make_runtime(model_dir or str(model_name), options, model_name))
+def _advice(name: str) -> str:
+    return f"go on without it: {_WITHOUT[name]}" if name in _WITHOUT else "take another pipeline"

@@ -6,19 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ptocr.io.ahead import read_ahead
-from ptocr.io.page import Page
-from ptocr.io.read import iter_pages
-from ptocr.pipelines import direction
+from ptocr.document.results import OCRResult
+from ptocr.inputs.ahead import read_ahead
+from ptocr.inputs.page import Page
+from ptocr.inputs.read import iter_pages
+from ptocr.pipelines import orientation as direction
 from ptocr.pipelines.config import PipelineSpec
-from ptocr.pipelines.lines import Line, PageLines, PageReader
-from ptocr.pipelines.mapping import PageMap, Turned
-from ptocr.pipelines.models import Models
+from ptocr.pipelines.doc_preprocessor import Prepared, prepare, wanted
+from ptocr.pipelines.modules import Models
 from ptocr.pipelines.options import OCROptions
+from ptocr.pipelines.page_map import PageMap, Turned
 from ptocr.pipelines.parts import character_boxes, words
-from ptocr.pipelines.preprocess import Prepared, prepare, wanted
+from ptocr.pipelines.reader import Line, PageLines, PageReader
 from ptocr.processing.image import rotate
-from ptocr.results import OCRResult
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ptocr.errors import InputError, SpecError
-from ptocr.spec import explain
+from ptocr.spec.model import explain
 
 
 class _Options(BaseModel):
@@ -38,7 +38,7 @@ class _Options(BaseModel):
 
 
 class ReadingOptions(_Options):
-    """How inputs are read; see `ptocr.io.read.iter_pages`. None keeps its default."""
+    """How inputs are read; see `ptocr.inputs.read.iter_pages`. None keeps its default."""
 
     recursive: bool = False
     max_pages: int = Field(default=0, ge=0)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ptocr.outputs.layout import text_quad
-from ptocr.pipelines.lines import Line
+from ptocr.document.layout import text_quad
+from ptocr.pipelines.reader import Line
 from ptocr.processing.words import word_boxes
 
 

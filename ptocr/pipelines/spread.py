@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from ptocr.document.results import OCRResult
 from ptocr.errors import DeviceError
-from ptocr.io.page import Page
-from ptocr.io.read import iter_pages
+from ptocr.inputs.page import Page
+from ptocr.inputs.read import iter_pages
 from ptocr.pipelines.config import PipelineSpec
-from ptocr.pipelines.models import Models
+from ptocr.pipelines.modules import Models
 from ptocr.pipelines.ocr import OCRPipeline
 from ptocr.pipelines.options import OCROptions
-from ptocr.results import OCRResult
-from ptocr.runtime import resolve_device
+from ptocr.runtime.runtime import resolve_device
 
 
 def device_list(device: str) -> list[str]:

@@ -36,7 +36,7 @@ def checked(image: np.ndarray) -> np.ndarray:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise InputError(
             f"picture: a BGR uint8 array (height, width, 3) with at least one pixel is needed, got {image.dtype} "
-            f"{image.shape}; ptocr.io.read converts files and other arrays"
+            f"{image.shape}; ptocr.inputs.read converts files and other arrays"
         )
     return image
 

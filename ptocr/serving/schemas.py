@@ -11,9 +11,9 @@ from typing import Any, Literal
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
+from ptocr.document.results import OCRResult
 from ptocr.errors import InputError
-from ptocr.io.url import is_url
-from ptocr.results import OCRResult
+from ptocr.inputs.url import is_url
 
 LONGEST = 2000  # pixels of the pictures in an answer
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from ptocr.checkpoint import Checkpoint, build_network_of
+from ptocr.data.sources import Item
 from ptocr.errors import InputError, SpecError
-from ptocr.predictors import invariant_batches
+from ptocr.evaluation.models import read_items
+from ptocr.predictors.predictor import invariant_batches
 from ptocr.processing.rec import line_batch
-from ptocr.spec import RecPreprocess
-from ptocr.train.evaluate import read_items
-from ptocr.train.sources import Item
+from ptocr.spec.model import RecPreprocess
 
 
 @torch.inference_mode()

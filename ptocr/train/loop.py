@@ -18,8 +18,8 @@ from torch import nn
 from tqdm import tqdm
 
 from ptocr.train.recipe import TrainRecipe
+from ptocr.train.resume import Progress, Scores
 from ptocr.train.run import Run
-from ptocr.train.state import Progress, Scores
 
 log = logging.getLogger(__name__)
 

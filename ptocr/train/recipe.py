@@ -7,88 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ptocr import paths
+from ptocr.data.settings import AugmentPart, DataPart, LabelSource, Part, SamplerPart
 from ptocr.errors import SpecError
-from ptocr.spec import explain, load_spec
+from ptocr.spec.model import explain, load_spec
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Source(_Part):
-    """Labelled pictures.
-
-    format "paddle": PaddleOCR's and PPOCRLabel's label files (`path<TAB>label`, for all tasks); "lmdb": the
-    text-recognition literature's; "icdar2015": `path` is a folder of `gt_NAME.txt`; "folder": pictures without labels.
-    root: folder of the pictures (default: that of the label file). ratio: share of the samples that an epoch takes;
-    more than 1 repeats them.
-    """
-
-    path: Path
-    format: Literal["paddle", "lmdb", "icdar2015", "folder"] = "paddle"
-    root: Path | None = None
-    ratio: float = Field(default=1.0, gt=0)
-
-
-class DataPart(_Part):
-    """train, val: what to learn and what to choose the best checkpoint by; base: must not get worse (reported only).
-
-    max_broken: so many unreadable samples are skipped (each is logged by name), one more ends the run.
-    """
-
-    train: tuple[Source, ...] = ()
-    val: tuple[Source, ...] = ()
-    base: tuple[Source, ...] = ()
-    batch_size: int = Field(default=8, ge=1)
-    val_batch_size: int = Field(default=8, ge=1)
-    workers: int = Field(default=0, ge=0)
-    max_broken: int = Field(default=100, ge=0)
-    cache: bool = False
-
-
-class AugmentPart(_Part):
-    """Probabilities and ranges of the augmentations; those of other tasks are ignored. Defaults are upstream's."""
-
-    # recognition (RecConAug, RecAug, TIA)
-    concat: float = 0.5
-    tia: float = 0.4
-    crop: float = 0.4
-    blur: float = 0.4
-    hsv: float = 0.4
-    jitter: float = 0.4
-    noise: float = 0.4
-    reverse: float = 0.4
-    # detection (CopyPaste, ColorJitter, IaaAugment, EastRandomCropData)
-    copy_paste: float = 1.0
-    color: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # brightness, contrast, saturation, hue
-    flip: float = 0.5
-    rotate: tuple[float, float] = (-10.0, 10.0)
-    rotate_chance: float = 1.0
-    scale: tuple[float, float] = (0.5, 3.0)
-    crop_size: tuple[int, int] = (640, 640)
-    crop_tries: int = 50
-    # line and page classification: RandAugment-like photometric changes
-    photometric: float = 0.5
-
-
-class SamplerPart(_Part):
-    """How recognition batches are put together.
-
-    scales: (width, height) a batch may have, upstream's multi-scale training; fixed_batch keeps the batch size when the
-    pictures get larger, else it follows the area. by_ratio: a batch holds lines of like aspect ratio and is as wide as
-    they need, from the scale's width (which inference pads short lines to) up to max_width.
-    """
-
-    scales: tuple[tuple[int, int], ...] = ((320, 48),)
-    fixed_batch: bool = False
-    by_ratio: bool = False
-    max_width: int = 960
-
-
-class LossPart(_Part):
+class LossPart(Part):
     """Options of the losses; those of other tasks are ignored.
 
     centers: .npy (classes, features) of the center loss (tools/class_centers.py), weighted with center_weight.
@@ -109,7 +36,7 @@ class LossPart(_Part):
     smoothing: float = 0.0
 
 
-class DistillPart(_Part):
+class DistillPart(Part):
     """Keeping what the start knew, or learning from a teacher.
 
     mode "keep": the frozen start answers for unlabelled crops in `data` (of the base domain), the student learns to go
@@ -121,7 +48,7 @@ class DistillPart(_Part):
     weight: float = 1.0
     temperature: float = 1.0
     teacher: str | None = None
-    data: tuple[Source, ...] = ()
+    data: tuple[LabelSource, ...] = ()
     batch_size: int = Field(default=8, ge=1)
 
     @model_validator(mode="after")
@@ -133,7 +60,7 @@ class DistillPart(_Part):
         return self
 
 
-class OptimPart(_Part):
+class OptimPart(Part):
     """Optimiser, schedule, and which layers learn how fast.
 
     lr_scale: prefix of parameter names -> factor of the learning rate; the longest matching prefix counts, 0 freezes.
@@ -165,7 +92,7 @@ class OptimPart(_Part):
         return self
 
 
-class RunPart(_Part):
+class RunPart(Part):
     """Length, seed, precision, checkpoints.
 
     eval_every: epochs between evaluations (the last epoch is always evaluated); patience: stop after so many
@@ -190,7 +117,7 @@ class RunPart(_Part):
     output: Path = Path("output/train")
 
 
-class TrainRecipe(_Part):
+class TrainRecipe(Part):
     """One training run.
 
     model: name or YAML of the spec; start: weights to begin with (.pth, .pdparams, inference model; a model name stands

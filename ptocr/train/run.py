@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ptocr.checkpoint import save_checkpoint
+from ptocr.data.samplers import EpochBatches, batch_plan
+from ptocr.data.samples import OCRSamples, collate, read_sources
+from ptocr.data.sources import Item, aspect_ratios
 from ptocr.errors import InputError
-from ptocr.train.data import OCRSamples, collate, read_sources
-from ptocr.train.metrics import Metric
+from ptocr.evaluation.metrics import Metric
 from ptocr.train.optim import make_average, make_optimizer, make_schedule, run_fused
 from ptocr.train.recipe import TrainRecipe
-from ptocr.train.samplers import EpochBatches, batch_plan
-from ptocr.train.sources import Item, aspect_ratios
+from ptocr.train.resume import Progress, Scores, load_state, save_state, seed_everything
 from ptocr.train.start import added_rows, freeze_rows, load_start
-from ptocr.train.state import Progress, Scores, load_state, save_state, seed_everything
 from ptocr.train.tasks import Task, make_task
 
 log = logging.getLogger(__name__)

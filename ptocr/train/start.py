@@ -12,8 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ptocr import store
-from ptocr.charset import Charset
 from ptocr.checkpoint import Checkpoint, build_network_of
 from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
@@ -21,8 +19,10 @@ from ptocr.nn.fuse import Reparam, fuse
 from ptocr.nn.heads.ctc import CTCHead
 from ptocr.nn.heads.nrtr import NRTRHead
 from ptocr.nn.heads.sar import SARHead
-from ptocr.spec import ModelSpec, RecPostprocess, load_spec
+from ptocr.spec.model import ModelSpec, RecPostprocess, load_spec
+from ptocr.spec.vocabulary import Charset
 from ptocr.train.recipe import TrainRecipe
+from ptocr.weights import store
 
 log = logging.getLogger(__name__)
 

@@ -10,22 +10,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ptocr import store
-from ptocr.charset import Charset
 from ptocr.checkpoint import build_network_of
+from ptocr.data.samples import ClsSamples, DetSamples, LineImages, OCRSamples, RecSamples
+from ptocr.data.sources import Item
+from ptocr.data.targets import LabelEncoder
 from ptocr.errors import SpecError
+from ptocr.evaluation.metrics import Metric
+from ptocr.evaluation.models import EVALUATORS, EvalOptions, Predict
 from ptocr.nn.build import build_network
 from ptocr.nn.decode import GreedyCTC
 from ptocr.nn.heads.sar import SARHead
-from ptocr.spec import ClsPostprocess, ClsPreprocess, DetPostprocess, DetPreprocess, RecPreprocess
-from ptocr.train.data import ClsSamples, DetSamples, LineImages, OCRSamples, RecSamples
-from ptocr.train.evaluate import EVALUATORS, EvalOptions, Predict
-from ptocr.train.labels import LabelEncoder
-from ptocr.train.metrics import Metric
+from ptocr.spec.model import ClsPostprocess, ClsPreprocess, DetPostprocess, DetPreprocess, RecPreprocess
+from ptocr.spec.vocabulary import Charset
 from ptocr.train.objectives import ClsObjective, DetObjective, Frozen, Objective, RecObjective
 from ptocr.train.recipe import TrainRecipe
-from ptocr.train.sources import Item
 from ptocr.train.start import Start, class_rows
+from ptocr.weights import store
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from ptocr.errors import SpecError, WeightsError
 from ptocr.evaluation.synthetic import picture
 from ptocr.nn.build import build_network
 from ptocr.nn.fuse import Fusible, Reparam, fuse
-from ptocr.spec import TASK_FOLDERS, ModelSpec, list_specs, load_spec, parse_spec
+from ptocr.spec.model import TASK_FOLDERS, ModelSpec, list_specs, load_spec, parse_spec
 
 NAMES = list_specs()
 CLASSES = 50  # of the computed recognisers

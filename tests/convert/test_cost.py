@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ptocr.convert.identify import layout, meta_network
-from ptocr.spec import load_spec
+from ptocr.spec.model import load_spec
 
 MEASURE = """
 import json, re, sys, time

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptocr.charset import Charset
 from ptocr.cli import main
 from ptocr.convert.convert import convert
-from ptocr.convert.pickles import read_pdparams
+from ptocr.convert.formats.pdparams import read_pdparams
 from ptocr.errors import WeightsError
+from ptocr.spec.vocabulary import Charset
 from tests.convert import tiny
 
 

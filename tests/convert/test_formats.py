@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from ptocr.charset import Charset
 from ptocr.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ptocr.convert.compare import compare_weights, network_of
 from ptocr.convert.convert import convert
-from ptocr.convert.readers import kind_of, read
+from ptocr.convert.formats.foreign import kind_of, read
 from ptocr.errors import WeightsError
+from ptocr.spec.vocabulary import Charset
 from tests.convert import tiny
 
 FORMATS = {"train": "pdparams", "legacy": "pdmodel", "pir": "pir"}

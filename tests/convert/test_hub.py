@@ -18,13 +18,13 @@ import torch
 from torch import nn
 
 from ptocr.convert.convert import convert
+from ptocr.convert.formats.foreign import Source, read
+from ptocr.convert.formats.safetensors import read_safetensors
 from ptocr.convert.hub import HubState
 from ptocr.convert.identify import hub_state, layout, meta_network
 from ptocr.convert.mapping import map_state
-from ptocr.convert.readers import Source, read
-from ptocr.convert.safetensors import read_safetensors
 from ptocr.errors import WeightsError
-from ptocr.spec import load_spec
+from ptocr.spec.model import load_spec
 
 FILE = Path(__file__).resolve().parent.parent / "data" / "convert" / "hub_names.json.gz"
 NAMES: dict[str, dict[str, Any]] = json.loads(gzip.decompress(FILE.read_bytes()))

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from ptocr.convert.convert import convert
-from ptocr.convert.description import Description
+from ptocr.convert.formats.description import Description
+from ptocr.convert.formats.foreign import Source
 from ptocr.convert.identify import candidates, class_count, deploy_graph, identify, layout, meta_network
-from ptocr.convert.readers import Source
 from ptocr.errors import WeightsError
-from ptocr.spec import ModelSpec, load_spec
+from ptocr.spec.model import ModelSpec, load_spec
 from tests.convert import tiny
 
 

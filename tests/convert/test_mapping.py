@@ -13,7 +13,7 @@ from torch import nn
 from ptocr.convert.identify import layout
 from ptocr.convert.mapping import COUNTER, lstm_aliases, map_state, to_paddle
 from ptocr.nn.build import build_network
-from ptocr.spec import list_specs, load_spec
+from ptocr.spec.model import list_specs, load_spec
 
 CLASSES = 12  # small: only names and layouts matter
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from ptocr import fetch
 from ptocr.convert.compare import compare_weights, network_of
 from ptocr.convert.convert import convert
-from ptocr.convert.onnx_graph import OnnxModel, read_onnx
+from ptocr.convert.formats.onnx_graph import OnnxModel, read_onnx
 from ptocr.errors import WeightsError
-from ptocr.spec import load_spec
+from ptocr.spec.model import load_spec
+from ptocr.weights import fetch
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402

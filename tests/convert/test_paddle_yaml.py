@@ -14,7 +14,7 @@ from ptocr.cli import main
 from ptocr.convert.paddle_yaml import architecture, spec_from_paddle
 from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
-from ptocr.spec import load_spec
+from ptocr.spec.model import load_spec
 from tests.convert import tiny
 
 NOT_PADDLEOCR = ("PP-LCNet", "UVDoc")  # trained with other projects of Paddle

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ptocr.charset import Charset
-from ptocr.spec import ModelSpec, load_spec
+from ptocr.spec.model import ModelSpec, load_spec
+from ptocr.spec.vocabulary import Charset
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "convert"
 CHARACTERS = ("!", "0", "1", "no", "~", "字", "a", " ")

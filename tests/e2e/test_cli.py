@@ -99,7 +99,7 @@ def test_one_bad_file_is_named_and_the_rest_goes_on(images: Path, capsys: pytest
     ],
 )
 def test_set_up_errors_are_2(flags: list[str], message: str, capsys: pytest.CaptureFixture[str], images: Path) -> None:
-    from ptocr import store
+    from ptocr.weights import store
 
     shutil.copy(images / "rotated_line.png", "x.png")
     flags = [f.replace("{det}", str(store.find("PP-OCRv4_mobile_det"))) for f in flags]

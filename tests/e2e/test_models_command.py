@@ -9,7 +9,7 @@ import pytest
 
 from ptocr.checkpoint import save_checkpoint
 from ptocr.cli import main
-from ptocr.spec import list_specs
+from ptocr.spec.model import list_specs
 from tests.random_models import random_checkpoint
 
 

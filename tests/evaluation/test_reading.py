@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
-from ptocr.charset import CTCText
+from ptocr.document.results import OCRResult
 from ptocr.errors import InputError
 from ptocr.evaluation.reading import read_corpus, read_line, upright
-from ptocr.predictors import Classification
-from ptocr.results import OCRResult
+from ptocr.predictors.predictor import Classification
+from ptocr.spec.vocabulary import CTCText
 
 
 class FakeModels:

@@ -6,7 +6,7 @@ import torch
 
 from ptocr.nn.build import build_network
 from ptocr.nn.heads.db import DBHead
-from ptocr.spec import load_spec
+from ptocr.spec.model import load_spec
 
 
 def test_training_branches_are_not_built_for_inference() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ptocr.nn.build import build_network
 from ptocr.nn.uvdoc import UVDoc, unwarp
-from ptocr.spec import load_spec
+from ptocr.spec.model import load_spec
 
 
 def identity_grid(rows: int = 45, columns: int = 31) -> Tensor:

@@ -24,7 +24,7 @@ from ptocr.convert.mapping import lstm_aliases, map_state
 from ptocr.evaluation import synthetic
 from ptocr.nn.build import OCRNet
 from ptocr.nn.fuse import Fusible, Reparam, fuse
-from ptocr.spec import load_spec
+from ptocr.spec.model import load_spec
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "parity"
 NAMES = sorted(path.stem for path in DATA.glob("*.json"))

@@ -53,5 +53,5 @@ def page() -> np.ndarray:
 def found_lines(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     """Three level lines, whatever the random detector sees."""
     boxes = [np.array([[20, y], [360, y], [360, y + 36], [20, y + 36]], np.int32) for y in (30, 90, 150)]
-    monkeypatch.setattr("ptocr.pipelines.lines.find_lines", lambda *_: [box.copy() for box in boxes])
+    monkeypatch.setattr("ptocr.pipelines.reader.find_lines", lambda *_: [box.copy() for box in boxes])
     return boxes

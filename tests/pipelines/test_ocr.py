@@ -13,7 +13,7 @@ import pytest
 import ptocr
 from ptocr.pipelines import config
 from ptocr.pipelines.spread import device_list
-from ptocr.spec import DetPostprocess
+from ptocr.spec.model import DetPostprocess
 from tests.pipelines.conftest import put_random
 
 # Fields of PaddleX 3.x's OCR result with word boxes, in the order of its JSON.
@@ -74,7 +74,7 @@ def test_unknown_options_are_named_with_what_is_allowed() -> None:
 
 @pytest.mark.usefixtures("offline")
 def test_an_empty_page_is_an_empty_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("ptocr.pipelines.lines.find_lines", lambda *_: [])
+    monkeypatch.setattr("ptocr.pipelines.reader.find_lines", lambda *_: [])
     result = next(make().predict(np.zeros((50, 60, 3), np.uint8), return_word_box=True, return_char_box=True))
     plain = result.json["res"]
     assert [plain[k] for k in ("dt_polys", "rec_texts", "rec_scores", "rec_polys", "rec_boxes", "text_word")] == [
@@ -181,7 +181,7 @@ def test_seals_are_read_in_polygons(page: np.ndarray, monkeypatch: pytest.Monkey
         asked.append(post.box_type)
         return [ring]
 
-    monkeypatch.setattr("ptocr.pipelines.lines.find_lines", find)
+    monkeypatch.setattr("ptocr.pipelines.reader.find_lines", find)
     spec = config.load_pipeline("PP-OCRv4_mobile").model_dump() | {"text_type": "seal"}
     pipeline = ptocr.create_pipeline(config=spec, device="cpu", use_hpip=False, pp_option=None)
     result = next(pipeline.predict(page, return_word_box=True, return_char_box=True))
@@ -216,5 +216,5 @@ def test_warming_up_loads_what_a_call_needs_and_no_more(page: np.ndarray, monkey
     assert set(pipe.models._loaded) == {"TextDetection", "TextRecognition"}
     pipe.warm_up()
     assert set(pipe.models._loaded) == {"TextDetection", "TextRecognition", "TextLineOrientation"}
-    monkeypatch.setattr("ptocr.pipelines.models.make_runtime", None)  # nothing is loaded any more
+    monkeypatch.setattr("ptocr.pipelines.modules.make_runtime", None)  # nothing is loaded any more
     assert len(next(pipe.predict(page))["rec_texts"]) == 3

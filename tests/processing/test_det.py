@@ -8,7 +8,7 @@ import pytest
 
 from ptocr.errors import InputError
 from ptocr.processing import det
-from ptocr.spec import DetPreprocess
+from ptocr.spec.model import DetPreprocess
 from tests.data import processing_inputs as inputs
 
 Golden = dict[str, np.ndarray]

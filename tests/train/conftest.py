@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ptocr.data import synth
 from ptocr.errors import InputError
-from ptocr.train import synth
 
 SPECS = Path(__file__).parent / "specs"
 NO_AUGMENT = {

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from ptocr.train import augment_det, augment_rec
-from ptocr.train.augment_det import DetAugment, PageSample, choose_crop
-from ptocr.train.data import photometric
-from ptocr.train.recipe import AugmentPart
+from ptocr.data import augment_det, augment_rec
+from ptocr.data.augment_det import DetAugment, PageSample, choose_crop
+from ptocr.data.samples import photometric
+from ptocr.data.settings import AugmentPart
 
 
 def marked_page(size=(200, 300)):

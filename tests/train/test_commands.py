@@ -10,11 +10,11 @@ import yaml
 
 from ptocr.checkpoint import build_network_of, load_checkpoint
 from ptocr.cli.commands import main
+from ptocr.convert.formats.foreign import read
 from ptocr.convert.mapping import map_state
-from ptocr.convert.readers import read
-from ptocr.train import synth
-from ptocr.train.metrics import RecMetric
-from ptocr.train.report import score_table
+from ptocr.data import synth
+from ptocr.evaluation.metrics import RecMetric
+from ptocr.train.score_table import score_table
 
 
 @pytest.fixture

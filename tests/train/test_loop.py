@@ -18,13 +18,14 @@ import torch
 import yaml
 
 from ptocr.checkpoint import build_network_of, load_checkpoint
+from ptocr.data.settings import LabelSource
+from ptocr.data.sources import read_source
 from ptocr.errors import InputError, SpecError, WeightsError
+from ptocr.evaluation.models import score_model
 from ptocr.train import loop
 from ptocr.train.centers import class_centers
-from ptocr.train.evaluate import score_model
 from ptocr.train.loop import fit
-from ptocr.train.recipe import Source, parse_recipe
-from ptocr.train.sources import read_source
+from ptocr.train.recipe import parse_recipe
 
 from .conftest import NO_AUGMENT, SPECS
 
@@ -288,7 +289,7 @@ def test_collaborative_learning_has_a_teacher_for_both_students(rec_recipe, page
 
 def test_center_loss_from_the_centers_of_a_trained_model(rec_recipe, lines, tmp_path):
     start, few = overfit("rec", lines, 8, rec_recipe, steps=234, lr=5e-3)
-    items = read_source(Source(path=few), "rec")[0]
+    items = read_source(LabelSource(path=few), "rec")[0]
     checkpoint = load_checkpoint(start.best)
     centers = class_centers(checkpoint, items)
     assert centers.shape[0] == checkpoint.charset.classes
@@ -331,18 +332,18 @@ def test_overfit_cls(count, directions, rec_recipe):
     outcome, few = overfit("cls", directions, count, rec_recipe, steps=100 + 2 * count, lr=3e-3)
     assert outcome.after["val"]["acc"] == 1.0
     # the checkpoint is an ordinary one: the product reads it and scores the same
-    assert score_model(str(outcome.best), Source(path=few), device="cpu") == {"acc": 1.0}
+    assert score_model(str(outcome.best), LabelSource(path=few), device="cpu") == {"acc": 1.0}
 
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_overfit_rec(count, lines, rec_recipe):
     outcome, few = overfit("rec", lines, count, rec_recipe, steps=170 + 8 * count, lr=5e-3)
     assert outcome.after["val"]["acc"] == 1.0
-    assert score_model(str(outcome.best), Source(path=few), device="cpu")["acc"] == 1.0
+    assert score_model(str(outcome.best), LabelSource(path=few), device="cpu")["acc"] == 1.0
 
 
 @pytest.mark.parametrize("count", [4, pytest.param(32, marks=pytest.mark.slow)])
 def test_overfit_det(count, pages, rec_recipe):
     outcome, few = overfit("det", pages, count, rec_recipe, steps=260 + 4 * count, lr=4e-3)
     assert outcome.after["val"]["hmean"] > 0.99
-    assert score_model(str(outcome.best), Source(path=few), device="cpu")["hmean"] > 0.99
+    assert score_model(str(outcome.best), LabelSource(path=few), device="cpu")["hmean"] > 0.99

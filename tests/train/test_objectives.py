@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ptocr.data.targets import LabelEncoder
 from ptocr.nn.build import build_network
 from ptocr.nn.heads.pf_local import PFHeadLocal
 from ptocr.nn.heads.sar import SARHead
-from ptocr.spec import load_spec
-from ptocr.train.labels import LabelEncoder
+from ptocr.spec.model import load_spec
 from ptocr.train.objectives import ClsObjective, DetObjective, RecObjective
 from ptocr.train.recipe import load_recipe, recipes_folder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ptocr.errors import SpecError
-from ptocr.spec import list_specs, load_spec
+from ptocr.spec.model import list_specs, load_spec
 from ptocr.train.recipe import load_recipe, parse_recipe, recipes_folder
 
 NAMES = sorted(p.stem for p in recipes_folder().glob("*.yaml"))

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from ptocr.charset import Charset
 from ptocr.checkpoint import Checkpoint, build_network_of, load_checkpoint, save_checkpoint
-from ptocr.convert.write import write_pdparams
+from ptocr.convert.to_paddle import write_pdparams
+from ptocr.data.targets import LabelEncoder
 from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
 from ptocr.nn.fuse import Reparam, fuse
-from ptocr.spec import load_spec, parse_spec
-from ptocr.train.labels import LabelEncoder
+from ptocr.spec.model import load_spec, parse_spec
+from ptocr.spec.vocabulary import Charset
 from ptocr.train.optim import make_average, make_optimizer, rate_factor, run_fused
 from ptocr.train.recipe import OptimPart, parse_recipe
 from ptocr.train.start import Start, change_characters, class_rows, freeze_rows, load_start

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from ptocr.checkpoint import load_checkpoint
+from ptocr.data import synth
 from ptocr.errors import InputError
-from ptocr.train import synth
 
 
 def blocks(text: str, language: str) -> list[str]:

@@ -1,0 +1,262 @@
+"""Data sets: items of label files -> tensors. A sample depends on (seed, epoch, index) and on nothing else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ptocr.data.augment_det import DetAugment, PageSample, color_jitter
+from ptocr.data.augment_rec import RecAugment, blur, join_lines, noise
+from ptocr.data.samplers import Draw
+from ptocr.data.settings import AugmentPart, DataPart, LabelSource
+from ptocr.data.sources import Item, decode, read_bytes, read_source
+from ptocr.data.targets import LabelEncoder, border_map, shrink_map
+from ptocr.errors import InputError
+from ptocr.processing.cls import cls_input
+from ptocr.processing.image import normalize
+from ptocr.processing.rec import paddle_width, resize_line
+from ptocr.spec.model import ClsPreprocess, DetPreprocess, RecPreprocess
+
+log = logging.getLogger(__name__)
+Sample = dict[str, Any]
+
+
+def read_sources(sources: Sequence[LabelSource], task: str, data: DataPart) -> tuple[list[Item], np.ndarray, list[str]]:
+    """All items of all sources, each item's weight (its source's ratio), and what was unusable, by name.
+
+    Raises:
+        InputError: a source is missing, none gives a sample, or too many lines are unusable.
+    """
+    items: list[Item] = []
+    weights: list[float] = []
+    broken: list[str] = []
+    for source in sources:
+        found, bad = read_source(source, task)
+        items += found
+        weights += [source.ratio] * len(found)
+        for label in bad:
+            log.warning("%s: %s; skipped", label.where, label.why)
+        broken += [f"{label.where}: {label.why}" for label in bad]
+    if len(broken) > data.max_broken:
+        raise InputError(
+            f"{len(broken)} unusable labels, more than data.max_broken = {data.max_broken}; the first: {broken[0]}"
+        )
+    if sources and not items:
+        raise InputError(f"{', '.join(str(s.path) for s in sources)}: no samples there")
+    return items, np.array(weights), broken
+
+
+class OCRSamples(Dataset[Sample]):
+    """Base of the data sets: loading, skipping what cannot be read, randomness per sample.
+
+    An unreadable sample is replaced by the next one; its name travels with the sample under "broken".
+    """
+
+    def __init__(self, items: Sequence[Item], seed: int = 0, train: bool = True, cache: bool = False) -> None:
+        self.items, self.seed, self.train = list(items), seed, train
+        self._cache: dict[str, bytes] | None = {} if cache else None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def load(self, index: int, rng: np.random.Generator) -> np.ndarray:
+        """The picture of an item, BGR uint8."""
+        images = self.items[index].images
+        image = images[int(rng.integers(len(images)))] if self.train and len(images) > 1 else images[0]
+        data = self._cache.get(image) if self._cache is not None else None
+        if data is None:
+            data = read_bytes(image)
+            if self._cache is not None:
+                self._cache[image] = data
+        return decode(data, image)
+
+    def make(self, draw: Draw, rng: np.random.Generator) -> Sample | None:
+        """One sample; None where the item cannot be used (a text that is too long)."""
+        raise NotImplementedError
+
+    def __getitem__(self, draw: Draw | int) -> Sample:
+        if isinstance(draw, int):
+            draw = Draw(0, draw)
+        broken: list[str] = []
+        for step in range(len(self.items)):
+            index = (draw.sample + step) % len(self.items)
+            rng = np.random.default_rng([self.seed, draw.epoch, draw.sample])
+            try:
+                sample = self.make(draw._replace(sample=index), rng)
+            except InputError as error:
+                broken.append(f"{self.items[index].where}: {error}")
+                continue
+            except cv2.error as error:
+                broken.append(f"{self.items[index].name}: {error}")
+                continue
+            if sample is not None:
+                return {**sample, "broken": broken}
+            broken.append(f"{self.items[index].name}: the label cannot be used")
+        raise InputError(f"none of {len(self.items)} samples can be used; the first: {broken[0]}")
+
+
+class RecSamples(OCRSamples):
+    """Text lines: image (3, height, width), label_ctc, label_gtc, length, valid_ratio (share of the width that is not
+    padding), text."""
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        pre: RecPreprocess,
+        encoder: LabelEncoder,
+        augment: AugmentPart | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(items, **options)
+        self.pre, self.encoder, self.part = pre, encoder, augment
+        self.augment = RecAugment(augment) if augment is not None else None
+
+    def make(self, draw: Draw, rng: np.random.Generator) -> Sample | None:
+        _, default_height, default_width = self.pre.image_shape
+        width, height = draw.width or default_width, draw.height or default_height
+        image, text = self.load(draw.sample, rng), str(self.items[draw.sample].label)
+        if self.part is not None and self.augment is not None:
+            if rng.random() < self.part.concat:
+                image, text = self._joined(image, text, width / height, rng)
+            image = self.augment(image, rng)
+        target = self.encoder(text)
+        if target is None:
+            return None
+        resized = paddle_width(image, height, width)
+        return {
+            "image": torch.from_numpy(resize_line(image, height, resized, width)),
+            "label_ctc": torch.from_numpy(target.ctc),
+            "label_gtc": torch.from_numpy(target.gtc),
+            "length": target.length,
+            "valid_ratio": resized / width,
+            "text": text,
+        }
+
+    def _joined(
+        self, image: np.ndarray, text: str, max_ratio: float, rng: np.random.Generator
+    ) -> tuple[np.ndarray, str]:
+        """The line with up to two others of the data set behind it."""
+        others = []
+        for index in rng.integers(len(self.items), size=2):
+            try:
+                others.append((self.load(int(index), rng), str(self.items[int(index)].label)))
+            except InputError:  # it is reported when its own turn comes
+                continue
+        return join_lines(image, text, others, self.encoder.max_length, max_ratio)
+
+
+class LineImages(OCRSamples):
+    """Text lines without labels, for distillation: image only."""
+
+    def __init__(
+        self, items: Sequence[Item], pre: RecPreprocess, augment: AugmentPart | None = None, **options: Any
+    ) -> None:
+        super().__init__(items, **options)
+        self.pre = pre
+        self.augment = RecAugment(augment) if augment is not None else None
+
+    def make(self, draw: Draw, rng: np.random.Generator) -> Sample:
+        _, height, width = self.pre.image_shape
+        width, height = draw.width or width, draw.height or height
+        image = self.load(draw.sample, rng)
+        if self.augment is not None:
+            image = self.augment(image, rng)
+        return {"image": torch.from_numpy(resize_line(image, height, paddle_width(image, height, width), width))}
+
+
+class DetSamples(OCRSamples):
+    """Crops of pages with the four maps of the DB loss, or pictures alone where there are no labels."""
+
+    def __init__(
+        self, items: Sequence[Item], pre: DetPreprocess, augment: AugmentPart, ratio: float = 0.4, **options: Any
+    ) -> None:
+        super().__init__(items, **options)
+        self.pre, self.part, self.ratio = pre, augment, ratio
+        self.augment = DetAugment(augment)
+
+    def page(self, index: int, rng: np.random.Generator) -> PageSample:
+        """A whole page with its polygons."""
+        label = self.items[index].label
+        image = self.load(index, rng)
+        return PageSample(image, label.polys, label.ignore) if label is not None else PageSample(image, (), ())
+
+    def make(self, draw: Draw, rng: np.random.Generator) -> Sample:
+        page = self.page(draw.sample, rng)
+        other = None
+        if page.polys and rng.random() < self.part.copy_paste:
+            try:
+                other = self.page(int(rng.integers(len(self.items))), rng)
+            except InputError:
+                other = None
+        page = self.augment(page, other, rng)
+        norm, size = self.pre.normalize, page.image.shape[:2]
+        ignore = np.array(page.ignore, bool)
+        shrink, shrink_mask = shrink_map(list(page.polys), ignore, size, self.ratio)
+        threshold, threshold_mask = border_map(list(page.polys), ignore, size, self.ratio)
+        return {
+            "image": torch.from_numpy(normalize(page.image, norm.mean, norm.std, norm.scale, norm.order)),
+            "shrink_map": torch.from_numpy(shrink),
+            "shrink_mask": torch.from_numpy(shrink_mask),
+            "threshold_map": torch.from_numpy(threshold),
+            "threshold_mask": torch.from_numpy(threshold_mask),
+        }
+
+
+class ClsSamples(OCRSamples):
+    """Pictures with the number of their class: image, label; the image alone where there are no labels."""
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        pre: ClsPreprocess,
+        labels: Sequence[str],
+        augment: AugmentPart | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(items, **options)
+        self.pre, self.part = pre, augment
+        self.classes = {name: number for number, name in enumerate(labels)}
+
+    def make(self, draw: Draw, rng: np.random.Generator) -> Sample:
+        label = self.items[draw.sample].label
+        if label is not None and label not in self.classes:
+            raise InputError(f"class {label!r} is not one of {', '.join(self.classes)}")
+        image = self.load(draw.sample, rng)
+        if self.part is not None:
+            image = photometric(image, self.part.photometric, rng)
+        sample = {"image": torch.from_numpy(cls_input(image, self.pre))}
+        return sample if label is None else {**sample, "label": self.classes[label]}
+
+
+def photometric(image: np.ndarray, chance: float, rng: np.random.Generator) -> np.ndarray:
+    """Changes of light and sharpness that leave the direction of the content alone, each by `chance`."""
+    if rng.random() < chance:
+        image = color_jitter(image, (0.4, 0.4, 0.4, 0.05), rng)
+    if rng.random() < chance and min(image.shape[:2]) > 10:
+        image = blur(image)
+    if rng.random() < chance:
+        image = noise(image, rng, variance=100.0)
+    return image
+
+
+def collate(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Stack tensors and numbers; texts and broken names stay lists."""
+    batch: dict[str, Any] = {}
+    for key, first in samples[0].items():
+        values = [s[key] for s in samples]
+        if key == "broken":
+            batch[key] = [name for names in values for name in names]
+        elif isinstance(first, Tensor):
+            batch[key] = torch.stack(values)
+        elif isinstance(first, (int, float)):
+            batch[key] = torch.tensor(values)
+        else:
+            batch[key] = values
+    return batch

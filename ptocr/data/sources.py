@@ -1,0 +1,239 @@
+"""Label files to items: PaddleOCR and PPOCRLabel text files, LMDB, ICDAR 2015 folders, folders without labels."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ptocr.data.settings import LabelSource
+from ptocr.errors import InputError
+
+IGNORED_TEXTS = ("*", "###")  # labels of text that nobody could read
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True)
+class DetLabel:
+    """Text polygons of a page: polys (n, 2) float32 each; texts; ignore: unreadable ones."""
+
+    polys: tuple[np.ndarray, ...]
+    texts: tuple[str, ...]
+    ignore: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One sample. images: file paths (one is drawn when there are several), or `LMDB-FOLDER#KEY`.
+
+    label: DetLabel, text, class name, or None (no labels). where: label file and line, for messages.
+    """
+
+    images: tuple[str, ...]
+    label: Any
+    where: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.images[0]} ({self.where})"
+
+
+@dataclass(frozen=True)
+class BadLabel:
+    """A line of a label file that says nothing usable."""
+
+    where: str
+    why: str
+
+
+def read_source(source: LabelSource, task: str) -> tuple[list[Item], list[BadLabel]]:
+    """All samples of a source, and its unusable lines.
+
+    Raises:
+        InputError: the file or folder is missing or of another kind.
+    """
+    if not source.path.exists():
+        raise InputError(f"{source.path}: no such label file or folder")
+    readers = {"paddle": _paddle, "lmdb": _lmdb, "icdar2015": _icdar, "folder": _folder}
+    if source.format == "lmdb" and task != "rec":
+        raise InputError(f"{source.path}: LMDB sources hold text lines, not samples for {task!r}")
+    if source.format == "icdar2015" and task != "det":
+        raise InputError(f"{source.path}: icdar2015 folders hold pages for 'det', not samples for {task!r}")
+    items: list[Item] = []
+    bad: list[BadLabel] = []
+    for entry in readers[source.format](source, task):
+        if isinstance(entry, Item):
+            items.append(entry)
+        else:
+            bad.append(entry)
+    return items, bad
+
+
+def _paddle(source: LabelSource, task: str) -> Iterator[Item | BadLabel]:
+    root = source.root or source.path.parent
+    for number, raw in enumerate(source.path.read_bytes().split(b"\n"), start=1):
+        where = f"{source.path}:{number}"
+        if not raw.strip():
+            continue
+        try:
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r")
+        except UnicodeDecodeError:
+            yield BadLabel(where, "not UTF-8")
+            continue
+        name, tab, label = line.partition("\t")
+        if not tab:
+            yield BadLabel(where, "no tab between picture and label")
+            continue
+        images = tuple(str(_resolve(root, n)) for n in _names(name))
+        try:
+            yield Item(images, _label(label, task), where)
+        except ValueError as error:
+            yield BadLabel(where, str(error))
+
+
+def _names(field: str) -> list[str]:
+    """A picture, or a JSON list of pictures that show the same text."""
+    if field.startswith("["):
+        try:
+            names = json.loads(field)
+        except ValueError:
+            return [field]
+        if names and all(isinstance(n, str) for n in names):
+            return names
+    return [field]
+
+
+def _resolve(root: Path, name: str) -> Path:
+    """PPOCRLabel writes paths relative to the folder above that of the label file."""
+    here = root / name
+    above = root.parent / name
+    return above if not here.exists() and above.exists() else here
+
+
+def _label(field: str, task: str) -> Any:
+    if task == "det":
+        return parse_det_label(field)
+    label = field.split("\t")[0]  # further columns: width and height, in some tools' files
+    if not label:
+        raise ValueError("empty label")
+    return label
+
+
+def parse_det_label(field: str) -> DetLabel:
+    """`[{"transcription": ..., "points": [[x, y], ...]}, ...]` (PaddleOCR; PPOCRLabel adds "difficult").
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    try:
+        entries = json.loads(field)
+    except ValueError:
+        raise ValueError("the label is not JSON") from None
+    if not isinstance(entries, list):
+        raise ValueError("the label is not a list of texts")
+    polys, texts, ignore = [], [], []
+    for number, entry in enumerate(entries):
+        try:
+            poly = np.array(entry["points"], np.float32)
+            text = str(entry["transcription"])
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"text {number} lacks usable points or transcription") from None
+        if poly.ndim != 2 or poly.shape[1] != 2 or len(poly) < 3 or not np.isfinite(poly).all():
+            raise ValueError(f"text {number} has points of shape {poly.shape}; (n >= 3, 2) is needed")
+        polys.append(poly)
+        texts.append(text)
+        ignore.append(text in IGNORED_TEXTS or bool(entry.get("difficult", False)))
+    return DetLabel(tuple(polys), tuple(texts), tuple(ignore))
+
+
+def _icdar(source: LabelSource, task: str) -> Iterator[Item | BadLabel]:
+    root = source.root or source.path
+    pictures = {p.stem: p for p in sorted(root.iterdir()) if p.suffix.lower() in PICTURES}
+    for path in sorted(source.path.glob("*.txt")):
+        stem = path.stem.removeprefix("gt_")
+        if stem not in pictures:
+            yield BadLabel(str(path), f"no picture called {stem} in {root}")
+            continue
+        polys, texts = [], []
+        try:
+            for line in path.read_text(encoding="utf-8-sig").splitlines():
+                if line.strip():
+                    parts = line.split(",", 8)
+                    polys.append(np.array([float(v) for v in parts[:8]], np.float32).reshape(4, 2))
+                    texts.append(parts[8] if len(parts) > 8 else "")
+        except ValueError:
+            yield BadLabel(str(path), "a line does not begin with eight numbers")
+            continue
+        label = DetLabel(tuple(polys), tuple(texts), tuple(t in IGNORED_TEXTS for t in texts))
+        yield Item((str(pictures[stem]),), label, str(path))
+
+
+def _lmdb(source: LabelSource, task: str) -> Iterator[Item | BadLabel]:
+    with lmdb_environment(str(source.path)).begin() as transaction:
+        count = transaction.get(b"num-samples")
+        if count is None:
+            raise InputError(f"{source.path}: an LMDB without the key num-samples")
+        for number in range(1, int(count) + 1):
+            label = transaction.get(f"label-{number:09d}".encode())
+            where = f"{source.path}#{number}"
+            if not label:
+                yield BadLabel(where, "no label")
+                continue
+            yield Item((f"{source.path}#image-{number:09d}",), label.decode("utf-8"), where)
+
+
+def _folder(source: LabelSource, task: str) -> Iterator[Item | BadLabel]:
+    for path in sorted(source.path.rglob("*")):
+        if path.suffix.lower() in PICTURES:
+            yield Item((str(path),), None, str(source.path))
+
+
+@functools.lru_cache(maxsize=64)
+def lmdb_environment(path: str) -> Any:
+    """An LMDB opened for reading, once per process."""
+    import lmdb
+
+    return lmdb.open(path, readonly=True, lock=False, readahead=False, meminit=False, max_readers=512)
+
+
+def read_bytes(image: str) -> bytes:
+    """The encoded picture of `Item.images`."""
+    path, sign, key = image.rpartition("#image-")
+    if sign:
+        with lmdb_environment(path).begin() as transaction:
+            data = transaction.get(f"image-{key}".encode())
+        if data is None:
+            raise InputError(f"{image}: no such picture in the LMDB")
+        return bytes(data)
+    try:
+        return Path(image).read_bytes()
+    except OSError as error:
+        raise InputError(f"{image}: {error.strerror}") from None
+
+
+def decode(data: bytes, name: str) -> np.ndarray:
+    """BGR uint8 picture of encoded bytes."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if image is None:
+        raise InputError(f"{name}: not a readable picture")
+    return image
+
+
+def aspect_ratios(items: Sequence[Item]) -> np.ndarray:
+    """Width / height of each item's first picture, from the headers alone; 1 where that fails."""
+    ratios = np.ones(len(items))
+    for number, item in enumerate(items):
+        try:
+            with Image.open(io.BytesIO(read_bytes(item.images[0]))) as image:
+                ratios[number] = image.width / image.height
+        except (InputError, OSError, ValueError):
+            continue  # the sample itself is reported when it is drawn
+    return ratios

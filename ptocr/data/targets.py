@@ -1,0 +1,172 @@
+"""Training targets: maps of the DB detector, label rows of the recognisers.
+
+Equal to what upstream's MakeShrinkMap, MakeBorderMap and MultiLabelEncode give (tests/train/test_labels.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import pyclipper
+
+from ptocr.spec.vocabulary import Charset
+
+Guide = Literal["nrtr", "sar"]
+
+
+def signed_area(poly: np.ndarray) -> float:
+    """Shoelace area of (n, 2) points; positive when they run clockwise on the screen."""
+    x, y = np.asarray(poly, np.float64).T
+    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+
+
+def perimeter(poly: np.ndarray) -> float:
+    """Length of the closed outline of (n, 2) points."""
+    poly = np.asarray(poly, np.float64)
+    return float(np.linalg.norm(poly - np.roll(poly, -1, axis=0), axis=1).sum())
+
+
+def _offset_distance(poly: np.ndarray, ratio: float) -> float:
+    """How far a polygon is moved in or out for a shrink ratio (DB paper, equation 10)."""
+    return abs(signed_area(poly)) * (1 - ratio**2) / perimeter(poly)
+
+
+def _offset(poly: np.ndarray, distance: float) -> list[np.ndarray]:
+    tool = pyclipper.PyclipperOffset()
+    tool.AddPath([tuple(p) for p in poly], pyclipper.JT_ROUND, pyclipper.ET_CLOSEDPOLYGON)
+    return [np.array(p).reshape(-1, 2) for p in tool.Execute(distance)]
+
+
+def shrink_map(
+    polys: list[np.ndarray], ignore: np.ndarray, size: tuple[int, int], ratio: float = 0.4, min_text_size: int = 8
+) -> tuple[np.ndarray, np.ndarray]:
+    """Text regions shrunk towards their middle, and where the loss counts.
+
+    polys: (n, 2) pixel points each; ignore: (len(polys),) bool; size: (height, width).
+    Returns the map and the mask, both (height, width) float32 of 0 and 1.
+    """
+    height, width = size
+    target, mask = np.zeros(size, np.float32), np.ones(size, np.float32)
+    for poly, skip in zip(polys, ignore, strict=True):
+        poly = np.clip(poly, 0, [width - 1, height - 1]).astype(np.float32)
+        shrunk: list[np.ndarray] = []
+        too_small = np.ptp(poly, axis=0).min() < min_text_size
+        if not (skip or too_small or abs(signed_area(poly)) < 1):
+            # a text that falls apart when shrunk is shrunk less
+            for attempt in np.arange(ratio, 1, ratio):
+                shrunk = _offset(poly, -_offset_distance(poly, attempt))
+                if len(shrunk) == 1:
+                    break
+        if not shrunk:
+            cv2.fillPoly(mask, [poly.astype(np.int32)], 0.0)
+        for part in shrunk:
+            cv2.fillPoly(target, [part.astype(np.int32)], 1.0)
+    return target, mask
+
+
+def border_map(
+    polys: list[np.ndarray],
+    ignore: np.ndarray,
+    size: tuple[int, int],
+    ratio: float = 0.4,
+    low: float = 0.3,
+    high: float = 0.7,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Threshold targets: `high` on a text's outline, falling to `low` at the offset distance, and where they count.
+
+    Returns the map and the mask, both (height, width) float32.
+    """
+    canvas, mask = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    for poly, skip in zip(polys, ignore, strict=True):
+        if not skip and signed_area(poly) != 0:
+            _draw_border(np.asarray(poly), canvas, mask, ratio)
+    return canvas * np.float32(high - low) + np.float32(low), mask
+
+
+def _draw_border(poly: np.ndarray, canvas: np.ndarray, mask: np.ndarray, ratio: float) -> None:
+    distance = _offset_distance(poly, ratio)
+    grown = _offset(poly, distance)
+    if not grown:
+        return
+    outline = grown[0]
+    cv2.fillPoly(mask, [outline.astype(np.int32)], 1.0)
+    height, width = canvas.shape
+    origin = outline.min(0)
+    x0, y0 = np.clip(origin, 0, [width - 1, height - 1])
+    x1, y1 = np.clip(outline.max(0), 0, [width - 1, height - 1])
+    # relative to the outline and in the points' own precision: the distance jumps where an angle is right, so rounding
+    # has to be upstream's
+    xs, ys = np.arange(x0, x1 + 1) - float(origin[0]), np.arange(y0, y1 + 1) - float(origin[1])
+    poly = (poly - origin).astype(poly.dtype)
+    near = np.ones((len(ys), len(xs)), np.float32)
+    for start, end in zip(poly, np.roll(poly, -1, axis=0), strict=True):
+        ratio_map = np.clip(_edge_distance(xs, ys, start, end) / distance, 0, 1).astype(np.float32)
+        near = np.minimum(near, ratio_map)
+    window = canvas[y0 : y1 + 1, x0 : x1 + 1]
+    np.fmax(1 - near, window, out=window)
+
+
+def _edge_distance(xs: np.ndarray, ys: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Distance of each pixel to an edge, (len(ys), len(xs)).
+
+    As upstream: the distance to the line where the pixel sees the edge under more than a right angle, to the nearer end
+    elsewhere.
+    """
+    a = (xs - start[0])[None] ** 2 + (ys - start[1])[:, None] ** 2
+    b = (xs - end[0])[None] ** 2 + (ys - end[1])[:, None] ** 2
+    c = np.square(start - end).sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        minus_cos = (c - a - b) / (2 * np.sqrt(a * b))
+        to_line = np.sqrt(a * b * np.nan_to_num(1 - minus_cos**2) / c)
+    return np.where(minus_cos < 0, np.sqrt(np.fmin(a, b)), to_line)
+
+
+@dataclass(frozen=True)
+class RecTarget:
+    """One line's labels: ctc (max_length,) classes with 0 behind the text; gtc (max_length,) of the guide; length."""
+
+    ctc: np.ndarray
+    gtc: np.ndarray
+    length: int
+
+
+class LabelEncoder:
+    """Texts to label rows of a charset, for CTC and a guide.
+
+    NRTR classes: 0 padding, 1 unknown, 2 start, 3 end, then the characters. SAR classes: the characters, unknown,
+    start = end, padding.
+    """
+
+    def __init__(self, charset: Charset, max_length: int = 25, guide: Guide = "nrtr") -> None:
+        self.charset, self.max_length, self.guide = charset, max_length, guide
+        count = len(charset.characters)
+        self.sar_end, self.sar_padding = count + 1, count + 2
+
+    def accepts(self, text: str) -> bool:
+        """Whether a text can be trained on: long enough, short enough, and with a known character."""
+        return self._classes(text) is not None
+
+    def _classes(self, text: str) -> list[int] | None:
+        if not text or len(text) > self.max_length:
+            return None
+        classes = self.charset.encode(text)
+        # two places of the guide's row are taken by start and end
+        return classes if classes and len(classes) < self.max_length - 1 else None
+
+    def __call__(self, text: str) -> RecTarget | None:
+        """Labels of a text, or None where it does not fit (`accepts`)."""
+        classes = self._classes(text)
+        if classes is None:
+            return None
+        ctc = np.zeros(self.max_length, np.int64)
+        ctc[: len(classes)] = classes
+        if self.guide == "nrtr":
+            gtc, row = np.zeros(self.max_length, np.int64), [2, *(c + 3 for c in classes), 3]
+        else:
+            gtc = np.full(self.max_length, self.sar_padding, np.int64)
+            row = [self.sar_end, *(c - 1 for c in classes), self.sar_end]
+        gtc[: len(row)] = row
+        return RecTarget(ctc, gtc, len(classes))

@@ -1,0 +1,115 @@
+"""Plain text, Markdown, TSV and JSON."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterable
+
+import numpy as np
+
+from ptocr.document.layout import Block, Line, box_of, layout_of
+from ptocr.document.results import OCRResult
+
+_TSV_HEAD = "level\tpage_num\tblock_num\tpar_num\tline_num\tword_num\tleft\ttop\twidth\theight\tconf\ttext"
+_HEADING = 1.4  # times the usual height of a line
+
+
+def to_json(results: Iterable[OCRResult]) -> str:
+    """A list with the fields of each page, as `OCRResult.json` has them under "res"."""
+    return json.dumps([result.json["res"] for result in results], indent=1, ensure_ascii=False) + "\n"
+
+
+def to_txt(results: Iterable[OCRResult]) -> str:
+    """One line per row in reading order (cells of a row two spaces apart), an empty line between blocks, a form feed
+    between pages.
+    """
+    pages = []
+    for result in results:
+        blocks = ["\n".join("  ".join(line.text for line in row) for row in b.rows) for b in layout_of(result).blocks]
+        pages.append("\n\n".join(blocks))
+    return "\n\f\n".join(pages) + "\n"
+
+
+def to_markdown(results: Iterable[OCRResult]) -> str:
+    """Paragraphs in reading order; larger lines become headings, aligned rows tables, pages are ruled off."""
+    pages = []
+    for result in results:
+        layout = layout_of(result)
+        usual = float(np.median([line.height for line in layout.lines])) if layout.lines else 0.0
+        pages.append("\n\n".join(_markdown_block(block, usual) for block in layout.blocks))
+    return "\n\n---\n\n".join(pages) + "\n"
+
+
+def _markdown_block(block: Block, usual: float) -> str:
+    """Rows of one line each are running text; rows of several cells are tables or stay rows."""
+    parts = []
+    for cells, group in itertools.groupby(block.rows, key=lambda row: len(row) > 1):
+        rows = list(group)
+        parts.append(_markdown_rows(rows) if cells else _markdown_text([row[0] for row in rows], usual))
+    return "\n\n".join(parts)
+
+
+def _markdown_text(lines: list[Line], usual: float) -> str:
+    text = _escape(_joined(lines))
+    size = float(np.median([line.height for line in lines]))
+    if len(lines) <= 2 and size >= _HEADING * usual:
+        return ("# " if size >= 1.8 * usual else "## ") + text
+    return text
+
+
+def _markdown_rows(rows: list[list[Line]]) -> str:
+    if len(rows) < 2 or len({len(row) for row in rows}) > 1:
+        return "  \n".join("  ".join(_escape(line.text) for line in row) for row in rows)
+    table = ["| " + " | ".join(_escape(line.text).replace("|", "\\|") for line in row) + " |" for row in rows]
+    return "\n".join([table[0], "|" + " --- |" * len(rows[0]), *table[1:]])
+
+
+def _joined(lines: list[Line]) -> str:
+    """The lines of a paragraph as one: hyphenated words put together, no space between Chinese characters."""
+    text = ""
+    for line in lines:
+        piece = line.text.strip()
+        if re.search(r"[a-z]-$", text) and re.match(r"[a-z]", piece):
+            text = text[:-1] + piece
+        elif text and not (ord(text[-1]) >= 0x2E80 and ord(piece[0]) >= 0x2E80):
+            text += " " + piece
+        else:
+            text += piece
+    return text
+
+
+def _escape(text: str) -> str:
+    """Characters that Markdown would take for markup."""
+    text = re.sub(r"([\\`*_<>\[\]])", r"\\\1", text)
+    return re.sub(r"^(\s*)([#+-]|\d+[.)](?=\s))", lambda m: m[1] + m[2][:-1] + "\\" + m[2][-1], text)
+
+
+def to_tsv(results: Iterable[OCRResult]) -> str:
+    """Tesseract's table: levels 1 page, 2 block, 3 paragraph, 4 line, 5 word; confidence 0..100 for words, else -1."""
+    rows = [_TSV_HEAD]
+    for page, result in enumerate(results, 1):
+        layout = layout_of(result)
+        rows.append(_tsv((1, page, 0, 0, 0, 0), (0, 0, layout.width, layout.height)))
+        for number, block in enumerate(layout.blocks, 1):
+            rows += _tsv_block(page, number, block)
+    return "\n".join(rows) + "\n"
+
+
+def _tsv_block(page: int, number: int, block: Block) -> list[str]:
+    around = box_of([line.quad for line in block.lines])
+    rows = [_tsv((2, page, number, 0, 0, 0), around), _tsv((3, page, number, 1, 0, 0), around)]
+    for line_number, line in enumerate(block.lines, 1):
+        rows.append(_tsv((4, page, number, 1, line_number, 0), box_of([line.quad])))
+        rows += [
+            _tsv((5, page, number, 1, line_number, i), box_of([word.quad]), 100 * line.score, word.text)
+            for i, word in enumerate(line.words, 1)
+        ]
+    return rows
+
+
+def _tsv(ids: tuple[int, ...], box: tuple[int, int, int, int], conf: float = -1, text: str = "") -> str:
+    x0, y0, x1, y1 = box
+    confidence = "-1" if conf < 0 else f"{conf:.4f}"
+    return "\t".join([*map(str, ids), str(x0), str(y0), str(x1 - x0), str(y1 - y0), confidence, text])

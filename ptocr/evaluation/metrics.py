@@ -1,0 +1,179 @@
+"""Scores: detection by the ICDAR protocol, recognition by line and by character, classification by accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+class DetMetric:
+    """Precision, recall, hmean over pages: one-to-one matches of IoU > 0.5 (ICDAR 2015 protocol, upstream DetMetric).
+
+    Predictions that lie mostly on text marked as ignored count neither way.
+    """
+
+    def __init__(self, iou: float = 0.5, ignored_overlap: float = 0.5) -> None:
+        self.iou, self.ignored_overlap = iou, ignored_overlap
+        self.matched = self.predicted = self.labelled = 0
+
+    def add(self, predicted: Sequence[np.ndarray], labelled: Sequence[np.ndarray], ignored: Sequence[bool]) -> None:
+        """One page: polygons (n, 2) found and labelled, and which labels are to be ignored."""
+        self.matched += len(self._match(predicted, labelled, ignored))
+
+    def _match(
+        self, predicted: Sequence[np.ndarray], labelled: Sequence[np.ndarray], ignored: Sequence[bool]
+    ) -> list[tuple[int, int]]:
+        """Counts a page's boxes; returns the pairs (predicted, labelled) that match."""
+        found = {i: p for i, p in enumerate(map(_polygon, predicted)) if p is not None}
+        labels = {i: p for i, p in enumerate(map(_polygon, labelled)) if p is not None}
+        skip = [p for i, p in labels.items() if ignored[i]]
+        care = {i: p for i, p in labels.items() if not ignored[i]}
+        found = {i: p for i, p in found.items() if not any(_share(p, s) > self.ignored_overlap for s in skip)}
+        self.predicted += len(found)
+        self.labelled += len(care)
+        pairs = []
+        for label, shape in care.items():
+            hit = next((i for i, p in found.items() if _iou(shape, p) > self.iou), None)
+            if hit is not None:
+                del found[hit]
+                pairs.append((hit, label))
+        return pairs
+
+    def counts(self) -> tuple[int, ...]:
+        """Numbers that add up over processes."""
+        return self.matched, self.predicted, self.labelled
+
+    def with_counts(self, counts: Sequence[float]) -> DetMetric:
+        """This metric for the sum of several processes' `counts`."""
+        self.matched, self.predicted, self.labelled = (int(c) for c in counts)
+        return self
+
+    def result(self) -> dict[str, float]:
+        """precision, recall, hmean in 0..1."""
+        precision = self.matched / self.predicted if self.predicted else 0.0
+        recall = self.matched / self.labelled if self.labelled else 0.0
+        total = precision + recall
+        return {
+            "hmean": 2 * precision * recall / total if total else 0.0,
+            "precision": precision,
+            "recall": recall,
+        }
+
+
+def _polygon(points: np.ndarray) -> Any:
+    from shapely.geometry import Polygon
+
+    points = np.asarray(points, np.float64)
+    if len(points) < 3:
+        return None
+    shape = Polygon(points)
+    if not shape.is_valid:
+        shape = shape.buffer(0)  # crossing edges: the covered area counts
+    return shape if shape.area > 0 else None
+
+
+def _share(shape: Any, other: Any) -> float:
+    return shape.intersection(other).area / shape.area
+
+
+def _iou(a: Any, b: Any) -> float:
+    overlap = a.intersection(b).area
+    return overlap / (a.area + b.area - overlap)
+
+
+class RecMetric:
+    """Line accuracy, 1 - normalised edit distance, character accuracy (upstream RecMetric).
+
+    1-NED: edit distance divided by the longer text, averaged over lines; char_acc: 1 - all edits / all labelled
+    characters, not below 0.
+    """
+
+    def __init__(self, ignore_space: bool = False, ignore_case: bool = False) -> None:
+        self.ignore_space, self.ignore_case = ignore_space, ignore_case
+        self.lines = self.right = self.edits = self.characters = 0
+        self.similarity = 0.0
+
+    def folded(self, text: str) -> str:
+        """The text without what does not count."""
+        text = text.replace(" ", "") if self.ignore_space else text
+        return text.lower() if self.ignore_case else text
+
+    def add(self, predicted: str, labelled: str) -> None:
+        """One line."""
+        from rapidfuzz.distance import Levenshtein
+
+        got, want = self.folded(predicted), self.folded(labelled)
+        edits = Levenshtein.distance(got, want)
+        self.lines += 1
+        self.right += got == want
+        self.edits += edits
+        self.characters += len(want)
+        self.similarity += 1 - edits / max(len(got), len(want), 1)
+
+    def counts(self) -> tuple[float, ...]:
+        """Numbers that add up over processes."""
+        return self.lines, self.right, self.edits, self.characters, self.similarity
+
+    def with_counts(self, counts: Sequence[float]) -> RecMetric:
+        """This metric for the sum of several processes' `counts`."""
+        self.lines, self.right, self.edits, self.characters = (int(c) for c in counts[:4])
+        self.similarity = counts[4]
+        return self
+
+    def result(self) -> dict[str, float]:
+        """acc, 1-NED and char_acc in 0..1."""
+        return {
+            "acc": self.right / max(self.lines, 1),
+            "1-NED": self.similarity / max(self.lines, 1),
+            "char_acc": max(0.0, 1 - self.edits / max(self.characters, 1)),
+        }
+
+
+class EndToEndMetric(DetMetric):
+    """As DetMetric, but a match counts only where the text is right as well."""
+
+    def __init__(self, ignore_space: bool = False, ignore_case: bool = False) -> None:
+        super().__init__()
+        self.fold = RecMetric(ignore_space, ignore_case).folded
+
+    def add_read(
+        self,
+        predicted: Sequence[np.ndarray],
+        texts: Sequence[str],
+        labelled: Sequence[np.ndarray],
+        truths: Sequence[str],
+        ignored: Sequence[bool],
+    ) -> None:
+        """One page with what was read."""
+        pairs = self._match(predicted, labelled, ignored)
+        self.matched += sum(self.fold(texts[i]) == self.fold(truths[k]) for i, k in pairs)
+
+
+class ClsMetric:
+    """Share of pictures given the right class."""
+
+    def __init__(self) -> None:
+        self.pictures = self.right = 0
+
+    def add(self, predicted: int, labelled: int) -> None:
+        """One picture."""
+        self.pictures += 1
+        self.right += predicted == labelled
+
+    def counts(self) -> tuple[int, ...]:
+        """Numbers that add up over processes."""
+        return self.pictures, self.right
+
+    def with_counts(self, counts: Sequence[float]) -> ClsMetric:
+        """This metric for the sum of several processes' `counts`."""
+        self.pictures, self.right = (int(c) for c in counts)
+        return self
+
+    def result(self) -> dict[str, float]:
+        """acc in 0..1."""
+        return {"acc": self.right / max(self.pictures, 1)}
+
+
+Metric = DetMetric | RecMetric | ClsMetric

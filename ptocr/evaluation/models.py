@@ -1,0 +1,116 @@
+"""Scores of a network on labelled pictures, through the product's own pre- and postprocessing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ptocr.checkpoint import Checkpoint
+from ptocr.data.settings import LabelSource
+from ptocr.data.sources import Item, decode, read_bytes, read_source
+from ptocr.errors import InputError, SpecError
+from ptocr.evaluation.metrics import ClsMetric, DetMetric, Metric, RecMetric
+from ptocr.predictors.predictor import invariant_batches
+from ptocr.processing.cls import cls_input
+from ptocr.processing.det import DBPostprocess, det_input
+from ptocr.processing.rec import line_batch
+from ptocr.runtime.runtime import Runtime, RuntimeOptions
+from ptocr.spec.model import ClsPostprocess, ClsPreprocess, DetPostprocess, DetPreprocess, RecPreprocess
+from ptocr.weights import store
+
+log = logging.getLogger(__name__)
+Predict = Callable[[np.ndarray], list[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """Pictures per batch, and what does not count as a difference between texts."""
+
+    batch_size: int = 8
+    ignore_space: bool = False
+    ignore_case: bool = False
+
+
+def read_items(items: Sequence[Item]) -> Iterator[tuple[Item, np.ndarray]]:
+    """Items with their pictures; what cannot be read is logged and left out."""
+    for item in items:
+        try:
+            yield item, decode(read_bytes(item.images[0]), item.images[0])
+        except InputError as error:
+            log.warning("%s: %s; left out of the evaluation", item.where, error)
+
+
+def _chunks(pairs: Iterator[tuple[Item, np.ndarray]], size: int) -> Iterator[list[tuple[Item, np.ndarray]]]:
+    chunk: list[tuple[Item, np.ndarray]] = []
+    for pair in pairs:
+        chunk.append(pair)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def evaluate_det(checkpoint: Checkpoint, predict: Predict, items: Sequence[Item], options: EvalOptions) -> DetMetric:
+    """Pages; predict: (1, 3, H, W) -> [probabilities (1, 1, H, W)]."""
+    spec, metric = checkpoint.spec, DetMetric()
+    assert isinstance(spec.preprocess, DetPreprocess) and isinstance(spec.postprocess, DetPostprocess)
+    post = DBPostprocess(**spec.postprocess.model_dump())
+    for item, image in read_items(items):
+        prob = predict(det_input(image, spec.preprocess)[None])[0][0, 0]
+        polys, _ = post(prob, image.shape[:2])
+        metric.add(polys, item.label.polys, item.label.ignore)
+    return metric
+
+
+def evaluate_rec(checkpoint: Checkpoint, predict: Predict, items: Sequence[Item], options: EvalOptions) -> RecMetric:
+    """Text lines; predict: (N, 3, H, W) -> [best classes (N, T), their probabilities (N, T)]."""
+    pre, charset = checkpoint.spec.preprocess, checkpoint.charset
+    assert isinstance(pre, RecPreprocess) and charset is not None
+    metric = RecMetric(options.ignore_space, options.ignore_case)
+    for chunk in _chunks(read_items(items), 32 * options.batch_size):
+        images = [image for _, image in chunk]
+        for chosen, widths, padded in invariant_batches(images, options.batch_size, pre):
+            batch = line_batch([images[i] for i in chosen], pre.image_shape[1], widths, padded)
+            for i, row, probs in zip(chosen, *predict(batch), strict=True):
+                metric.add(charset.decode_ctc(row, probs).text, str(chunk[i][0].label))
+    return metric
+
+
+def evaluate_cls(checkpoint: Checkpoint, predict: Predict, items: Sequence[Item], options: EvalOptions) -> ClsMetric:
+    """Pictures with a class; predict: (N, 3, H, W) -> [probabilities (N, K)]."""
+    spec, metric = checkpoint.spec, ClsMetric()
+    assert isinstance(spec.preprocess, ClsPreprocess) and isinstance(spec.postprocess, ClsPostprocess)
+    labels = spec.postprocess.labels
+    for chunk in _chunks(read_items(items), options.batch_size):
+        batch = np.stack([cls_input(image, spec.preprocess) for _, image in chunk])
+        for (item, _), probs in zip(chunk, predict(batch)[0], strict=True):
+            label = str(item.label)
+            metric.add(int(probs.argmax()), labels.index(label) if label in labels else -1)
+    return metric
+
+
+Evaluator = Callable[[Checkpoint, Predict, Sequence[Item], EvalOptions], Metric]
+EVALUATORS: dict[str, Evaluator] = {"det": evaluate_det, "rec": evaluate_rec, "cls": evaluate_cls}
+
+
+def score_model(
+    model: str, source: LabelSource, device: str = "auto", options: EvalOptions | None = None
+) -> dict[str, float]:
+    """Scores of a model (name or file with weights) on a source.
+
+    Raises:
+        InputError: no samples; SpecError: models for this task have no scores; WeightsError: no weights.
+    """
+    checkpoint = store.load(model)
+    task = checkpoint.spec.task
+    if task not in EVALUATORS:
+        raise SpecError(f"{model}: models for {task!r} have no scores; known: {', '.join(EVALUATORS)}")
+    items, _ = read_source(source, task)
+    if not items:
+        raise InputError(f"{source.path}: no samples there")
+    runtime = Runtime(checkpoint, RuntimeOptions(device=device))
+    return EVALUATORS[task](checkpoint, runtime, items, options or EvalOptions()).result()

@@ -1,0 +1,34 @@
+"""Scores of a whole pipeline on pages with boxes and texts: found, and found and read."""
+
+from __future__ import annotations
+
+import ptocr
+from ptocr.data.settings import LabelSource
+from ptocr.data.sources import read_source
+from ptocr.errors import InputError
+from ptocr.evaluation.metrics import DetMetric, EndToEndMetric
+from ptocr.evaluation.models import EvalOptions, read_items
+
+
+def score_pipeline(
+    pipeline: str, source: LabelSource, device: str = "auto", options: EvalOptions | None = None
+) -> dict[str, float]:
+    """Detection scores (`hmean` ...) and those of boxes whose text is right too (`e2e_hmean` ...).
+
+    source: pages with PaddleOCR's det labels, whose transcriptions are the truth.
+
+    Raises:
+        InputError: no samples; SpecError, WeightsError: no such pipeline, no weights.
+    """
+    options = options or EvalOptions()
+    items, _ = read_source(source, "det")
+    if not items:
+        raise InputError(f"{source.path}: no samples there")
+    reader = ptocr.create_pipeline(pipeline, device=device)
+    found, read = DetMetric(), EndToEndMetric(options.ignore_space, options.ignore_case)
+    for item, image in read_items(items):
+        label = item.label
+        for result in reader.predict(image):
+            found.add(result["rec_polys"], label.polys, label.ignore)
+            read.add_read(result["rec_polys"], result["rec_texts"], label.polys, label.texts, label.ignore)
+    return {**found.result(), **{f"e2e_{k}": v for k, v in read.result().items()}}

@@ -1,0 +1,284 @@
+"""Picture files -> page images, decided by content, refused by header, with what can be saved of damaged ones."""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from ptocr.errors import InputError
+from ptocr.inputs.arrays import to_bgr
+from ptocr.inputs.page import ReadOptions, check_pixels, select_pages
+
+log = logging.getLogger(__name__)
+
+# What Pillow may be asked to open. EPS (runs Ghostscript) and other programs in disguise are not among them.
+_PILLOW_FORMATS = (
+    "JPEG", "MPO", "PNG", "GIF", "TIFF", "WEBP", "BMP", "DIB", "PPM", "JPEG2000", "AVIF", "ICO", "TGA", "PCX", "SGI",
+    "HEIF",
+)  # fmt: skip
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_PILLOW_MAGIC = (
+    b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf", b"PF",
+    b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51", b"\0\0\1\0", b"\x0a\x05\x01", b"\x01\xda",
+)  # fmt: skip
+HEAD_BYTES = 1024
+
+
+def sniff(head: bytes) -> str | None:
+    """'jpeg', 'png', 'pdf' or 'other' (a picture for Pillow) by the first `HEAD_BYTES` bytes; None if unknown."""
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if head.startswith(_PNG_MAGIC):
+        return "png"
+    if head.startswith(_PILLOW_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:8] == b"ftyp":
+        return "other"
+    return "pdf" if b"%PDF-" in head[:HEAD_BYTES] else None
+
+
+def describe_unknown(head: bytes) -> str:
+    """Why a file that `sniff` does not know cannot be read, in a few words."""
+    if not head:
+        return "the file is empty"
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if b"<svg" in start:
+        return "SVG drawings are not supported; convert it to PNG"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "is a web page, not a picture or PDF"
+    if head.startswith(b"PK\x03\x04"):
+        return "is a ZIP archive or Office document, not a picture or PDF"
+    if head.startswith((b"%!PS", b"\xc5\xd0\xd3\xc6")):
+        return "PostScript is not supported; convert it to PDF"
+    try:
+        head[:-4].decode() if len(head) > 4 else head.decode()
+    except UnicodeDecodeError:
+        return "is not a picture or PDF that can be read"
+    return "is text, not a picture or PDF" if b"\0" not in head else "is not a picture or PDF that can be read"
+
+
+def decode_frames(data: bytes, name: str, options: ReadOptions) -> Iterator[tuple[np.ndarray, int, int]]:
+    """Decode a picture file; yields (BGR image, frame index, number of frames) for the wanted frames, lazily.
+
+    name: for messages. Raises InputError for what cannot be decoded or is larger than `options.max_pixels`.
+    """
+    kind = sniff(data[:HEAD_BYTES])
+    damage = None
+    if kind == "jpeg":
+        image, damage = _decode_jpeg(data, name, options)
+    elif kind == "png":
+        image, damage = _decode_png(data, name, options)
+    elif kind == "other":
+        image = None
+        _check_tiff(data, name)
+    else:
+        raise InputError(f"{name}: {describe_unknown(data[:HEAD_BYTES])}")
+    if image is None:
+        yield from _pillow_frames(data, name, options, damage)
+        return
+    select_pages(1, options, name)
+    yield image, 0, 1
+
+
+# ---- JPEG and PNG: OpenCV, so that ordinary files give the very pixels that upstream sees ----
+
+
+def _decode_jpeg(data: bytes, name: str, options: ReadOptions) -> tuple[np.ndarray | None, str | None]:
+    """(image, None), or (None, damage) for Pillow to try."""
+    frame, start_of_scan = _jpeg_frame(data)
+    if frame is None:
+        raise InputError(f"{name}: cannot be decoded, the JPEG is cut off before the picture begins")
+    width, height, components, precision = frame
+    check_pixels(width, height, options, name)
+    if data.rfind(b"\xff\xd9") < start_of_scan:
+        return None, "the JPEG is cut off"
+    if components not in (1, 3) or precision != 8:
+        return None, None
+    image = _imdecode(data, cv2.IMREAD_COLOR)
+    return image, None if image is not None else "the JPEG is damaged"
+
+
+def _jpeg_frame(data: bytes) -> tuple[tuple[int, int, int, int] | None, int]:
+    """((width, height, components, precision) of the frame header or None, offset of the first scan)."""
+    position, frame = 2, None
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:
+            return frame, position
+        marker = data[position + 1]
+        if marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 0x01:  # fill bytes and markers without a length
+            position += 1 if marker == 0xFF else 2
+            continue
+        if marker == 0xDA:
+            return frame, position
+        (length,) = struct.unpack_from(">H", data, position + 2)
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and position + 10 <= len(data):
+            precision, height, width, components = struct.unpack_from(">BHHB", data, position + 4)
+            frame = (width, height, components, precision)
+        position += 2 + length
+    return (frame, position) if frame and position < len(data) else (None, len(data))
+
+
+@dataclass(frozen=True)
+class _Png:
+    width: int
+    height: int
+    depth: int
+    color: int  # 0 grey, 2 colour, 3 palette, 4 grey + alpha, 6 colour + alpha
+    chunks: frozenset[bytes]
+    damage: str | None
+
+
+def _png_header(data: bytes, name: str) -> _Png:
+    """Walk the chunks of a PNG (no pixel is decoded)."""
+    if data[12:16] != b"IHDR" or len(data) < 33:
+        raise InputError(f"{name}: cannot be decoded, the PNG has no header")
+    width, height, depth, color = struct.unpack_from(">IIBB", data, 16)
+    chunks: set[bytes] = set()
+    position = 8
+    view = memoryview(data)
+    while position + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, position)
+        kind, end = data[position + 4 : position + 8], position + 8 + length
+        if end + 4 > len(data):
+            break
+        if kind[:1].isupper() and zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            return _Png(width, height, depth, color, frozenset(chunks), "the PNG has a wrong checksum")
+        chunks.add(kind)
+        position = end + 4
+        if kind == b"IEND":
+            return _Png(width, height, depth, color, frozenset(chunks), None)
+    return _Png(width, height, depth, color, frozenset(chunks), "the PNG is cut off")
+
+
+def _decode_png(data: bytes, name: str, options: ReadOptions) -> tuple[np.ndarray | None, str | None]:
+    """(image, None), or (None, damage) for Pillow to try."""
+    png = _png_header(data, name)
+    check_pixels(png.width, png.height, options, name)
+    if png.damage:
+        return None, png.damage
+    if b"acTL" in png.chunks or b"eXIf" in png.chunks or (b"tRNS" in png.chunks and png.depth <= 8):
+        return None, None
+    if png.color in (4, 6) or png.depth == 16:
+        pixels = _imdecode(data, cv2.IMREAD_UNCHANGED)
+        return (None, "the PNG is damaged") if pixels is None else (to_bgr(pixels, name), None)
+    image = _imdecode(data, cv2.IMREAD_COLOR)
+    return image, None if image is not None else "the PNG is damaged"
+
+
+def _imdecode(data: bytes, flags: int) -> np.ndarray | None:
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        return None
+
+
+# ---- everything else, and damaged files: Pillow ----
+
+
+def _check_tiff(data: bytes, name: str) -> None:
+    """Refuse a TIFF whose directory is not in the file; Pillow would warn, guess, and say less."""
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        (offset,) = struct.unpack_from("<I" if data[:2] == b"II" else ">I", data.ljust(8, b"\xff"), 4)
+        if offset + 2 > len(data):
+            raise InputError(f"{name}: cannot be decoded, the TIFF is cut off or not a TIFF at all")
+
+
+def open_pillow(data: bytes, name: str) -> Image.Image:
+    """Open with Pillow (header only); every way it fails becomes an InputError."""
+    try:
+        return Image.open(io.BytesIO(data), formats=[f for f in _PILLOW_FORMATS if f in _registered_formats()])
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError(f"{name}: refused: {error}") from None
+    except Exception as error:  # plugins let any exception of a broken file through
+        raise InputError(f"{name}: {_undecodable(data)}") from error
+
+
+def _registered_formats() -> set[str]:
+    Image.init()
+    return set(Image.OPEN)
+
+
+def _undecodable(data: bytes) -> str:
+    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis"):
+        return "HEIC pictures are not supported; convert it to JPEG or PNG"
+    if data[4:8] == b"ftyp":
+        return "is a video or a picture format that is not supported"
+    return "cannot be decoded, the picture is damaged or cut off"
+
+
+def _pillow_frames(
+    data: bytes, name: str, options: ReadOptions, damage: str | None
+) -> Iterator[tuple[np.ndarray, int, int]]:
+    with open_pillow(data, name) as image:
+        check_pixels(image.width, image.height, options, name)
+        count = 1 if damage or image.format == "MPO" else _count_frames(image, name)
+        for index in select_pages(count, options, name):
+            try:
+                image.seek(index)
+                check_pixels(image.width, image.height, options, name)
+                frame = _load(image, name, damage)
+            except InputError:
+                raise
+            except Exception as error:  # plugins let any exception of a broken file through
+                raise InputError(f"{name}: frame {index} cannot be decoded ({error})") from error
+            yield frame, index, count
+
+
+def _count_frames(image: Image.Image, name: str) -> int:
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:
+        log.warning("%s: damaged after its first frame; only that one is read", name)
+        return 1
+
+
+def _load(image: Image.Image, name: str, damage: str | None) -> np.ndarray:
+    """Decode the current frame; of a damaged one, the rows that are there."""
+    try:
+        image.load()
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{name}: refused: {error}") from None
+    except Exception as error:
+        damage = damage or f"the picture is damaged ({error})"
+        # nothing more to decode, so that the next load() hands out what has been decoded so far
+        image.tile = []  # type: ignore[attr-defined]
+    try:
+        pixels = pillow_to_bgr(ImageOps.exif_transpose(image), name)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{name}: cannot be decoded ({error})") from error
+    if damage:
+        if not pixels.any():
+            raise InputError(f"{name}: cannot be decoded, {damage} before any of the picture")
+        log.warning("%s: %s; reading the part that is there", name, damage)
+    return pixels
+
+
+def pillow_to_bgr(image: Image.Image, name: str = "picture") -> np.ndarray:
+    """A Pillow image of any mode -> BGR uint8 (H, W, 3). Pixels as they lie: no EXIF rotation here."""
+    mode = image.mode
+    if mode == "1":
+        image = image.convert("L")
+    elif mode in ("PA", "RGBa", "La") or (mode in ("P", "L", "RGB") and "transparency" in image.info):
+        image = image.convert("LA" if mode in ("L", "La") else "RGBA")
+    elif mode not in ("L", "LA", "RGB", "RGBA", "F", "I") and not mode.startswith("I;16"):
+        image = image.convert("RGB")  # palette, CMYK, YCbCr, LAB, HSV, RGBX
+    pixels = np.asarray(image)
+    if mode in ("F", "I"):
+        pixels = _stretch(pixels)
+    return to_bgr(pixels, name, order="rgb")
+
+
+def _stretch(pixels: np.ndarray) -> np.ndarray:
+    """Measurements of unknown range (float and 32-bit files): smallest value black, largest white, unless 0..255."""
+    low, high = float(np.nanmin(pixels)), float(np.nanmax(pixels))
+    if low >= 0 and high <= 255:
+        return pixels
+    return np.clip((pixels.astype(np.float64) - low) * (255.0 / max(high - low, 1e-6)), 0.0, 255.0)

@@ -1,0 +1,121 @@
+"""What readers hand out (`Page`), what they may be told (`ReadOptions`), and which pages of a document are wanted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ptocr.errors import InputError
+
+# The same number as PaddleX 3.x and Pillow use: 512 MiB of 24-bit colour.
+MAX_PIXELS = 178_956_970
+# A PDF page has no pixels of its own, so a page that is too large is rendered coarser instead of being refused.
+MAX_PDF_PIXELS = 50_000_000
+# Upstream renders PDF pages at twice 72 dpi.
+PDF_DPI = 144.0
+
+PageRange = str | Sequence[int]
+
+
+@dataclass(frozen=True)
+class PdfPage:
+    """Where a rendered PDF page comes from: `size` (width, height) in points, `scale` in pixels per point."""
+
+    size: tuple[float, float]
+    scale: float
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """One picture to read.
+
+    image: (height, width, 3) uint8, BGR.
+    input_path: path or URL as the user gave it; None for pictures that came from memory.
+    page_index: 0-based page or frame number; None for inputs that hold one picture only (a PDF page always has one).
+    page_count: pages or frames of that input.
+    pdf: set for PDF pages.
+    """
+
+    image: np.ndarray
+    input_path: str | None = None
+    page_index: int | None = None
+    page_count: int = 1
+    pdf: PdfPage | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.image.shape[1], self.image.shape[0]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How inputs are read; see `ptocr.inputs.read.iter_pages` for each field."""
+
+    recursive: bool = False
+    max_pages: int = 0
+    page_range: PageRange | None = None
+    max_pixels: int = MAX_PIXELS
+    pdf_dpi: float = PDF_DPI
+    password: str | None = None
+    allow_private: bool = False
+    url_timeout: float = 30.0
+    url_max_bytes: int = 64 * 2**20
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for values that no input could satisfy."""
+        if self.max_pages < 0 or self.max_pixels <= 0 or self.pdf_dpi <= 0:
+            raise ValueError(
+                f"max_pages={self.max_pages} must be >= 0; max_pixels={self.max_pixels} and pdf_dpi={self.pdf_dpi} > 0"
+            )
+        if self.page_range is not None:
+            parse_page_range(self.page_range)
+
+
+def parse_page_range(page_range: PageRange) -> list[tuple[int, int | None]]:
+    """'1-3,7,10-' or [1, 2, 7] (numbers start at 1, as viewers show them) -> [(first, last or None), ...].
+
+    Raises ValueError for anything else.
+    """
+    if not isinstance(page_range, str):
+        numbers = [int(number) for number in page_range]
+        if any(number < 1 for number in numbers):
+            raise ValueError(f"page_range {page_range!r}: page numbers start at 1")
+        return [(number, number) for number in numbers]
+    spans: list[tuple[int, int | None]] = []
+    for part in page_range.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:(-)\s*(\d*)\s*)?", part)
+        if match is None:
+            raise ValueError(f"page_range {page_range!r}: expected something like '1-3,7,10-'")
+        first = int(match[1])
+        last = first if match[2] is None else int(match[3]) if match[3] else None
+        if first < 1 or (last is not None and last < first):
+            raise ValueError(f"page_range {page_range!r}: {part.strip()!r} is no range of pages counted from 1")
+        spans.append((first, last))
+    return spans
+
+
+def select_pages(count: int, options: ReadOptions, name: str) -> list[int]:
+    """0-based indices of the wanted ones among `count` pages, in document order, at most `max_pages` of them."""
+    chosen = range(count)
+    if options.page_range is not None:
+        spans = parse_page_range(options.page_range)
+        wanted = [i for i in chosen if any(a <= i + 1 and (b is None or i + 1 <= b) for a, b in spans)]
+        if not wanted:
+            raise InputError(f"{name}: has {count} page(s), none of them in page_range {options.page_range!r}")
+    else:
+        wanted = list(chosen)
+    return wanted[: options.max_pages] if options.max_pages else wanted
+
+
+def check_pixels(width: int, height: int, options: ReadOptions, name: str) -> None:
+    """Refuse a picture by the size in its header, before anything is allocated."""
+    if width <= 0 or height <= 0:
+        raise InputError(f"{name}: picture of {width} x {height} pixels")
+    if width * height > options.max_pixels:
+        raise InputError(
+            f"{name}: {width} x {height} pixels is more than the limit of {options.max_pixels} pixels (max_pixels)"
+        )

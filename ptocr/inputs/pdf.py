@@ -1,0 +1,117 @@
+"""PDF pages -> page images with pypdfium2, which must not run in two threads at once: one lock around every call."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pypdfium2 as pdfium
+
+from ptocr.errors import InputError
+from ptocr.inputs.page import MAX_PDF_PIXELS, PdfPage, ReadOptions, select_pages
+
+log = logging.getLogger(__name__)
+
+PDFIUM_LOCK = threading.RLock()
+_SCAN_BYTES = 64 * 2**20  # of a PDF that does not open, so much is searched for the reason
+
+
+def count_pdf_pages(source: str | bytes, name: str, password: str | None = None) -> int:
+    """Number of pages of a PDF given as path or bytes. Raises InputError if it cannot be opened."""
+    with PDFIUM_LOCK:
+        document = _open(source, name, password)
+        try:
+            return len(document)
+        finally:
+            document.close()
+
+
+def pdf_pages(source: str | bytes, name: str, options: ReadOptions) -> Iterator[tuple[np.ndarray, int, int, PdfPage]]:
+    """Render the wanted pages of a PDF given as path or bytes, one at a time.
+
+    Yields (BGR image, page index, number of pages, PdfPage). A page too large for `max_pixels` is rendered coarser.
+    Raises InputError when the file cannot be opened or a page cannot be rendered.
+    """
+    with PDFIUM_LOCK:
+        document = _open(source, name, options.password)
+    try:
+        count = len(document)
+        for index in select_pages(count, options, name):
+            with PDFIUM_LOCK:
+                image, info = _render(document, index, name, options)
+            yield image, index, count, info
+    finally:
+        with PDFIUM_LOCK:
+            document.close()
+
+
+def _open(source: str | bytes, name: str, password: str | None) -> pdfium.PdfDocument:
+    try:
+        document = pdfium.PdfDocument(source, password=password)
+    except (pdfium.PdfiumError, OSError, ValueError) as error:
+        raise InputError(f"{name}: {_why_not(source, password)}") from error
+    if len(document) == 0:
+        document.close()
+        raise InputError(f"{name}: the PDF has no pages")
+    try:
+        document.init_forms()  # so that what was typed into form fields is drawn
+    except pdfium.PdfiumError:
+        log.debug("%s: form fields cannot be drawn", name)
+    return document
+
+
+def _why_not(source: str | bytes, password: str | None) -> str:
+    """PDFium's error code may be that of the file before, so the file itself is asked."""
+    try:
+        data = source if isinstance(source, bytes) else _read_some(Path(source))
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if b"/Encrypt" in data:
+        return "the PDF needs a password (option password)" if password is None else "wrong password for this PDF"
+    if re.search(rb"/Count\s+0\b", data) and not re.search(rb"/Type\s*/Page\b", data):
+        return "the PDF has no pages"
+    if b"%%EOF" not in data[-2048:]:
+        return "is not a readable PDF, it is cut off or damaged"
+    return "is not a readable PDF"
+
+
+def _read_some(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_SCAN_BYTES)
+
+
+def _render(document: pdfium.PdfDocument, index: int, name: str, options: ReadOptions) -> tuple[np.ndarray, PdfPage]:
+    try:
+        page = document[index]
+        try:
+            width, height = page.get_size()
+            scale = _scale(width, height, f"{name}: page {index + 1}", options)
+            # fewest surprises: opaque white paper, 8-bit BGR, annotations and form fields drawn
+            bitmap = page.render(scale=scale, force_bitmap_format=pdfium.raw.FPDFBitmap_BGR)
+            image = bitmap.to_numpy().copy()  # the bitmap's memory goes with it
+            bitmap.close()
+        finally:
+            page.close()
+    except (pdfium.PdfiumError, RuntimeError, MemoryError) as error:
+        raise InputError(f"{name}: page {index + 1} of the PDF cannot be rendered ({error})") from error
+    return image, PdfPage((width, height), scale)
+
+
+def _scale(width: float, height: float, name: str, options: ReadOptions) -> float:
+    """Pixels per point: `pdf_dpi`, or less where the page would have too many pixels."""
+    if not (width > 0 and height > 0):
+        raise InputError(f"{name} of the PDF has no area ({width:g} x {height:g} points)")
+    scale = options.pdf_dpi / 72.0
+    limit = min(options.max_pixels, MAX_PDF_PIXELS)
+    if math.ceil(width * scale) * math.ceil(height * scale) <= limit:
+        return scale
+    scale = math.sqrt(limit / (width * height))
+    if min(width, height) * scale < 1.0:
+        scale = limit / max(width, height) / 2  # a thread of a page: one pixel wide
+    log.warning("%s measures %g x %g points; rendered at %.3g dpi", name, width, height, scale * 72.0)
+    return scale

@@ -1,0 +1,280 @@
+"""`iter_pages`: one stream of page images from anything a user may hold."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ptocr.errors import InputError
+from ptocr.inputs.arrays import to_bgr
+from ptocr.inputs.image_files import HEAD_BYTES, decode_frames, describe_unknown, pillow_to_bgr, sniff
+from ptocr.inputs.page import MAX_PIXELS, PDF_DPI, Page, PageRange, ReadOptions, check_pixels
+from ptocr.inputs.pdf import pdf_pages
+from ptocr.inputs.url import fetch_url, is_url
+
+log = logging.getLogger(__name__)
+
+# Files of a folder that are taken even if they turn out to be something else, so that the user hears about them.
+# fmt: off
+SUFFIXES = frozenset((
+    ".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".ico", ".j2k", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm",
+    ".pcx", ".pdf", ".pgm", ".png", ".pnm", ".ppm", ".sgi", ".svg", ".tga", ".tif", ".tiff", ".webp",
+))
+# fmt: on
+OnError = Callable[[InputError], None]
+
+
+def iter_pages(
+    input: Any,
+    *,
+    recursive: bool = False,
+    max_pages: int = 0,
+    page_range: PageRange | None = None,
+    max_pixels: int = MAX_PIXELS,
+    pdf_dpi: float = PDF_DPI,
+    password: str | None = None,
+    allow_private: bool = False,
+    url_timeout: float = 30.0,
+    url_max_bytes: int = 64 * 2**20,
+    on_error: OnError | None = None,
+) -> Iterator[Page]:
+    """Yield the pages of `input` one after another; nothing is opened before its turn.
+
+    input: a path, folder (its files sorted by name), glob pattern, http(s) URL, ndarray (see `to_bgr`), bytes or file
+        object of a picture or PDF, Pillow image, `{"img": any of these}`, or an iterable mixing them. Files are told
+        apart by content, never by suffix. EXIF rotation is applied to files, not to arrays and Pillow images.
+    recursive: enter the folders of a folder.
+    max_pages: read at most so many pages of each PDF or frames of each picture; 0 = all.
+    page_range: '1-3,7,10-' or [1, 2, 7], numbers from 1, applied to each PDF and multi-frame picture.
+    max_pixels: larger pictures are refused by their header; larger PDF pages are rendered coarser.
+    pdf_dpi: resolution of rendered PDF pages.
+    password: for encrypted PDFs.
+    allow_private: let URLs lead to private and loopback addresses.
+    url_timeout, url_max_bytes: limits of one download, in seconds and bytes.
+    on_error: called with the InputError of each input that cannot be read, and the rest goes on. Without it the first
+        such error is raised.
+    """
+    options = ReadOptions(
+        recursive, max_pages, page_range, max_pixels, pdf_dpi, password, allow_private, url_timeout, url_max_bytes
+    )
+    return _iter_input(input, options, on_error)
+
+
+def count_inputs(input: Any, *, recursive: bool = False) -> int:
+    """How many files, URLs, arrays ... `iter_pages` would try (a PDF counts once). Opens no picture.
+
+    0 for an iterator, which can be gone through only once.
+    """
+    count = 0
+    if isinstance(input, Iterator) and not hasattr(input, "read"):
+        return count
+    for source in _sources(input, ReadOptions(recursive=recursive), None, "input"):
+        count += 0 if isinstance(source, InputError) and source.args[0].endswith(_NOTHING_HERE) else 1
+    return count
+
+
+def _iter_input(input: Any, options: ReadOptions, on_error: OnError | None) -> Iterator[Page]:
+    for source in _sources(input, options, None, "input"):
+        try:
+            if isinstance(source, InputError):
+                raise source
+            yield from _pages_of(source, options)
+        except InputError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+
+
+class _Source:
+    """One thing to read: a regular file's path, a URL, or data in memory with a name for messages."""
+
+    def __init__(self, value: Any, name: str) -> None:
+        self.value = value
+        self.name = name
+
+
+_NOTHING_HERE = "(nothing to read here)"
+
+
+def _sources(input: Any, options: ReadOptions, position: int | None, name: str) -> Iterator[_Source | InputError]:
+    """Flatten an input into sources; what is wrong with it already comes as an InputError in its place."""
+    label = name if position is None else f"{name}[{position}]"
+    if isinstance(input, Page):
+        yield _Source(input, label)
+    elif isinstance(input, str | os.PathLike):
+        yield from _path_sources(os.fspath(input), options)
+    elif isinstance(input, bytes | bytearray | memoryview | np.ndarray | Image.Image) or hasattr(input, "read"):
+        yield _Source(input, label)
+    elif isinstance(input, Mapping):
+        if "img" not in input:
+            yield InputError(f"{label}: a dict needs the key 'img', it has {sorted(map(str, input))}")
+        else:
+            yield from _sources(input["img"], options, None, label)
+    elif hasattr(input, "__array__"):
+        yield _Source(np.asarray(input), label)
+    elif isinstance(input, Iterable):
+        for number, item in enumerate(input):
+            yield from _sources(item, options, number, label)
+    else:
+        yield InputError(f"{label}: cannot read a {type(input).__name__}; give a path, URL, array, bytes or file")
+
+
+def _path_sources(path: str | bytes, options: ReadOptions) -> Iterator[_Source | InputError]:
+    text = os.fsdecode(path)
+    if is_url(text):
+        yield _Source(text, text)
+        return
+    if not text:
+        yield InputError("'': empty path")
+        return
+    try:
+        mode = Path(text).stat().st_mode
+    except (OSError, ValueError) as error:
+        yield from _unfound_sources(text, error)
+        return
+    if stat.S_ISDIR(mode):
+        yield from _folder_sources(text, options)
+    else:
+        yield _Source(text, text)
+
+
+def _unfound_sources(text: str, error: Exception) -> Iterator[_Source | InputError]:
+    """A path that cannot be looked at: a glob pattern, or the reason."""
+    if glob.has_magic(text) and isinstance(error, FileNotFoundError):
+        found = sorted(glob.glob(text, recursive=True))
+        if not found:
+            yield InputError(f"{text}: no file matches {_NOTHING_HERE}")
+        for path in found:
+            if not Path(path).is_dir():
+                yield _Source(path, path)
+    elif "://" in text:
+        yield InputError(f"{text}: only http and https addresses can be read")
+    elif Path(text).is_symlink():
+        yield InputError(f"{text}: is a symbolic link to something that does not exist")
+    else:
+        yield InputError(f"{text}: {_os_reason(error)}")
+
+
+def _os_reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file or folder"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _folder_sources(folder: str, options: ReadOptions) -> Iterator[_Source | InputError]:
+    """Pictures and PDFs of a folder, sorted by name: by suffix, and what has another suffix by its first bytes."""
+    found = False
+    for source in _walk(folder, options.recursive):
+        found = True
+        yield source
+    if not found:
+        yield InputError(f"{folder}: is a folder without pictures or PDFs {_NOTHING_HERE}")
+
+
+def _walk(folder: str, recursive: bool) -> Iterator[_Source | InputError]:
+    try:
+        with os.scandir(folder) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        yield InputError(f"{folder}: {_os_reason(error)}")
+        return
+    for entry in listed:
+        if entry.name.startswith("."):
+            continue
+        path = Path(entry.path)
+        if path.is_dir():
+            if recursive and not path.is_symlink():  # a link may lead in a circle
+                yield from _walk(entry.path, recursive)
+        elif path.suffix.lower() in SUFFIXES or (path.is_file() and _looks_readable(entry.path)):
+            yield _Source(entry.path, entry.path)
+        else:
+            log.debug("%s: neither picture nor PDF, left out", entry.path)
+
+
+def _looks_readable(path: str) -> bool:
+    try:
+        with Path(path).open("rb") as file:
+            return sniff(file.read(HEAD_BYTES)) is not None
+    except OSError:
+        return False
+
+
+def _pages_of(source: _Source, options: ReadOptions) -> Iterator[Page]:
+    value, name = source.value, source.name
+    if isinstance(value, Page):
+        yield value
+    elif isinstance(value, str):
+        yield from _url_pages(value, options) if is_url(value) else _file_pages(value, options)
+    elif isinstance(value, np.ndarray):
+        yield Page(to_bgr(value, name))
+    elif isinstance(value, Image.Image):
+        check_pixels(value.width, value.height, options, name)
+        yield Page(pillow_to_bgr(value, name))
+    elif isinstance(value, bytes | bytearray | memoryview):
+        yield from _data_pages(bytes(value), name, None, options)
+    else:
+        yield from _stream_pages(value, name, options)
+
+
+def _file_pages(path: str, options: ReadOptions) -> Iterator[Page]:
+    try:
+        mode = Path(path).stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise InputError(f"{path}: is {_file_kind(mode)}, not a file")
+        with Path(path).open("rb") as file:
+            head = file.read(HEAD_BYTES)
+            kind = sniff(head)
+            if kind is None:
+                raise InputError(f"{path}: {describe_unknown(head)}")
+            data = path if kind == "pdf" else head + file.read()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: {_os_reason(error)}") from error
+    yield from _data_pages(data, path, path, options)
+
+
+def _file_kind(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "a named pipe"
+    if stat.S_ISSOCK(mode):
+        return "a socket"
+    return "a folder" if stat.S_ISDIR(mode) else "a device"
+
+
+def _data_pages(data: str | bytes, name: str, input_path: str | None, options: ReadOptions) -> Iterator[Page]:
+    """data: bytes of a picture or PDF, or the path of a PDF."""
+    if isinstance(data, str) or sniff(data[:HEAD_BYTES]) == "pdf":
+        for image, index, count, info in pdf_pages(data, name, options):
+            yield Page(image, input_path, index, count, info)
+        return
+    for image, index, count in decode_frames(data, name, options):
+        yield Page(image, input_path, index if count > 1 else None, count)
+
+
+def _url_pages(url: str, options: ReadOptions) -> Iterator[Page]:
+    data = fetch_url(
+        url, timeout=options.url_timeout, max_bytes=options.url_max_bytes, allow_private=options.allow_private
+    )
+    yield from _data_pages(data, url, url, options)
+
+
+def _stream_pages(stream: Any, name: str, options: ReadOptions) -> Iterator[Page]:
+    path = getattr(stream, "name", None)
+    input_path = path if isinstance(path, str) else None
+    name = input_path or name
+    try:
+        data = stream.read()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name}: {error}") from error
+    if not isinstance(data, bytes):
+        raise InputError(f"{name}: file object gives {type(data).__name__}; open it in binary mode")
+    yield from _data_pages(data, name, input_path, options)

@@ -1,0 +1,96 @@
+"""Finding the lines of a page: the settings of a call, and detection in tiles where a page is huge."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from ptocr.pipelines import config
+from ptocr.pipelines.options import OCROptions
+from ptocr.predictors.predictor import TextDetector
+from ptocr.processing.det import DBPostprocess
+from ptocr.processing.geometry import sort_boxes
+from ptocr.spec.model import DetPostprocess, DetPreprocess
+
+TILE_OVERLAP = 256  # pixels that neighbouring tiles share; the network looks about half as far around a pixel
+AUTO_TILE = 1536  # size of tiles where nobody says one
+STEP = 32  # the detector takes sides that are multiples of this
+
+_PRE = ("limit_side_len", "limit_type", "max_side_limit", "max_pixels")
+_POST = ("thresh", "box_thresh", "unclip_ratio")
+
+
+def detection_settings(
+    detector: TextDetector, module: config.Detection, options: OCROptions
+) -> tuple[DetPreprocess, DetPostprocess]:
+    """Pre- and postprocessing of a call: the model's, then the pipeline's, then the call's."""
+    names = (*_POST, "use_dilation", "score_mode", "box_type", "max_candidates")
+    pre_call = {name: getattr(options, f"text_det_{name}") for name in _PRE}
+    post_call = {name: getattr(options, f"text_det_{name}") for name in names}
+    pre = _updated(detector.pre, {name: getattr(module, name) for name in _PRE}, pre_call)
+    return pre, _updated(detector.post, {name: getattr(module, name) for name in _POST}, post_call)
+
+
+def _updated(settings: Any, *layers: dict[str, Any]) -> Any:
+    changes = {key: value for layer in layers for key, value in layer.items() if value is not None}
+    return settings.model_copy(update=changes) if changes else settings
+
+
+def find_lines(
+    detector: TextDetector, image: np.ndarray, pre: DetPreprocess, post: DetPostprocess, tile: int = 0
+) -> list[np.ndarray]:
+    """Regions (n, 2) of an image (H, W, 3) uint8 BGR in upstream's order.
+
+    tile: a page longer than this many pixels is looked at in overlapping tiles without being scaled down; 0: never.
+    """
+    if tile and max(image.shape[:2]) > tile:
+        prob = tiled_probabilities(detector, image, tile)
+        area = image.shape[0] * image.shape[1] / tile**2
+        polys, _ = DBPostprocess(**{**post.model_dump(), "max_candidates": int(post.max_candidates * max(area, 1))})(
+            prob, image.shape[:2]
+        )
+    else:
+        polys = detector(image, pre, post).polys
+    return [polys[i] for i in sort_boxes(polys)]
+
+
+def tile_size(asked: int | None, pre: DetPreprocess, size: tuple[int, int]) -> int:
+    """The tiles in which a page of `size` (height, width) is looked at, 0 for as a whole.
+
+    Unless asked otherwise: in tiles where `max_side_limit` alone would shrink the page to less than half.
+    """
+    if asked is not None:
+        return asked
+    return AUTO_TILE if pre.limit_type == "min" and max(size) > 2 * pre.max_side_limit else 0
+
+
+def tiled_probabilities(detector: TextDetector, image: np.ndarray, tile: int) -> np.ndarray:
+    """The probability map (H, W) float32 of a page in its own size, put together from tiles.
+
+    Of the strip that two tiles share, each gives the half that lies farther from its border.
+    """
+    height, width = image.shape[:2]
+    pre = detector.pre.model_copy(
+        update={"limit_type": "max", "limit_side_len": 10**9, "max_side_limit": 10**9, "max_pixels": 0}
+    )
+    prob = np.zeros((height, width), np.float32)
+    for top, bottom, low, high in _spans(height, tile):
+        for left, right, first, last in _spans(width, tile):
+            part = image[top:bottom, left:right]
+            padded = np.pad(part, ((0, -part.shape[0] % STEP), (0, -part.shape[1] % STEP), (0, 0)), mode="edge")
+            found = detector.probabilities(padded, pre)
+            prob[low:high, first:last] = found[low - top : high - top, first - left : last - left]
+    return prob
+
+
+def _spans(length: int, tile: int) -> list[tuple[int, int, int, int]]:
+    """Start and end of each tile along one side, and of the part of it that counts."""
+    if length <= tile:
+        return [(0, length, 0, length)]
+    overlap = min(TILE_OVERLAP, tile // 2)
+    count = -(-(length - overlap) // (tile - overlap))
+    starts = np.linspace(0, length - tile, count).astype(int).tolist()
+    cuts = [0, *((a + tile + b) // 2 for a, b in itertools.pairwise(starts)), length]
+    return [(a, a + tile, cuts[n], cuts[n + 1]) for n, a in enumerate(starts)]

@@ -1,0 +1,155 @@
+"""Line pictures to texts, with everything a call may ask of the decoding."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ptocr.predictors.predictor import RecPadding, TextRecognizer, invariant_batches, paddle_batches
+from ptocr.processing import ctc_search as ctc
+from ptocr.processing.rec import line_batch
+from ptocr.spec.model import RecPreprocess
+from ptocr.spec.vocabulary import CTCText
+
+LEXICON_BEAMS = 48  # readings of a line among which one that matches is looked for
+OVERLAP = 4.0  # of the windows of a very long line, in line heights
+
+
+@dataclass(frozen=True)
+class ReadLine:
+    """One line as read. steps: CTC time steps that cover the line without its padding, may be fractional."""
+
+    text: CTCText
+    steps: float
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How lines are batched and decoded; see `OCROptions`."""
+
+    padding: RecPadding = "invariant"
+    batch_size: int = 6
+    image_shape: tuple[int, int, int] | None = None
+    allow: str | None = None
+    deny: str | None = None
+    lexicon: str | None = None
+    alternatives: int = 0
+    gap_spaces: bool = False
+
+    @property
+    def needs_all_classes(self) -> bool:
+        """Whether the best class per step is not enough."""
+        return self.alternatives > 0 or any(v is not None for v in (self.allow, self.deny, self.lexicon))
+
+
+def read_lines(recognizer: TextRecognizer, images: Sequence[np.ndarray], how: Decoding) -> list[ReadLine]:
+    """Texts of line pictures (h, w, 3) uint8 BGR, in their order. Lines too long for the network go in windows."""
+    pre = recognizer.pre
+    if how.image_shape is not None:
+        pre = pre.model_copy(update={"image_shape": how.image_shape})
+    pieces: list[np.ndarray] = []
+    spans: list[list[tuple[int, int]]] = []
+    for image in images:
+        windows = line_windows(image.shape[1], image.shape[0], pre) if how.padding == "invariant" else []
+        spans.append(windows)
+        pieces += [image[:, a:b] for a, b in windows] if windows else [image]
+    read = iter(_read(recognizer, pieces, how, pre))
+    lines = []
+    for image, windows in zip(images, spans, strict=True):
+        parts = [next(read) for _ in range(max(1, len(windows)))]
+        line = merge_windows(parts, windows, image.shape[1]) if windows else parts[0]
+        lines.append(replace(line, text=ctc.with_gap_spaces(line.text)) if how.gap_spaces else line)
+    return lines
+
+
+def _read(recognizer: TextRecognizer, images: list[np.ndarray], how: Decoding, pre: RecPreprocess) -> list[ReadLine]:
+    lines: dict[int, ReadLine] = {}
+    source = _all_classes if how.needs_all_classes else _best_classes
+    for i, line in source(recognizer, images, how, pre):
+        lines[i] = line
+    return [lines[i] for i in range(len(images))]
+
+
+def _steps(image: np.ndarray, padded: int, count: int, pre: RecPreprocess) -> float:
+    """Upstream: steps of the batch times the line's aspect ratio over that of the padded picture."""
+    return count * min(1.0, (image.shape[1] / image.shape[0]) / (padded / pre.image_shape[1]))
+
+
+def _best_classes(
+    recognizer: TextRecognizer, images: list[np.ndarray], how: Decoding, pre: RecPreprocess
+) -> Iterator[tuple[int, ReadLine]]:
+    for chosen, padded, (indices, probs) in recognizer.outputs(images, how.padding, how.batch_size, pre):
+        for i, row, scores in zip(chosen, indices, probs, strict=True):
+            text = recognizer.charset.decode_ctc(row, scores)
+            yield i, ReadLine(text, _steps(images[i], padded, len(row), pre))
+
+
+def _all_classes(
+    recognizer: TextRecognizer, images: list[np.ndarray], how: Decoding, pre: RecPreprocess
+) -> Iterator[tuple[int, ReadLine]]:
+    masked = ~ctc.permitted(recognizer.charset, how.allow, how.deny)
+    batches = paddle_batches if how.padding == "paddle" else invariant_batches
+    for chosen, widths, padded in batches(images, how.batch_size, pre):
+        batch = line_batch([images[i] for i in chosen], pre.image_shape[1], widths, padded)
+        for i, probs in zip(chosen, recognizer.runtime.raw(batch), strict=True):
+            probs[:, masked] = 0.0
+            yield i, decode(recognizer, probs, how, _steps(images[i], padded, len(probs), pre))
+
+
+def decode(recognizer: TextRecognizer, probs: np.ndarray, how: Decoding, steps: float) -> ReadLine:
+    """One line from its probabilities (T, classes), of which those of characters that may not be read are zero."""
+    charset = recognizer.charset
+    text = ctc.greedy(charset, probs)
+    if not how.alternatives and how.lexicon is None:
+        return ReadLine(text, steps)
+    count = max(how.alternatives, LEXICON_BEAMS if how.lexicon is not None else 0)
+    found = [("".join(charset.characters[k - 1] for k in ks), ks, p) for ks, p in ctc.n_best(probs, count)]
+    if how.lexicon is not None:
+        pattern = re.compile(how.lexicon)
+        found.sort(key=lambda entry: pattern.fullmatch(entry[0]) is None)  # stable: the best match comes first
+        if found and pattern.fullmatch(found[0][0]) and found[0][0] != text.text:
+            columns, scores = ctc.align(probs, found[0][1])
+            text = CTCText(found[0][0], float(scores.mean()) if len(scores) else 0.0, columns, scores)
+    alternatives = tuple((reading, float(np.exp(p))) for reading, _, p in found[: how.alternatives])
+    return ReadLine(text, steps, alternatives)
+
+
+# ------------------------------------------------------------------------------------------------------ very long lines
+
+
+def line_windows(width: int, height: int, pre: RecPreprocess) -> list[tuple[int, int]]:
+    """Overlapping spans of x in which a line is read that would be squeezed otherwise; empty for lines that fit."""
+    longest = int(pre.max_width / pre.image_shape[1] * height)
+    if width <= longest:
+        return []
+    overlap = int(OVERLAP * height)
+    count = -(-(width - overlap) // (longest - overlap))
+    starts = np.linspace(0, width - longest, count).astype(int).tolist()
+    return [(a, a + longest) for a in starts]
+
+
+def merge_windows(parts: Sequence[ReadLine], windows: Sequence[tuple[int, int]], width: int) -> ReadLine:
+    """One line from the readings of its windows: of each overlap the left half belongs to the left window."""
+    texts: list[str] = []
+    positions: list[float] = []
+    scores: list[float] = []
+    for n, (part, (start, end)) in enumerate(zip(parts, windows, strict=True)):
+        low = (start + windows[n - 1][1]) / 2 if n else -1.0
+        high = (windows[n + 1][0] + end) / 2 if n + 1 < len(windows) else width + 1.0
+        if len(part.text.text) != len(part.text.columns):  # entries of several characters: no way to cut between them
+            texts.append(part.text.text)
+            continue
+        for character, column, score in zip(part.text.text, part.text.columns, part.text.char_scores, strict=True):
+            x = start + (column + 0.5) / part.steps * (end - start)
+            if low <= x < high:
+                texts.append(character)
+                positions.append(x)
+                scores.append(float(score))
+    steps = sum(part.steps for part in parts) * width / sum(b - a for a, b in windows)
+    columns = np.array([min(int(x / width * steps), int(steps)) for x in positions], np.int64)
+    text = CTCText("".join(texts), float(np.mean(scores)) if scores else 0.0, columns, np.array(scores, np.float32))
+    return ReadLine(text, steps)

@@ -1,0 +1,245 @@
+"""Chains of convolutions on ptocr's own kernels (src/convs.cpp): a picture runs through them row by row, in the cache.
+
+The operator `torch.ops.ptocr.convs` has shapes only until `ptocr.runtime.cpu.library` loads the compiled kernels. Its
+plan says what the layers are, its parameters are their weights as the kernels want them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ptocr.nn.layers import Affine
+
+HAS_OTHER, HAS_GATES = 1, 2  # bits of a plan's first number: which further tensors there are
+DENSE, DEPTHWISE, TRANSPOSED, MIXED, SCALED, POOL = range(6)  # kinds of layers, as in layers.h
+OTHER, ENTERING, DOUBLED = 1, 2, 3  # what is added to a layer before its activation
+ACTIVATIONS: dict[type[nn.Module], int] = {
+    nn.ReLU: 1,
+    nn.Hardswish: 2,
+    nn.Hardsigmoid: 3,
+    nn.Sigmoid: 4,
+    nn.SiLU: 5,
+    nn.GELU: 6,
+}
+FIELDS = 16  # of a layer in a plan
+MOST_ROWS = 16  # of a kernel
+
+OPERATOR = torch.library.Library("ptocr", "FRAGMENT")
+OPERATOR.define(
+    "convs(Tensor x, Tensor[] extra, Tensor params, int[] plan) -> Tensor", tags=(torch.Tag.needs_exact_strides,)
+)
+
+
+@torch.library.register_fake("ptocr::convs", lib=OPERATOR)
+def _fake(x: Tensor, extra: list[Tensor], params: Tensor, plan: list[int]) -> Tensor:
+    return result_of(x, plan)
+
+
+def result_of(x: Tensor, plan: list[int]) -> Tensor:
+    """An empty map for what the chain makes of x (N, C, H, W), channels last in memory."""
+    *_, (fields, height, width) = layers_of(plan, x.shape[2], x.shape[3])
+    return x.new_empty(x.shape[0], height, width, fields[2]).permute(0, 3, 1, 2)
+
+
+def layers_of(plan: list[int], height: int, width: int) -> Iterator[tuple[list[int], int, int]]:
+    """The fields of each layer of a plan, and the height and width of its output."""
+    for begin in range(2, 2 + FIELDS * plan[1], FIELDS):
+        fields = plan[begin : begin + FIELDS]
+        kind, _, _, kh, kw, sh, sw, top, left, bottom, right = fields[:11]
+        if kind == TRANSPOSED:
+            height, width = 2 * height, 2 * width
+        else:
+            height, width = (height + top + bottom - kh) // sh + 1, (width + left + right - kw) // sw + 1
+        yield fields, height, width
+
+
+@dataclass
+class Layer:
+    """A convolution with the activation and the affine layer that follow it.
+
+    grow: rows of zeros below, columns on the right. added: OTHER adds a map that the chain is given; DOUBLED one of
+    half the size, enlarged by nearest neighbour; ENTERING what entered the pointwise layers that end here (the output
+    of the layer before them, or the input); all before the activation.
+    """
+
+    conv: nn.Conv2d | nn.ConvTranspose2d
+    act: nn.Module | None = None
+    affine: Affine | None = None
+    grow: int = 0
+    added: int = 0
+
+    @property
+    def pointwise(self) -> bool:
+        conv = self.conv
+        if not isinstance(conv, nn.Conv2d) or conv.groups > 1:
+            return False
+        return conv.kernel_size == (1, 1) and conv.stride == (1, 1) and conv.padding == (0, 0)
+
+    @property
+    def transposed(self) -> bool:
+        return isinstance(self.conv, nn.ConvTranspose2d)
+
+    @property
+    def spatial(self) -> bool:
+        """Whether it looks at more than one pixel, or leaves some out."""
+        return not self.pointwise and not self.transposed
+
+
+def takes(module: nn.Module) -> bool:
+    """Whether the kernels can compute this convolution."""
+    if type(module) is nn.ConvTranspose2d:
+        plain = module.stride == (2, 2) and module.groups == 1 and module.output_padding == (0, 0)
+        doubles = all(k == 2 * p + 2 for k, p in zip(module.kernel_size, _padding(module), strict=True))
+        return plain and doubles and module.kernel_size[0] <= MOST_ROWS
+    if type(module) is not nn.Conv2d or module.padding_mode != "zeros" or isinstance(module.padding, str):
+        return False
+    if module.dilation != (1, 1) or module.kernel_size[0] > MOST_ROWS:
+        return False
+    if module.groups == 1:
+        return True
+    return module.groups == module.in_channels == module.out_channels and module.in_channels % 8 == 0
+
+
+class Convs(nn.Module):
+    """A chain of layers, the first of any kind, the others not transposed: (N, C, H, W) -> (N, out, H', W').
+
+    Scales (N, C, 1, 1) given to `forward` act, if gated, on the input's channels (the chain begins with a pointwise
+    layer); if scaled, on that layer's output (it has no bias); if mixed, on the output of this pointwise convolution,
+    without bias, in front of the first layer. pooled: the first layer looks at the maxima of 2 x 2 pixels, stride 1,
+    zeros outside.
+    """
+
+    params: Tensor
+
+    def __init__(
+        self,
+        layers: list[Layer],
+        lanes: int,
+        gated: bool = False,
+        scaled: bool = False,
+        mixed: nn.Conv2d | None = None,
+        pooled: bool = False,
+    ) -> None:
+        super().__init__()
+        assert not (gated or pooled) or layers[0].conv.in_channels % 8 == 0, "whole vectors only"
+        assert all(layer.added in (0, ENTERING) or layer.spatial for layer in layers[1:]), "added at a group's head"
+        buffer = Buffer()
+        first, *others = ([*_fields(layer, buffer, lanes)] for layer in layers)
+        plan, head = [], layers[0].conv
+        if pooled:
+            plan += [POOL, head.in_channels, head.in_channels, 2, 2, 1, 1, 0, 0, 1, 1, 0, 8, 0, 0, 0]
+        if scaled:
+            first[0][0], first[0][WEIGHT] = SCALED, buffer.add(head.weight.detach()[:, :, 0, 0].float())
+        if mixed is not None:
+            at = buffer.add(mixed.weight.detach()[:, :, 0, 0].float())
+            plan += [MIXED, mixed.in_channels, mixed.out_channels, 1, 1, 1, 1, 0, 0, 0, 0, 0, 8, at, 0, 0]
+            first[0][1], first[0][WEIGHT] = (
+                mixed.in_channels,
+                buffer.add(head.weight.detach().permute(2, 3, 1, 0).float()),
+            )
+        plan += [number for layer in (first, *others) for fields in layer for number in fields]
+        given = any(layer.added in (OTHER, DOUBLED) for layer in layers)
+        gates = gated or scaled or mixed is not None
+        count = len(layers) + pooled + (mixed is not None)
+        self.plan = [HAS_OTHER * given | HAS_GATES * gates, count, *plan]
+        self.register_buffer("params", torch.cat(buffer.parts), persistent=False)
+
+    def forward(self, x: Tensor, other: Tensor | None = None, gates: Tensor | None = None) -> Tensor:
+        extra = [_channels_last(y) for y in (other, gates) if y is not None]
+        return torch.ops.ptocr.convs(_channels_last(x), extra, self.params, self.plan)
+
+
+WEIGHT = -3  # place of the weight's address in a layer's fields
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+class Buffer:
+    """Bytes with places that begin at multiples of 64."""
+
+    def __init__(self) -> None:
+        self.parts: list[Tensor] = []
+        self.size = 0
+
+    def add(self, values: Tensor) -> int:
+        """The place of the values."""
+        place, data = self.size, values.contiguous().view(torch.uint8).reshape(-1)
+        self.parts += [data, data.new_zeros(-len(data) % 64)]
+        self.size += len(data) + len(self.parts[-1])
+        return place
+
+
+def _fields(layer: Layer, buffer: Buffer, widest: int) -> Iterator[list[int]]:
+    """A layer's part of the plan; four of them for a transposed one, for every second row and column of its output."""
+    conv, act = layer.conv, 0 if layer.act is None else ACTIVATIONS[type(layer.act)]
+    out, weight, depthwise = conv.out_channels, conv.weight.detach(), conv.groups > 1
+    lanes = lanes_for(out, widest)
+    if depthwise and out % lanes:
+        lanes = 8  # whole vectors only
+    bias = torch.zeros(-(-out // lanes) * lanes + 2)
+    if conv.bias is not None:
+        bias[:out] = conv.bias.detach().float()
+    bias[-2:] = torch.tensor([1.0, 0.0] if layer.affine is None else [layer.affine.scale, float(layer.affine.bias)])
+    bias_at = buffer.add(bias)
+    (kh, kw), (sh, sw), (top, left) = conv.kernel_size, conv.stride, _padding(conv)
+    if layer.transposed:
+        for row in range(2):
+            for column in range(2):
+                rows, above = _phase(kh, top, row)
+                columns, before = _phase(kw, left, column)
+                at = buffer.add(dense_weight(weight.transpose(0, 1)[:, :, rows][:, :, :, columns], lanes))
+                edges = [above, before, len(rows) - 1 - above, len(columns) - 1 - before]
+                shape = [len(rows), len(columns), 1, 1, *edges]
+                yield [TRANSPOSED, conv.in_channels, out, *shape, act, lanes, at, bias_at, 0]
+        return
+    at = buffer.add(weight[:, 0].permute(1, 2, 0).float() if depthwise else dense_weight(weight, lanes))
+    shape = [kh, kw, sh, sw, top, left, top + layer.grow, left + layer.grow]
+    kind = DEPTHWISE if depthwise else DENSE
+    yield [kind, conv.in_channels, out, *shape, act, lanes, at, bias_at, layer.added]
+
+
+def _padding(conv: nn.Conv2d | nn.ConvTranspose2d) -> tuple[int, int]:
+    assert not isinstance(conv.padding, str)
+    return conv.padding[0], conv.padding[1]
+
+
+def _phase(size: int, padding: int, phase: int) -> tuple[list[int], int]:
+    """Of a transposed convolution with stride 2: the taps that make every second output from `phase` on, in the order
+    of the input they look at, and how many of these lie before the input of the same place."""
+    taps = [u for u in range(size) if (phase + padding - u) % 2 == 0]
+    return taps[::-1], -((phase + padding - taps[-1]) // 2)
+
+
+def lanes_for(channels: int, widest: int) -> int:
+    """Channels per vector: narrower ones where wide ones would compute many channels that are not there."""
+    wide, few = -(-channels // widest) * widest, -(-channels // 8) * 8
+    return 8 if wide > 1.15 * few else widest
+
+
+def panels(channels: int, lanes: int) -> Iterator[int]:
+    """Vectors per panel, as `panel_vectors` in dense.h."""
+    vectors = -(-channels // lanes)
+    full = 3 if vectors % 3 == 0 or vectors > 4 else vectors
+    for begin in range(0, vectors, full):
+        yield min(full, vectors - begin)
+
+
+def dense_weight(weight: Tensor, lanes: int) -> Tensor:
+    """(out, in, kh, kw) -> the panels' weights one after the other, 1-D: per step of depth a panel's channels."""
+    pack = 2 if weight.dtype == torch.bfloat16 else 1
+    out, _, rows, _ = weight.shape
+    runs = weight.permute(2, 3, 1, 0).reshape(rows, -1, out)  # a row of the kernel after the other
+    runs = F.pad(runs, (0, -out % lanes, 0, -runs.shape[1] % pack))
+    deep, parts, begin = runs.reshape(-1, runs.shape[2]), [], 0
+    for vectors in panels(out, lanes):
+        panel = deep[:, begin : begin + vectors * lanes]
+        begin += vectors * lanes
+        parts.append(panel.reshape(-1, pack, vectors * lanes).transpose(1, 2).reshape(-1))
+    return torch.cat(parts)

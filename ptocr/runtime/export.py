@@ -1,0 +1,131 @@
+"""Export to ONNX: one file with dynamic sizes that carries the character set and the preprocessing with it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ptocr.checkpoint import Checkpoint, build_network_of
+from ptocr.errors import DeviceError, WeightsError
+from ptocr.files import write_atomic
+from ptocr.nn.decode import GreedyCTC
+from ptocr.nn.fuse import fuse
+
+log = logging.getLogger(__name__)
+
+INPUT, OUTPUT = "x", "y"
+
+
+def export_onnx(checkpoint: Checkpoint, path: str | Path, decode: bool = False) -> Path:
+    """Write the fused float32 network as ONNX; returns the path.
+
+    Input "x": (batch, 3, height, width) float32, dynamic where the network allows it. Output "y": the network's; with
+    `decode` (recognisers) "indices" and "probs", the best class per step. Metadata: `spec` (the YAML as JSON),
+    `character` (one per line, without the blank; RapidOCR's key), `producer`. The file is checked before it is written.
+
+    Raises:
+        DeviceError: the packages `onnx` and `onnxscript` are missing (extra `export`).
+    """
+    path = Path(path)
+    module: nn.Module = fuse(build_network_of(checkpoint))
+    outputs = [OUTPUT]
+    if decode:
+        module, outputs = GreedyCTC(module), ["indices", "probs"]  # type: ignore[arg-type]
+    model = _to_onnx(module, checkpoint, outputs)
+    metadata = {"spec": checkpoint.spec.model_dump_json(), "producer": "ptocr"}
+    if checkpoint.charset is not None:
+        _check_lines(checkpoint.charset.characters, checkpoint.spec.name)
+        metadata["character"] = "\n".join(checkpoint.charset.characters)
+    for key, value in metadata.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    import onnx
+
+    onnx.checker.check_model(model, full_check=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, model.SerializeToString())
+    return path
+
+
+def _check_lines(characters: tuple[str, ...], name: str) -> None:
+    broken = [c for c in characters if "\n" in c]
+    if broken:
+        raise WeightsError(f"{name}: character {broken[0]!r} holds a line break and cannot be written to ONNX metadata")
+
+
+def _to_onnx(module: nn.Module, checkpoint: Checkpoint, outputs: list[str]) -> Any:
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise DeviceError(f"exporting needs {error.name}; install it with `pip install 'ptocr[export]'`") from None
+    example, dynamic = example_input(checkpoint)
+    quiet = io.StringIO()
+    with torch.no_grad(), contextlib.redirect_stdout(quiet):
+        program = torch.export.export(
+            module.eval(), (example,), dynamic_shapes=(dynamic,), prefer_deferred_runtime_asserts_over_guards=True
+        )
+        exported = torch.onnx.export(program, input_names=[INPUT], output_names=outputs, dynamo=True, verbose=False)
+    log.debug("%s", quiet.getvalue())
+    assert exported is not None
+    return exported.model_proto
+
+
+# Of each task, what may vary beside the batch: axis -> (name, step, least and most number of steps).
+_LINES: dict[int, tuple[str, int, int, int]] = {3: ("width", 1, 16, 16384)}
+_PAGES = {2: ("rows", 32, 2, 512), 3: ("columns", 32, 2, 512)}  # one step: a map one pixel high is special
+_PICTURES = {2: ("height", 1, 2, 16384), 3: ("width", 1, 2, 16384)}
+_VARYING = {"det": _PAGES, "rec": _LINES, "cls": {}}
+_BATCH = ("batch", 1, 1, 1024)
+
+
+def _shape(checkpoint: Checkpoint) -> tuple[tuple[int, ...], dict[int, tuple[str, int, int, int]]]:
+    """A shape to trace with, and what of it may vary."""
+    task, pre = checkpoint.spec.task, checkpoint.spec.preprocess
+    shapes: dict[str, Callable[[], tuple[int, ...]]] = {
+        "det": lambda: (2, 3, 320, 384),
+        "rec": lambda: (2, 3, pre.image_shape[1], 320),  # type: ignore[union-attr]
+        "cls": lambda: (2, *pre.image_shape),  # type: ignore[union-attr]
+    }
+    shape = shapes.get(task, lambda: (2, 3, 320, 256))()
+    return shape, {0: _BATCH, **_VARYING.get(task, _PICTURES)}
+
+
+def example_shape(checkpoint: Checkpoint) -> tuple[int, ...]:
+    """A shape that the network takes, (N, 3, H, W)."""
+    return _shape(checkpoint)[0]
+
+
+def fits(checkpoint: Checkpoint, shape: Sequence[int]) -> bool:
+    """Whether an exported or compiled network takes an input of this shape."""
+    example, varying = _shape(checkpoint)
+    if len(shape) != len(example):
+        return False
+    for axis, size in enumerate(shape):
+        _, step, least, most = varying.get(axis, ("", example[axis], 1, 1))
+        if size % step or not least <= size // step <= most:
+            return False
+    return True
+
+
+def example_input(
+    checkpoint: Checkpoint, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[torch.Tensor, dict[int, Any]]:
+    """An input to trace a network with, channels last, and which of its dimensions may vary.
+
+    Batch always; height and width of detectors in steps of 32; the width of lines; height and width of pages.
+    """
+    shape, varying = _shape(checkpoint)
+    Dim = torch.export.Dim
+    dynamic = {}
+    for axis, (name, step, least, most) in varying.items():
+        steps = Dim(name, min=least, max=most)
+        dynamic[axis] = steps if step == 1 else step * steps
+    example = torch.zeros(shape, device=device, dtype=dtype)
+    return example.to(memory_format=torch.channels_last), dynamic

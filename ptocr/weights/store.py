@@ -1,0 +1,305 @@
+"""Where weights are: a model's name or an official file -> a `.pth` on this machine, fetched and converted when needed.
+
+Lookup of a name: `weights/NAME.pth` of a checkout, the user's cache, then the sources of the spec. Fetching: `fetch`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import torch
+from torch import nn
+
+from ptocr import paths
+from ptocr.checkpoint import FORMAT, Checkpoint, load_checkpoint, save_checkpoint
+from ptocr.errors import WeightsError
+from ptocr.nn.build import build_network
+from ptocr.spec.model import ModelSpec, Source, list_specs, load_spec
+from ptocr.spec.vocabulary import Charset
+from ptocr.weights import fetch
+
+log = logging.getLogger(__name__)
+
+LOCK_SECONDS = 900.0
+_NATIVE = (".pth", ".pt")
+_NO_SOURCE = (*_NATIVE, ".pdopt", ".states", ".log")
+_FOREIGN = (".pdparams", ".pdmodel", ".pdiparams", ".json", ".onnx", ".safetensors", ".tar")
+
+
+def find(name_or_path: str | Path, model: str | None = None, charset: str | Path | None = None) -> Path:
+    """The `.pth` of a model name or of a file with weights.
+
+    A name is looked up in the checkout's `weights/`, then in the user's cache, and else fetched, verified, converted
+    and cached. A `.pth` is returned as it is. Any other official form (`.pdparams`, Paddle inference folder, ONNX,
+    safetensors, `.tar` of one of those) is converted and cached by its content.
+
+    model, charset: for foreign files: the spec to convert to (None: recognised from the tensors) and a character
+        dictionary file (None: what the file brings, else the spec's).
+
+    Raises:
+        WeightsError: nothing found; every source that was tried is listed with its failure.
+        SpecError: neither a path nor a known model.
+    """
+    path = _as_path(name_or_path)
+    if path is None:
+        return _find_name(load_spec(str(name_or_path)))
+    if not path.exists():
+        raise WeightsError(f"{path}: no such file or folder (a model is given by its name, `ptocr models` lists them)")
+    if path.is_file() and path.suffix in _NATIVE:
+        return path
+    if path.is_dir() and (native := _only_native(path)) is not None:
+        return native
+    return _find_converted(path, model, charset)
+
+
+def load(name_or_path: str | Path, model: str | None = None, charset: str | Path | None = None) -> Checkpoint:
+    """`find`, read: weights, spec and charset.
+
+    Raises:
+        WeightsError: as `find`; the file holds another model than `model`; `charset` does not fit its classes.
+    """
+    current = _current(load_spec(str(name_or_path))) if _as_path(name_or_path) is None else None
+    path = current[0] if current else find(name_or_path, model, charset)
+    checkpoint = current[1] if current else load_checkpoint(path)
+    if model and checkpoint.spec.name != model:
+        raise WeightsError(f"{path}: holds weights of {checkpoint.spec.name}, not of {model}")
+    return checkpoint if charset is None else _with_charset(checkpoint, Path(charset), path)
+
+
+def _with_charset(checkpoint: Checkpoint, charset: Path, path: Path) -> Checkpoint:
+    """The checkpoint with the user's dictionary; the number of classes says whether the space belongs to it."""
+    for space in (True, False):
+        characters = Charset.load(charset, space)
+        if characters.classes == checkpoint.classes:
+            return dataclasses.replace(checkpoint, charset=characters)
+    raise WeightsError(
+        f"{charset}: {characters.classes} classes with the blank, one more with the space, but {path} has "
+        f"{checkpoint.classes}; give the dictionary the weights were trained with"
+    )
+
+
+def build_model(name_or_spec: str | Path | ModelSpec, train: bool = False) -> nn.Module:
+    """The untrained network of a model, in eval mode, or in train mode with the training-only branches."""
+    spec = name_or_spec if isinstance(name_or_spec, ModelSpec) else load_spec(name_or_spec)
+    return build_network(spec.architecture, spec.classes, train).train(train)
+
+
+# ------------------------------------------------------------------------------------------------------------ by name
+
+
+def _as_path(name_or_path: str | Path) -> Path | None:
+    """The path that is meant, None for a model's name (a folder called like a model is written ./NAME)."""
+    if isinstance(name_or_path, Path):
+        return name_or_path
+    if name_or_path in list_specs():
+        return None
+    path = Path(name_or_path).expanduser()
+    meant = "/" in name_or_path or "\\" in name_or_path or path.suffix in (*_NATIVE, *_FOREIGN) or path.exists()
+    return path if meant else None
+
+
+def local_file(name: str) -> Path | None:
+    """The `.pth` of a model if it is on this machine: in the checkout's `weights/`, else in the user's cache."""
+    folders = (paths.checkout_weights(), paths.cache_weights())
+    return next((f / f"{name}.pth" for f in folders if f is not None and (f / f"{name}.pth").is_file()), None)
+
+
+def _current(spec: ModelSpec) -> tuple[Path, Checkpoint] | None:
+    """`local_file` and what it holds, unless this module fetched it for an older spec of the model: then it is made
+    again."""
+    path = local_file(spec.name)
+    if path is None:
+        return None
+    checkpoint = load_checkpoint(path)
+    if "fetched" not in checkpoint.source or checkpoint.source.get("made_for") == _facts(spec):
+        return path, checkpoint  # what the user put there is never replaced
+    log.info("%s was made for an older description of %s; it is made again", path, spec.name)
+    return None
+
+
+def _facts(spec: ModelSpec) -> str:
+    """Short hash of what in a spec decides how weights are converted and used."""
+    facts = spec.model_dump(mode="json", exclude={"sources", "languages", "family"})
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _find_name(spec: ModelSpec) -> Path:
+    if (current := _current(spec)) is not None:
+        return current[0]
+    target = paths.cache_weights() / f"{spec.name}.pth"
+    with _locked(target):
+        if (current := _current(spec)) is not None:  # another process was faster
+            return current[0]
+        _save(target, _fetch(spec))
+    return target
+
+
+def _fetch(spec: ModelSpec) -> Checkpoint:
+    """The first source that works, converted; all failures in one error otherwise."""
+    failures = []
+    for source in fetch.ordered(spec.sources):
+        try:
+            return _fetch_from(spec, source)
+        except WeightsError as error:
+            log.info("%s: %s", fetch.describe(source), error)
+            failures.append(f"  {fetch.describe(source)}: {error}")
+    raise WeightsError("\n".join([f"no weights for {spec.name}; tried:", *failures, *_advice(spec)]))
+
+
+def _fetch_from(spec: ModelSpec, source: Source) -> Checkpoint:
+    with tempfile.TemporaryDirectory(prefix="ptocr-") as folder:
+        where = fetch.fetch(source, Path(folder))
+        from ptocr.convert.convert import convert  # only where something is converted
+
+        checkpoint = convert(where, model=spec.name)
+        origin = {
+            **checkpoint.source,
+            "fetched": fetch.describe(source),
+            "license": source.license,
+            "made_for": _facts(spec),
+        }
+        # the converter may map its source lazily: the tensors must outlive the folder
+        state = {name: tensor.clone() for name, tensor in checkpoint.state_dict.items()}
+        return dataclasses.replace(checkpoint, source=origin, state_dict=state)
+
+
+def _advice(spec: ModelSpec) -> list[str]:
+    lines = [] if spec.sources else ["  (its spec names no sources)"]
+    lines.append(f"put {spec.name}.pth in {paths.cache_weights()}")
+    if files := [name for source in spec.sources if (name := fetch.kept_file(source))]:
+        lines[-1] += f", or one of {', '.join(files)} in {paths.downloads()}"
+    lines.append("or convert official weights: python converters/convert.py "
+                 f"--model {spec.name} --src FILE_OR_FOLDER --out {spec.name}.pth")  # fmt: skip
+    return lines
+
+
+# ------------------------------------------------------------------------------------------------------------ by file
+
+
+def _find_converted(path: Path, model: str | None, charset: str | Path | None) -> Path:
+    """The cached conversion of a foreign file or folder, made when it is not there."""
+    characters = Path(charset) if charset is not None else None
+    key = _key(path, model, characters)
+    target = paths.cache_weights() / "converted" / f"{model or path.stem}-{key[:16]}.pth"
+    if target.is_file():
+        return target
+    with _locked(target):
+        if not target.is_file():
+            from ptocr.convert.convert import convert  # only where something is converted
+
+            _save(target, convert(path, model=model, charset=characters))
+    return target
+
+
+def _only_native(folder: Path) -> Path | None:
+    """The one `.pth` of a folder without weights of other forms."""
+    files = [p for p in folder.iterdir() if p.suffix in (*_NATIVE, *_FOREIGN)]
+    return files[0] if len(files) == 1 and files[0].suffix in _NATIVE else None
+
+
+def _key(path: Path, model: str | None, charset: Path | None) -> str:
+    """Hash of everything a conversion depends on: the files, the spec and the dictionary."""
+    digest = hashlib.sha256(str(FORMAT).encode())
+    folder, stem = (path, None) if path.is_dir() else (path.parent, path.stem)  # a file's companions share its stem
+    files = sorted(p for p in folder.iterdir() if p.is_file() and stem in (None, p.stem) and p.suffix not in _NO_SOURCE)
+    if not files:
+        raise WeightsError(f"{path}: an empty folder, no weights to convert")
+    for file in files:
+        digest.update(f"{file.name}:{fetch.sha256_of(file)};".encode())
+    if model is not None:
+        digest.update(_facts(load_spec(model)).encode())
+    if charset is not None:
+        digest.update(json.dumps(Charset.load(charset).characters).encode())
+    return digest.hexdigest()
+
+
+def _save(target: Path, checkpoint: Checkpoint) -> None:
+    try:
+        save_checkpoint(target, checkpoint)
+    except OSError as error:
+        raise _unwritable(target.parent, error) from None
+
+
+def _unwritable(folder: Path, error: OSError) -> WeightsError:
+    reason = error.strerror or error
+    return WeightsError(f"{folder}: cannot be written ({reason}); set PTOCR_HOME to a folder that can, with space left")
+
+
+@contextlib.contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    """One process at a time makes `target`; the others wait for it.
+
+    Raises:
+        WeightsError: the folder cannot be written, or another process has held the lock for very long.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(target.parent / f".{target.stem}.lock", timeout=LOCK_SECONDS)
+        lock.acquire()
+    except filelock.Timeout:
+        raise WeightsError(
+            f"{target}: another process has been making it for {LOCK_SECONDS:.0f} s; try again"
+        ) from None
+    except OSError as error:
+        raise _unwritable(target.parent, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+# ------------------------------------------------------------------------------------------------------------- tables
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One line of `ptocr models`. path: the `.pth` on this machine, or None; size: its bytes, estimated without it."""
+
+    name: str
+    task: str
+    family: str
+    languages: tuple[str, ...]
+    parameters: int
+    sources: tuple[str, ...]
+    path: Path | None
+    size: int
+
+    @property
+    def local(self) -> bool:
+        return self.path is not None
+
+
+def count_parameters(spec: ModelSpec) -> int:
+    """Parameters of the network as used for inference, counted without allocating them."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in build_network(spec.architecture, spec.classes).parameters())
+
+
+def model_status(name: str) -> ModelRow:
+    """What is known about a model, and whether its weights are on this machine. Touches no network."""
+    spec = load_spec(name)
+    path, parameters = local_file(name), count_parameters(spec)
+    return ModelRow(
+        name=name,
+        task=spec.task,
+        family=spec.family,
+        languages=spec.languages,
+        parameters=parameters,
+        sources=tuple(fetch.describe(source) for source in spec.sources),
+        path=path,
+        size=4 * parameters if path is None else path.stat().st_size,
+    )
+
+
+def model_table(task: str | None = None) -> list[ModelRow]:
+    """`model_status` of every model, or of one task."""
+    return [model_status(name) for name in list_specs(task)]

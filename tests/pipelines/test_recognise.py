@@ -1,0 +1,131 @@
+"""Decoding options, windows of long lines and tiles of huge pages, against the plain way."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import ptocr
+from ptocr.pipelines.detect import AUTO_TILE, find_lines, tile_size, tiled_probabilities
+from ptocr.pipelines.recognise import Decoding, line_windows, read_lines
+from ptocr.predictors.predictor import TextRecognizer
+from ptocr.runtime.runtime import Runtime, RuntimeOptions
+from ptocr.spec.model import DetPreprocess, RecPreprocess
+from tests.random_models import random_checkpoint
+
+CPU = RuntimeOptions(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def random_recognizer() -> TextRecognizer:
+    return TextRecognizer(Runtime(random_checkpoint("PP-OCRv4_mobile_rec"), CPU))
+
+
+@pytest.fixture(scope="module")
+def reader() -> ptocr.pipelines.OCRPipeline:
+    return ptocr.create_pipeline("PP-OCRv4_mobile", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def line(checkout: Path) -> np.ndarray:
+    """The line 'Chapter 7, section 12: 98.6% of 1,024 lines agree.' of the example page."""
+    page = cv2.imread(str(checkout / "docs" / "images" / "latin_page.png"))
+    boxes = next(ptocr.create_pipeline("PP-OCRv4_mobile", device="cpu").predict(page)).rec_boxes
+    x0, y0, x1, y1 = boxes[5]
+    return page[y0:y1, x0:x1]
+
+
+def test_all_classes_give_what_the_best_ones_give(random_recognizer: TextRecognizer) -> None:
+    rng = np.random.default_rng(3)
+    lines = [rng.integers(0, 256, (30, w, 3), dtype=np.uint8) for w in (60, 200, 331)]
+    plain = read_lines(random_recognizer, lines, Decoding())
+    masked = read_lines(random_recognizer, lines, Decoding(deny=""))  # nothing denied, but by the other way
+    assert [p.text.text for p in plain] == [m.text.text for m in masked]
+    np.testing.assert_allclose([p.text.score for p in plain], [m.text.score for m in masked], rtol=1e-4)
+    assert [p.steps for p in plain] == pytest.approx([m.steps for m in masked])
+
+
+@pytest.mark.weights
+def test_allowed_and_denied_characters(reader: ptocr.pipelines.OCRPipeline, line: np.ndarray) -> None:
+    read = lambda **how: read_lines(reader.models.recognizer, [line], Decoding(**how))[0]  # noqa: E731
+    plain = read().text.text
+    assert "98.6%" in plain
+    digits = read(allow="0123456789").text.text
+    assert digits and set(digits) <= set("0123456789") and "1024" in digits
+    assert "%" not in read(deny="%").text.text
+    found = read(alternatives=5).alternatives
+    assert found[0][0] == plain and len({text for text, _ in found}) == 5
+    assert sum(p for _, p in found) <= 1.0 and [p for _, p in found] == sorted((p for _, p in found), reverse=True)
+
+
+@pytest.mark.weights
+def test_a_lexicon_chooses_among_likely_readings(reader: ptocr.pipelines.OCRPipeline, line: np.ndarray) -> None:
+    read = lambda **how: read_lines(reader.models.recognizer, [line], Decoding(**how))[0]  # noqa: E731
+    second = read(alternatives=2).alternatives[1][0]
+    chosen = read(lexicon=re.escape(second)).text
+    assert chosen.text == second and len(chosen.columns) == len(second)
+    assert read(lexicon="no such line").text.text == read().text.text
+
+
+def test_windows_cover_a_line_and_overlap() -> None:
+    pre = RecPreprocess()
+    assert line_windows(3200, 48, pre) == []
+    windows = line_windows(10000, 40, pre)
+    assert windows[0][0] == 0 and windows[-1][1] == 10000
+    assert all(b - a <= 3200 / 48 * 40 for a, b in windows)
+    assert all(later[0] <= earlier[1] - 4 * 40 + 1 for earlier, later in itertools.pairwise(windows))
+
+
+@pytest.mark.weights
+def test_a_very_long_line_reads_like_its_parts(reader: ptocr.pipelines.OCRPipeline, line: np.ndarray) -> None:
+    """Eight copies side by side: squeezed into one input they are unreadable, in windows they are eight copies."""
+    gap = np.full((line.shape[0], line.shape[0], 3), 250, np.uint8)
+    long = np.concatenate([line, gap] * 8, axis=1)
+    long = cv2.resize(long, None, fx=1.6, fy=1.6, interpolation=cv2.INTER_CUBIC)
+    assert line_windows(long.shape[1], long.shape[0], reader.models.recognizer.pre)
+    one = read_lines(reader.models.recognizer, [line], Decoding())[0].text.text.replace(" ", "")
+    many = read_lines(reader.models.recognizer, [long], Decoding())[0]
+    text = many.text.text.replace(" ", "")
+    assert text.count("section12") == 8 and abs(len(text) - 8 * len(one)) <= 4
+    assert (np.diff(many.text.columns) >= 0).all() and many.text.columns.max() <= many.steps
+
+
+class Brightness:
+    """Stands for a detector that sees nothing but the pixel itself, so that tiles must fit together exactly."""
+
+    pre = DetPreprocess()
+
+    def probabilities(self, image: np.ndarray, pre: DetPreprocess) -> np.ndarray:
+        assert image.shape[0] % 32 == image.shape[1] % 32 == 0 and max(image.shape) <= 320
+        return image[:, :, 0].astype(np.float32) / 255
+
+
+@pytest.mark.parametrize("size", [(50, 60), (320, 1000), (777, 130), (641, 999)])
+def test_tiles_fit_together(size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    found = tiled_probabilities(Brightness(), image, 300)  # type: ignore[arg-type]
+    assert (found == image[:, :, 0].astype(np.float32) / 255).all()
+
+
+def test_only_pages_that_would_shrink_to_less_than_half_are_tiled() -> None:
+    pre = DetPreprocess(limit_side_len=64, limit_type="min", max_side_limit=4000)
+    assert [tile_size(None, pre, (600, side)) for side in (4000, 8000, 8001)] == [0, 0, AUTO_TILE]
+    assert tile_size(None, pre.model_copy(update={"limit_type": "max"}), (600, 9000)) == 0  # the limit is the user's
+    assert tile_size(0, pre, (600, 9000)) == 0 and tile_size(512, pre, (600, 900)) == 512
+
+
+@pytest.mark.weights
+def test_tiled_boxes_are_those_of_the_whole_page(reader: ptocr.pipelines.OCRPipeline, checkout: Path) -> None:
+    page = cv2.imread(str(checkout / "docs" / "images" / "latin_page.png"))
+    detector = reader.models.detector
+    pre = detector.pre.model_copy(update={"limit_side_len": 64, "limit_type": "min"})
+    whole = find_lines(detector, page, pre, detector.post)
+    tiled = find_lines(detector, page, pre, detector.post, tile=384)
+    assert len(whole) == len(tiled) == 7
+    for a, b in zip(whole, tiled, strict=True):
+        assert np.abs(a - b).max() <= 6
