@@ -1,0 +1,107 @@
+"""Languages -> models: PaddleOCR's language names and ISO 639 codes, and which recogniser of which version reads them.
+
+The groups and what each version covers are those of PaddleOCR 3.7 (`paddleocr/_utils/langs.py`).
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from ptocr.errors import SpecError
+
+VERSIONS = ("PP-OCRv6", "PP-OCRv5", "PP-OCRv4", "PP-OCRv3")  # newest first
+# The size that is taken where none is said: the one that suits a CPU. PaddleOCR 3.x takes v6 medium and v5 server.
+SIZES = {"PP-OCRv6": "small", "PP-OCRv5": "mobile", "PP-OCRv4": "mobile", "PP-OCRv3": "mobile"}
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+LATIN = _names(
+    "af az bs ca cs cy da de es et eu fi fr ga gl hr hu id is it ku la lb lt lv mi ms mt nl no oc pi pl pt qu rm ro "
+    "rs_latin sk sl sq sv sw tl tr uz vi french german"
+)
+ARABIC = _names("ar fa ug ur ps sd bal")
+EAST_SLAVIC = _names("ru be uk")
+CYRILLIC = _names(
+    "rs_cyrillic bg mn abq ady kbd ava dar inh che lbe lez tab kk ky tg mk tt cv ba mhr mo udm kv os bua xal tyv sah "
+    "kaa"
+)
+DEVANAGARI = _names("hi mr ne bh mai ang bho mah sck new gom sa bgc")
+SINGLE = ("ch", "chinese_cht", "en", "japan", "korean", "th", "el", "te", "ta", "ka")
+SCRIPTS = {"latin": LATIN, "arabic": ARABIC, "eslav": EAST_SLAVIC, "cyrillic": CYRILLIC, "devanagari": DEVANAGARI}
+
+# Other names of the same: ISO 639 where PaddleOCR has names of its own.
+ALIASES = {
+    "zh": "ch", "zh-cn": "ch", "zh_cn": "ch", "zh-hans": "ch", "cn": "ch", "zh-tw": "chinese_cht",
+    "zh_tw": "chinese_cht", "zh-hant": "chinese_cht", "ch_tra": "chinese_cht", "ja": "japan", "jp": "japan",
+    "ko": "korean", "kn": "ka", "eng": "en", "rs": "rs_latin", "rsc": "rs_cyrillic",
+}  # fmt: skip
+
+# What each version reads: script or language -> prefix of the recogniser's name ("" is the version's main one).
+_MAIN_V6 = dict.fromkeys(("ch", "chinese_cht", "en", "japan", "latin"), "")
+_COVERS: dict[str, dict[str, str]] = {
+    "PP-OCRv6": _MAIN_V6,
+    "PP-OCRv5": {
+        "ch": "", "chinese_cht": "", "japan": "",
+        **{name: name for name in ("en", "latin", "eslav", "arabic", "cyrillic", "devanagari", "korean", "th", "el",
+                                   "te", "ta")},
+    },
+    "PP-OCRv4": {"ch": "", "en": "en"},
+    "PP-OCRv3": {
+        "ch": "", "eslav": "cyrillic",
+        **{name: name for name in ("en", "latin", "arabic", "cyrillic", "devanagari", "korean", "japan", "chinese_cht",
+                                   "te", "ka", "ta")},
+    },
+}  # fmt: skip
+_NOT_V6 = frozenset({"pi"})
+
+
+def language_names() -> list[str]:
+    """Every name that `models_for` takes."""
+    return sorted({*SINGLE, *SCRIPTS, *ALIASES, *(name for group in SCRIPTS.values() for name in group)})
+
+
+def script_of(lang: str) -> str:
+    """The key of a language among the recognisers: itself, or its script. 'fr' -> 'latin', 'ja' -> 'japan'.
+
+    Raises:
+        SpecError: unknown; close names are suggested.
+    """
+    name = ALIASES.get(lang.lower(), lang.lower())
+    if name in SINGLE or name in SCRIPTS:
+        return name
+    for script, group in SCRIPTS.items():
+        if name in group:
+            return script
+    near = difflib.get_close_matches(lang, language_names(), n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(language_names())}"
+    raise SpecError(f"unknown language {lang!r}; {hint}")
+
+
+def covers(version: str, lang: str) -> bool:
+    """Whether a version has a recogniser for a language."""
+    return script_of(lang) in _COVERS[version] and not (version == "PP-OCRv6" and lang in _NOT_V6)
+
+
+def models_for(lang: str | None = None, version: str | None = None, size: str | None = None) -> tuple[str, str]:
+    """Names of detector and recogniser. Without a version the newest that reads the language.
+
+    size: "tiny", "small", "medium" (v6), "mobile", "server" (v5, v4); None: `SIZES`. It applies to the detector and
+    to the version's main recogniser; those of single scripts come in one size.
+
+    Raises:
+        SpecError: unknown language or version, or a version that does not read the language; says what does.
+    """
+    if version is not None and version not in VERSIONS:
+        raise SpecError(f"unknown version {version!r}; there are {', '.join(VERSIONS)}")
+    wanted = lang or "ch"
+    reading = [name for name in VERSIONS if covers(name, wanted)]
+    if version is not None and version not in reading:
+        raise SpecError(f"{version} does not read {wanted!r}; {', '.join(reading)} does")
+    chosen = version or reading[0]
+    prefix = _COVERS[chosen][script_of(wanted)]
+    size = size or SIZES[chosen]
+    recogniser = f"{prefix}_{chosen}_mobile_rec" if prefix else f"{chosen}_{size}_rec"
+    return f"{chosen}_{size}_det", recogniser
