@@ -6,14 +6,13 @@ import argparse
 import json
 from pathlib import Path
 
+from bench import suites
+from bench.chart import save_chart
+from bench.timing import bench_network, bench_pages, plain, table
 from tqdm import tqdm
 
-from ptocr.evaluation import bench_suites as suites
-from ptocr.evaluation.bench_chart import save_chart
-from ptocr.evaluation.benchmark import bench_network, bench_pages, plain, table
-
 SUITES = ("networks", *suites.PAGE_SUITES)
-WORKER = Path(__file__).with_name("bench_worker.py")
+WORKER = Path(__file__).parent / "bench" / "worker.py"
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
 
 

@@ -12,10 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from parity import official as o
 from tqdm import tqdm
 
 import ptocr
-from ptocr.evaluation import official as o
 
 
 def main() -> int:

@@ -6,9 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from parity.networks import parity_rows, parity_table
 from tqdm import tqdm
-
-from ptocr.evaluation.parity import parity_rows, parity_table
 
 
 def main() -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ptocr
 from ptocr.data.settings import LabelSource
 from ptocr.data.sources import read_source
 from ptocr.errors import InputError
 from ptocr.evaluation.metrics import DetMetric, EndToEndMetric
 from ptocr.evaluation.models import EvalOptions, read_items
+from ptocr.pipelines import create_pipeline
 
 
 def score_pipeline(
@@ -24,7 +24,7 @@ def score_pipeline(
     items, _ = read_source(source, "det")
     if not items:
         raise InputError(f"{source.path}: no samples there")
-    reader = ptocr.create_pipeline(pipeline, device=device)
+    reader = create_pipeline(pipeline, device=device)
     found, read = DetMetric(), EndToEndMetric(options.ignore_space, options.ignore_case)
     for item, image in read_items(items):
         label = item.label

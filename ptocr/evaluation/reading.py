@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,28 +13,13 @@ from ptocr.document.results import OCRResult
 from ptocr.errors import InputError
 from ptocr.evaluation.corpus import Lines
 from ptocr.inputs.read import iter_pages
-from ptocr.predictors.predictor import Classifier, RecPadding, TextRecognizer
-
-
-class Models(Protocol):
-    """The part of a pipeline that reads cropped lines."""
-
-    @property
-    def recognizer(self) -> TextRecognizer: ...
-    @property
-    def line_classifier(self) -> Classifier: ...
-
-
-class Pipeline(Protocol):
-    """What is needed of an OCR pipeline."""
-
-    @property
-    def models(self) -> Models: ...
-    def predict(self, input: Any, **options: Any) -> Iterator[OCRResult]: ...
+from ptocr.pipelines.modules import Models
+from ptocr.pipelines.ocr import OCRPipeline
+from ptocr.predictors.predictor import RecPadding
 
 
 def read_corpus(
-    pipeline: Pipeline,
+    pipeline: OCRPipeline,
     folder: Path,
     keys: Iterable[str],
     on_error: Callable[[InputError], None],

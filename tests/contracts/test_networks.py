@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from ptocr import paths
 from ptocr.checkpoint import Checkpoint, build_network_of
 from ptocr.errors import SpecError, WeightsError
-from ptocr.evaluation.synthetic import picture
 from ptocr.nn.build import build_network
 from ptocr.nn.fuse import Fusible, Reparam, fuse
 from ptocr.spec.model import TASK_FOLDERS, ModelSpec, list_specs, load_spec, parse_spec
+from tools.parity.synthetic import picture
 
 NAMES = list_specs()
 CLASSES = 50  # of the computed recognisers

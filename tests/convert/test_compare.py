@@ -18,8 +18,8 @@ from ptocr.convert.compare import compare_weights, verify
 from ptocr.convert.convert import convert
 from ptocr.convert.goldens import picture_of
 from ptocr.errors import WeightsError
-from ptocr.evaluation import synthetic
 from tests.convert import tiny
+from tools.parity import synthetic
 
 DAMAGED = ("backbone.blocks4.1.pw_conv.reparam_conv.weight", "head.ctc_head.fc.bias")
 

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from ptocr.convert.identify import layout, meta_network
 from ptocr.convert.mapping import lstm_aliases, map_state
-from ptocr.evaluation import synthetic
 from ptocr.nn.build import OCRNet
 from ptocr.nn.fuse import Fusible, Reparam, fuse
 from ptocr.spec.model import load_spec
+from tools.parity import synthetic
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "parity"
 NAMES = sorted(path.stem for path in DATA.glob("*.json"))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import ptocr
-from ptocr.evaluation import official as o
+from tools.parity import official as o
 
 # Small pictures of different kinds: blank, CMYK, label, receipt, upside down, scene, dark, 1-bit, tiny, vertical.
 QUICK = (

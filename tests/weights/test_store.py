@@ -19,11 +19,11 @@ import torch
 from ptocr import paths
 from ptocr.checkpoint import Checkpoint, build_network_of, load_checkpoint, save_checkpoint
 from ptocr.errors import SpecError, WeightsError
-from ptocr.evaluation import synthetic
 from ptocr.spec.model import load_spec
 from ptocr.weights import store
 from tests.random_models import random_checkpoint
 from tests.web import Answer, Web, serve
+from tools.parity import synthetic
 
 NAME = "PP-LCNet_x0_25_textline_ori"  # the smallest model
 GOLDENS = Path(__file__).parents[1] / "data" / "parity"

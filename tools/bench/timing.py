@@ -1,7 +1,7 @@
 """Speed side by side: systems and networks, each in its own process, taking turns on the same input.
 
 Machines drift, so figures are ratios of neighbours in time: every round measures every contender once, a ratio is taken
-per round, and the median over rounds is what counts. `script` is the worker, `tools/bench_worker.py`.
+per round, and the median over rounds is what counts. `script` is the worker, `worker.py` beside this file.
 """
 
 from __future__ import annotations

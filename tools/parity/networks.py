@@ -20,8 +20,9 @@ from torch import nn
 
 from ptocr.checkpoint import build_network_of
 from ptocr.convert.convert import convert
-from ptocr.evaluation import synthetic
 from ptocr.nn.fuse import fuse
+
+from . import synthetic
 
 UNFUSED, FUSED = 1e-5, 1e-4
 ROUNDING = 20  # times the difference between Paddle's own float32 and float64 results: where that is more than the bar

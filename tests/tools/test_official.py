@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ptocr.errors import InputError
-from ptocr.evaluation import official as o
+from tools.parity import official as o
 
 
 def quad(x: float, y: float, w: float = 40, h: float = 10) -> list[list[float]]:

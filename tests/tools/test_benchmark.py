@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ptocr.checkpoint import save_checkpoint
-from ptocr.evaluation.bench_chart import save_chart
-from ptocr.evaluation.benchmark import Contender, Figures, agreement, bench_network, plain, ratios, table
 from tests.random_models import random_checkpoint
+from tools.bench.chart import save_chart
+from tools.bench.timing import Contender, Figures, agreement, bench_network, plain, ratios, table
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_worker_measures_a_network_and_reports_what_it_cannot(tmp_path: Path, 
         Contender("no engine", "onnxruntime", {"model": "package:no_such_package/x.onnx", "threads": 1}),
         Contender("no python", "ptocr", options, python=str(tmp_path / "python")),
     ]
-    script = checkout / "tools" / "bench_worker.py"
+    script = checkout / "tools" / "bench" / "worker.py"
     ours, engine, python = bench_network(contenders, (1, 3, 48, 192), 2, 1, script, warmup=1)
     assert len(ours.totals()) == 2 and all(0 < seconds < 60 for seconds in ours.totals())
     assert ours.peak_rss_mb > 50 and not ours.error

@@ -16,7 +16,8 @@ import numpy as np
 
 from ptocr.errors import InputError
 from ptocr.evaluation.corpus import Lines
-from ptocr.evaluation.reading import Pipeline, read_line, result_lines, upright
+from ptocr.evaluation.reading import read_line, result_lines, upright
+from ptocr.pipelines import OCRPipeline
 
 CORNER_TOLERANCE = 2.0  # pixels, in x and in y, for each corner
 SCORE_TOLERANCE = 1e-3
@@ -70,7 +71,7 @@ class Tally:
 
 
 def compare_folder(
-    pipeline: Pipeline, folder: Path, reference: Mapping[str, Any], variant: str, only: str = ""
+    pipeline: OCRPipeline, folder: Path, reference: Mapping[str, Any], variant: str, only: str = ""
 ) -> Iterator[tuple[str, Tally, list[Difference]]]:
     """Read `folder/pages` and `folder/lines` as the official system did; yields picture by picture, then `LINES`.
 
@@ -91,7 +92,7 @@ def compare_folder(
     yield LINES_ON, *compare_lines(lines, read)
 
 
-def _read(pipeline: Pipeline, image: np.ndarray) -> dict[str, Any]:
+def _read(pipeline: OCRPipeline, image: np.ndarray) -> dict[str, Any]:
     text, score = read_line(pipeline.models, image, "paddle")
     return {"text": text, "score": score}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ptocr.evaluation.benchmark import Contender
+from .timing import Contender
 
 MODES = {
     "eager": {"compile": "off", "dtype": "float32"},
