@@ -1,7 +1,7 @@
 # `make check` is what a change must pass; `make -k check` goes on after a failure and fails at the end.
 PYTHON ?= python
 
-.PHONY: check lint ruff ruff-format mypy imports format test slow
+.PHONY: check lint ruff ruff-format mypy imports format test slow docs
 
 check: lint test
 
@@ -28,3 +28,7 @@ test:
 
 slow:
 	$(PYTHON) -m pytest -m slow
+
+# The documentation as a site in ./site; a link that leads nowhere is an error.
+docs:
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
