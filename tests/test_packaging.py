@@ -108,6 +108,7 @@ def test_wheel_holds_specs_charsets_and_types(checkout: Path, tmp_path: Path) ->
     missing = [str(p) for p in configs if not (site / p).is_file()]
     assert not missing
     assert (site / "py.typed").is_file()
+    assert (site / "document" / "invisible.ttf").is_file()
     assert (site / "runtime" / "cpu" / "src" / "convs.cpp").is_file()
     code = "import ptocr; print(ptocr.__file__, len(ptocr.list_models()))"
     run = [sys.executable, "-c", code]

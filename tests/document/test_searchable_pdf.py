@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -199,18 +202,35 @@ def test_real_page(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_font_opens_and_draws_nothing() -> None:
-    built = ImageFont.truetype(io.BytesIO(font.build_font()), 100)
+    built = ImageFont.truetype(io.BytesIO(font.font_bytes()), 100)
     assert built.getmetrics() == (80, 20)
     assert built.getname()[0] == "PtocrTextLayer"
     assert not np.asarray(built.getmask("\0abc")).any()
 
 
+def test_the_file_has_the_advances_of_the_module() -> None:
+    built = ImageFont.truetype(io.BytesIO(font.font_bytes()), font.UNITS, layout_engine=ImageFont.Layout.BASIC)
+    assert built.getlength("a") == font.ADVANCES[0]  # the font maps no character: the glyph of missing ones
+    assert (built.font.ascent, built.font.descent) == (font.ASCENT, font.DESCENT)
+    assert built.font.glyphs == len(font.ADVANCES)
+
+
 def test_font_by_fonttools() -> None:
     ttlib = pytest.importorskip("fontTools.ttLib")
-    opened = ttlib.TTFont(io.BytesIO(font.build_font()), lazy=False, checkChecksums=2)
+    opened = ttlib.TTFont(io.BytesIO(font.font_bytes()), lazy=False, checkChecksums=2)
     assert [opened["hmtx"][name][0] for name in opened.getGlyphOrder()] == list(font.ADVANCES)
     for table in opened.keys():  # noqa: SIM118 (a font is no mapping)
         assert opened[table] is not None
+
+
+def test_the_tool_makes_the_file(checkout: Path, tmp_path: Path) -> None:
+    pytest.importorskip("fontTools")
+    subprocess.run(
+        [sys.executable, checkout / "tools" / "make_invisible_font.py", "--out", tmp_path / "made.ttf"],
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+        check=True,
+    )
+    assert (tmp_path / "made.ttf").read_bytes() == font.FONT_FILE.read_bytes()
 
 
 def test_widths() -> None:

@@ -14,7 +14,7 @@ import pypdfium2.raw as raw
 from PIL import Image
 
 from ptocr.document.draw import to_picture
-from ptocr.document.invisible_font import ASCENT, DESCENT, UNITS, build_font, glyph_of, width_of
+from ptocr.document.invisible_font import ASCENT, DESCENT, UNITS, font_bytes, glyph_of, width_of
 from ptocr.document.layout import Line, layout_of
 from ptocr.document.results import OCRResult
 from ptocr.files import write_atomic
@@ -105,7 +105,7 @@ def _load_font(document: pdfium.PdfDocument, chars: list[str]) -> object:
         pairs = (f"<{start + i:04X}> <{char.encode('utf-16-be').hex().upper()}>\n" for i, char in enumerate(block, 1))
         entries += f"{len(block)} beginbfchar\n{''.join(pairs)}endbfchar\n"
     glyphs = b"\0\0" + b"".join(glyph_of(char).to_bytes(2, "big") for char in chars)
-    file = build_font()
+    file = font_bytes()
     font = raw.FPDFText_LoadCidType2Font(
         document.raw, _bytes(file), len(file), _CMAP.format(entries=entries).encode(), _bytes(glyphs), len(glyphs)
     )
