@@ -99,7 +99,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         found = payload.get("format") if isinstance(payload, dict) else type(payload).__name__
         raise WeightsError(
             f"{path}: not a ptocr checkpoint of format {FORMAT} (found {found!r}); "
-            "make one from official weights with converters/convert.py"
+            "make one from official weights with `ptocr convert`"
         )
     missing = {"spec", "charset", "form", "source", "state_dict"} - set(payload)
     if missing:

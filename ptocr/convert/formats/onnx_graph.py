@@ -1,16 +1,15 @@
-"""ONNX files -> `Graph`: as exported by paddle2onnx and shipped by RapidOCR, batch norm folded or not.
-
-The only module that needs the `onnx` package (extra "convert").
-"""
+"""ONNX files -> `Graph`: as exported by paddle2onnx and shipped by RapidOCR, batch norm folded or not."""
 
 from __future__ import annotations
 
 import re
+import struct
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ptocr.convert.formats.onnx_file import OnnxGraph, Operation, body_inputs, read_model
 from ptocr.convert.formats.pdiparams import as_float32
 from ptocr.convert.graph import Graph
 from ptocr.errors import WeightsError
@@ -35,46 +34,39 @@ class OnnxModel:
 def read_onnx(where: str, data: bytes) -> OnnxModel:
     """
     Raises:
-        WeightsError: the `onnx` package is missing, the file is damaged, or it uses weights in an unknown way.
+        WeightsError: the file is damaged, keeps weights elsewhere, or uses them in an unknown way.
     """
     try:
-        import onnx
-    except ImportError:
-        raise WeightsError(
-            f"{where}: reading ONNX files needs the onnx package: pip install 'ptocr[convert]'"
-        ) from None
-    try:
-        model = onnx.load_model_from_string(data)
-        reader = _Reader(where, {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer})
-        _read_nodes(onnx, model.graph.node, reader)
+        file, metadata = read_model(data)
+        reader = _Reader(where, dict(file.initializers))
+        _read_operations(file.operations, reader)
         tensors = reader.used()
-    except WeightsError:
-        raise
-    except Exception as error:  # protobuf and onnx raise many kinds for damaged files
+    except (ValueError, KeyError, IndexError, OverflowError, TypeError, AttributeError, struct.error) as error:
+        # damage can leave a readable message that makes no sense: missing inputs, shapes that do not fit
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise WeightsError(f"{where}: not a readable ONNX file ({reason}); it is damaged, fetch it again") from None
+        raise WeightsError(f"{where}: not a readable ONNX file ({reason}); fetch or export it again") from None
     if not reader.graph.nodes:
         raise WeightsError(f"{where}: an ONNX file without weights; it is damaged, fetch it again")
-    return OnnxModel(reader.graph, tensors, {p.key: p.value for p in model.metadata_props})
+    return OnnxModel(reader.graph, tensors, metadata)
 
 
-def _read_nodes(onnx: Any, nodes: Any, reader: _Reader) -> None:
+def _read_operations(operations: list[Operation], reader: _Reader) -> None:
     """Give all operations to the reader; plain copies are seen through."""
     alias: dict[str, str] = {}  # value -> the value it is a copy of
-    for node in nodes:
-        if node.op_type in COPIES and node.input[0] not in reader.constants:
-            alias[node.output[0]] = alias.get(node.input[0], node.input[0])
+    for operation in operations:
+        if operation.kind in COPIES and operation.inputs[0] not in reader.constants:
+            alias[operation.outputs[0]] = alias.get(operation.inputs[0], operation.inputs[0])
             continue
-        for value in node.input:
+        for value in operation.inputs:
             value = alias.get(value, value)
             reader.graph.uses[value] = reader.graph.uses.get(value, 0) + 1
-    for node in nodes:
-        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        if node.op_type == "Constant" and "value" in attributes:
-            attributes["value"] = onnx.numpy_helper.to_array(attributes["value"])
-        if node.output and node.output[0] in alias and alias[node.output[0]] not in reader.constants:
+    for operation in operations:
+        outputs = operation.outputs
+        if outputs and outputs[0] in alias and alias[outputs[0]] not in reader.constants:
             continue
-        reader.add(node.op_type, [alias.get(v, v) for v in node.input], list(node.output), attributes)
+        for body in operation.bodies:
+            reader.refuse_weights(operation.kind, body)
+        reader.add(operation.kind, [alias.get(v, v) for v in operation.inputs], outputs, operation.attributes)
 
 
 class _Reader:
@@ -85,6 +77,16 @@ class _Reader:
         self.constants = constants
         self.graph = Graph()
         self.named = {name for name in constants if PADDLE_NAME.search(name)}  # what carries a parameter's name
+
+    def refuse_weights(self, kind: str, body: OnnxGraph) -> None:
+        """Bodies of loops and branches are not converted: weights in there must not be lost unnoticed."""
+        for name, own in body_inputs(body):
+            value = own if own is not None else self.constants.get(name)
+            if value is not None and value.dtype.kind == "f" and value.size > 1:
+                raise WeightsError(
+                    f"{self.where}: the body of a {kind} uses the weight {name!r} {list(value.shape)}; "
+                    "weights inside of loops and branches cannot be converted from ONNX"
+                )
 
     def used(self) -> dict[str, np.ndarray]:
         names = {name for node in self.graph.nodes for name in node.tensors.values()}
