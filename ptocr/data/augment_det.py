@@ -128,7 +128,7 @@ def paste_texts(
     count = max(1, min(int(share * len(other.polys)), most))
     image, polys, ignore = page.image.copy(), list(page.polys), list(page.ignore)
     for number in rng.permutation(usable)[:count] if usable else []:
-        patch, mask, box = _turned(crop_quad(other.image, other.polys[number]), rng)
+        patch, mask, box = _turned(crop_quad(other.image, other.polys[number]).image, rng)
         (height, width), (page_height, page_width) = patch.shape[:2], image.shape[:2]
         if width > page_width or height > page_height:
             continue

@@ -9,7 +9,7 @@ import numpy as np
 
 from ptocr.document.invisible_font import width_of
 from ptocr.document.results import OCRResult
-from ptocr.processing.geometry import rotate_points
+from ptocr.processing.geometry import is_turned, rotate_points, text_quad
 
 _MIN_ROWS = 3  # rows that have text on both sides of a gutter, before it counts as one
 _PROSE = 6.0  # width of a line in heights, from which on it looks like running text and not like a table cell
@@ -116,28 +116,6 @@ def _extent(lines: list[Line]) -> tuple[int, int]:
 # ---- one line ----
 
 
-def text_quad(poly: np.ndarray, angle: int = 0) -> np.ndarray:
-    """Corners of a region in reading direction: top left, top right, bottom right, bottom left of its text; (4, 2).
-
-    poly: (n, 2), clockwise from the upper left in the picture. angle: 1 or 180 where the line stands on its head.
-    Regions at least 1.5 times as high as wide were turned a quarter to the left for reading, as upstream does.
-    """
-    points = np.asarray(poly, np.float64).reshape(-1, 2)
-    if len(points) != 4:
-        points = _rectangle(points)
-    across = max(np.linalg.norm(points[0] - points[1]), np.linalg.norm(points[3] - points[2]))
-    down = max(np.linalg.norm(points[0] - points[3]), np.linalg.norm(points[1] - points[2]))
-    if across > 0 and down / across >= 1.5:
-        points = np.roll(points, -1, axis=0)
-    return np.roll(points, -2, axis=0) if angle in (1, 180) else points
-
-
-def _rectangle(points: np.ndarray) -> np.ndarray:
-    x0, y0 = points.min(axis=0)
-    x1, y1 = points.max(axis=0)
-    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
-
-
 def _angles(result: OCRResult) -> dict[bytes, int]:
     """Orientation by region: angles belong to all detected regions, texts only to those that passed the threshold."""
     angles = result.textline_orientation_angles
@@ -147,7 +125,8 @@ def _angles(result: OCRResult) -> dict[bytes, int]:
 
 
 def _line(result: OCRResult, index: int, text: str, angles: dict[bytes, int]) -> Line:
-    quad = text_quad(result.rec_polys[index], angles.get(result.rec_polys[index].tobytes(), 0))
+    poly = result.rec_polys[index]
+    quad = text_quad(poly, is_turned(poly), angles.get(poly.tobytes(), 0) == 1)
     words = None
     if result.text_word is not None and result.text_word_region is not None:
         words = _known_words(text, result.text_word[index], result.text_word_region[index], quad)

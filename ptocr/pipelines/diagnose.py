@@ -75,7 +75,7 @@ def diagnose(pipeline: OCRPipeline, page: Page, options: OCROptions) -> Diagnosi
 def _votes(reader: PageReader, result: OCRResult) -> list[Vote]:
     assert result.image is not None
     quads = [poly for poly in result.dt_polys if len(poly) == 4]
-    crops = [crop_quad(result.image, poly) for poly in quads]
+    crops = [crop_quad(result.image, poly).image for poly in quads]
     if not crops:
         return []
     classes = reader.classify(crops) if reader.orientation else None
@@ -105,7 +105,7 @@ def _rejected(reader: PageReader, prob: np.ndarray, image: np.ndarray, found: li
             if not any(_inside(poly.mean(axis=0), other) for other in seen):
                 seen.append(np.asarray(poly, np.float64))
                 rows.append((poly, score, reason))
-    read = read_lines(reader.models.recognizer, [crop_quad(image, poly) for poly, _, _ in rows], reader.decoding)
+    read = read_lines(reader.models.recognizer, [crop_quad(image, poly).image for poly, _, _ in rows], reader.decoding)
     return [
         Rejected(poly, score, reason, line.text.text, line.text.score)
         for (poly, score, reason), line in zip(rows, read, strict=True)

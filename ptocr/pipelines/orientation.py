@@ -16,7 +16,6 @@ from ptocr.spec.vocabulary import CTCText
 
 MARGIN = 0.5  # mean log-odds per character that a line needs against the vote of a unanimous page
 LOW, HIGH = -4.0, 5.0  # bounds of one character's log-odds, so that none decides alone
-QUARTER = 1.5  # regions this many times as high as wide are turned a quarter before they are read
 ENOUGH = 4.0  # characters that must speak for turning a page
 KEPT = 0.7  # a page that was turned must read this well, compared with before; spaces that come or go matter little
 COLUMNS = 0.25  # share of the log-odds of standing lines that their characters side by side must have in columns

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ptocr.document.layout import text_quad
 from ptocr.pipelines.reader import Line
+from ptocr.processing.geometry import rectangle, text_quad
 from ptocr.processing.words import word_boxes
 
 
@@ -22,11 +22,11 @@ class Words:
 def words(line: Line) -> Words:
     """Words by upstream's rule, in the page as it was read; those of an upside-down line run the other way."""
     text = line.text
-    quad = line.poly if len(line.poly) == 4 else text_quad(line.poly)
+    quad = rectangle(line.poly)
     if not text.text or line.read.steps <= 0:
         return Words([], np.zeros((0, 4, 2), np.asarray(line.poly).dtype))
     characters, columns = _per_column(line)
-    texts, regions = word_boxes(characters, columns, line.read.steps, np.asarray(quad))
+    texts, regions = word_boxes(characters, columns, line.read.steps, quad, line.tall)
     if line.upside_down:
         center = np.asarray(quad).min(axis=0) + np.asarray(quad).max(axis=0)
         regions = center - regions
@@ -46,7 +46,7 @@ def character_boxes(line: Line) -> np.ndarray:
     middles = (centers[1:] + centers[:-1]) / 2
     starts = np.maximum(np.concatenate([[0.0], middles]), centers - 0.75 * usual)
     ends = np.minimum(np.concatenate([middles, [1.0]]), centers + 0.75 * usual)
-    quad = text_quad(line.poly, int(line.upside_down))
+    quad = text_quad(line.poly, line.tall, line.upside_down)
     top, bottom = quad[1] - quad[0], quad[2] - quad[3]
     a, b = np.clip(starts, 0, 1)[:, None], np.clip(ends, 0, 1)[:, None]
     corners = (quad[0] + top * a, quad[0] + top * b, quad[3] + bottom * b, quad[3] + bottom * a)

@@ -15,7 +15,7 @@ from ptocr.pipelines.modules import Models
 from ptocr.pipelines.options import OCROptions
 from ptocr.pipelines.recognise import Decoding, ReadLine, read_lines
 from ptocr.predictors.predictor import Classification
-from ptocr.processing.geometry import crop_poly, crop_quad, min_area_quad
+from ptocr.processing.geometry import Crop, crop_poly, crop_quad
 from ptocr.processing.image import rotate180
 from ptocr.spec.vocabulary import CTCText
 
@@ -76,7 +76,7 @@ class PageReader:
         crop = crop_quad if self.post.box_type == "quad" else crop_poly
         crops = [crop(image, poly) for poly in polys]
         clock.lap("crop")
-        classes = self.classify(crops) if self.orientation and crops else None
+        classes = self.classify([c.image for c in crops]) if self.orientation and crops else None
         if classes is not None:
             clock.lap("cls")
         lines = self._read_upright(polys, crops, classes)
@@ -89,8 +89,9 @@ class PageReader:
         return classifier(crops, self.models.batch_size("TextLineOrientation"), pre)
 
     def _read_upright(
-        self, polys: list[np.ndarray], crops: list[np.ndarray], classes: list[Classification] | None
+        self, polys: list[np.ndarray], cut: list[Crop], classes: list[Classification] | None
     ) -> list[Line]:
+        crops = [crop.image for crop in cut]
         over = [False] * len(crops) if classes is None else [c.label.startswith("180") for c in classes]
         evidence = self.options.textline_orientation != "paddle"
         if classes is not None and not evidence:
@@ -100,8 +101,8 @@ class PageReader:
             crops = [rotate180(c) if turn else c for turn, c in zip(over, crops, strict=True)]
         read = self._recognise(crops)
         lines = [
-            Line(poly, crop, _is_tall(poly), text, not evidence and turn)
-            for poly, crop, text, turn in zip(polys, crops, read, over, strict=True)
+            Line(poly, crop, turned, text, not evidence and turn)
+            for poly, crop, (_, turned), text, turn in zip(polys, crops, cut, read, over, strict=True)
         ]
         if evidence:
             self._judge(lines, over)
@@ -131,14 +132,6 @@ class PageReader:
 
     def _recognise(self, crops: Sequence[np.ndarray]) -> list[ReadLine]:
         return read_lines(self.models.recognizer, crops, self.decoding) if len(crops) else []
-
-
-def _is_tall(poly: np.ndarray) -> bool:
-    """Whether the crop of a region was turned a quarter, as `crop_quad` does."""
-    quad = poly if len(poly) == 4 else min_area_quad(np.asarray(poly, np.int32))[0]
-    a, b, c, d = np.asarray(quad, np.float32)
-    width = max(np.linalg.norm(a - b), np.linalg.norm(c - d), 1.0)
-    return bool(max(np.linalg.norm(a - d), np.linalg.norm(b - c)) / width >= direction.QUARTER)
 
 
 class _Clock:

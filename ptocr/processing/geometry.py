@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,6 +12,14 @@ from ptocr.errors import InputError
 
 ROW_TOLERANCE = 10  # pixels; boxes whose first corners differ less in height are in one row
 SHORT_MAX = 32767  # OpenCV before 5 refuses to warp from or to larger pictures
+QUARTER = 1.5  # regions this many times as high as wide are turned a quarter before they are read
+
+
+class Crop(NamedTuple):
+    """A region cut out and straightened. image: (h, w, 3) uint8; turned: it was turned a quarter to the left then."""
+
+    image: np.ndarray
+    turned: bool
 
 
 def min_area_quad(points: np.ndarray) -> tuple[list[list[float]], float]:
@@ -79,8 +88,8 @@ def sort_boxes(polys: Sequence[np.ndarray]) -> list[int]:
     return order
 
 
-def crop_quad(image: np.ndarray, quad: np.ndarray) -> np.ndarray:
-    """Cut out a quad (4, 2), corners clockwise from the top left, and straighten it.
+def crop_quad(image: np.ndarray, quad: np.ndarray) -> Crop:
+    """Cut out a quad (4, 2), corners clockwise from the top left, and straighten it (perspective warp).
 
     Cubic warp with repeated border; a crop at least 1.5 times as high as wide is turned counter-clockwise (upstream:
     get_rotate_crop_image). A degenerate quad gives a crop of at least one pixel.
@@ -88,14 +97,41 @@ def crop_quad(image: np.ndarray, quad: np.ndarray) -> np.ndarray:
     points = np.asarray(quad, dtype=np.float32)
     if points.shape != (4, 2):
         raise InputError(f"quad: 4 corners (x, y) are needed, got an array of shape {points.shape}")
-    # lengths in float32, one by one, as upstream has them: the truncation to whole pixels shows the last bit
-    a, b, c, d = points
-    width = max(int(max(np.linalg.norm(a - b), np.linalg.norm(c - d))), 1)
-    height = max(int(max(np.linalg.norm(a - d), np.linalg.norm(b - c))), 1)
+    width, height = _whole_sides(points)
     crop = _upright(image, points, width, height)
     if crop is None:
         crop = _warp(image, points, width, height)
-    return cv2.rotate(crop, cv2.ROTATE_90_COUNTERCLOCKWISE) if height / width >= 1.5 else crop
+    turned = height / width >= QUARTER
+    return Crop(cv2.rotate(crop, cv2.ROTATE_90_COUNTERCLOCKWISE) if turned else crop, turned)
+
+
+def _whole_sides(points: np.ndarray) -> tuple[int, int]:
+    """Width and height of the crop of a quad (4, 2) float32, in pixels."""
+    # lengths in float32, one by one, as upstream has them: the truncation to whole pixels shows the last bit
+    a, b, c, d = points
+    width = max(int(max(np.linalg.norm(a - b), np.linalg.norm(c - d))), 1)
+    return width, max(int(max(np.linalg.norm(a - d), np.linalg.norm(b - c))), 1)
+
+
+def is_turned(poly: np.ndarray) -> bool:
+    """Whether the crop of a polygon (n, 2) is turned a quarter; for lines that come without their `Crop`."""
+    width, height = _whole_sides(np.asarray(rectangle(poly), np.float32))
+    return height / width >= QUARTER
+
+
+def rectangle(poly: np.ndarray) -> np.ndarray:
+    """The four corners by which a polygon is cut out: a quad's own, those of the smallest rectangle around others."""
+    points = np.asarray(poly).reshape(-1, 2)
+    return points if len(points) == 4 else np.array(min_area_quad(points.astype(np.int32))[0])
+
+
+def text_quad(poly: np.ndarray, turned: bool, upside_down: bool = False) -> np.ndarray:
+    """Corners of a region in reading direction: top left, top right, bottom right, bottom left of its text; (4, 2).
+
+    poly: (n, 2), clockwise from the upper left in the picture. turned: it was turned a quarter to the left for reading
+    (`Crop.turned`); upside_down: and by 180 degrees then.
+    """
+    return np.roll(np.asarray(rectangle(poly), np.float64), -int(turned) - 2 * int(upside_down), axis=0)
 
 
 def _upright(image: np.ndarray, points: np.ndarray, width: int, height: int) -> np.ndarray | None:
@@ -128,7 +164,7 @@ def _near(image: np.ndarray, points: np.ndarray, margin: int = 4) -> tuple[np.nd
     return image[y0:y1, x0:x1], points - np.array([x0, y0], np.float32)
 
 
-def crop_poly(image: np.ndarray, poly: np.ndarray) -> np.ndarray:
+def crop_poly(image: np.ndarray, poly: np.ndarray) -> Crop:
     """Cut out the smallest rotated rectangle around a polygon (n, 2) and straighten it.
 
     Upstream: get_minarea_rect_crop, used for box type "poly"; PaddleX 3 cuts quads like this too.

@@ -50,12 +50,13 @@ def _kind(character: str, following: str, previous: Kind | None) -> Kind:
 
 
 def word_boxes(
-    characters: Sequence[str], columns: Sequence[int], steps: float, box: np.ndarray
+    characters: Sequence[str], columns: Sequence[int], steps: float, box: np.ndarray, turned: bool | None = None
 ) -> tuple[list[str], np.ndarray]:
     """Words of a line and where they are (PaddleX 3.7: `return_word_box`, cal_ocr_word_box).
 
     characters, columns: decoded characters and their CTC time steps; steps: time steps that cover the line without its
-    padding (may be fractional); box: (4, 2) corners of the line, clockwise from the top left.
+    padding (may be fractional); box: (4, 2) corners of the line, clockwise from the top left; turned: whether the line
+    was turned a quarter to be read (`Crop.turned`), so that it runs from top to bottom; None: by upstream's rule alone.
     Returns the texts in reading order and their quads (n, 4, 2), whole pixels in the dtype of `box`.
 
     Each ideograph is a word of its own, as wide as the ideographs of the line are on average; other runs reach from
@@ -66,7 +67,7 @@ def word_boxes(
     """
     words = split_words(characters, columns)
     (left, top), (right, _), (_, bottom), _ = np.asarray(box).tolist()
-    vertical = np.ptp(box[:, 1]) > 1.5 * np.ptp(box[:, 0])
+    vertical = _runs_down(np.asarray(box), turned)
     first, last = (top, bottom) if vertical else (left, right)
     spans = _spans(words, (last - first) / steps, last - first, len(characters)) if words else []
     if vertical:
@@ -75,6 +76,16 @@ def word_boxes(
         quads = [[(first + a, top), (first + b, top), (first + b, bottom), (first + a, bottom)] for a, b in spans]
     texts = [text for word in words for text in _texts(word)]
     return texts, np.array(_in_reading_order(quads), dtype=np.asarray(box).dtype).reshape(-1, 4, 2)
+
+
+def _runs_down(box: np.ndarray, turned: bool | None) -> bool:
+    """Whether a line is divided from top to bottom: upstream goes by the upright box around it alone, which for short
+    lines contradicts the turn of the crop; a level line of steep slant runs down too."""
+    if turned:
+        return True
+    tall = bool(np.ptp(box[:, 1]) > 1.5 * np.ptp(box[:, 0]))
+    across, down = np.abs(box[1] - box[0])
+    return tall and (turned is None or bool(down > across))
 
 
 def _texts(word: Word) -> list[str]:

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from ptocr.document.layout import box_of, layout_of, text_quad
+from ptocr.document.layout import box_of, layout_of
 from ptocr.document.results import OCRResult
 
 
@@ -97,17 +97,6 @@ def test_empty_pages_and_empty_texts() -> None:
 
 
 # ---- directions ----
-
-
-def test_reading_direction() -> None:
-    level = quad(10, 20, 200, 30)
-    np.testing.assert_array_equal(text_quad(level), level)
-    np.testing.assert_array_equal(text_quad(level, 1)[0], level[2])
-    np.testing.assert_array_equal(text_quad(level, 180)[0], level[2])
-    np.testing.assert_array_equal(text_quad(level, -1), level)
-    standing = quad(10, 20, 30, 200)  # upstream turns it a quarter to the left: its right edge becomes the top
-    np.testing.assert_array_equal(text_quad(standing)[0], standing[1])
-    np.testing.assert_array_equal(text_quad(standing)[1], standing[2])
 
 
 def test_orientation_belongs_to_the_detected_regions() -> None:

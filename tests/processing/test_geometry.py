@@ -43,10 +43,10 @@ def test_sort_boxes_row_rule() -> None:
 def test_crops_equal_official(golden: Golden) -> None:
     image = inputs.picture(*inputs.CROP_PICTURE)
     for i, quad in enumerate(inputs.crop_quads()):
-        np.testing.assert_array_equal(geometry.crop_quad(image, quad), golden[f"crop_{i}"])
-        np.testing.assert_array_equal(geometry.crop_poly(image, quad), golden[f"crop_area_{i}"])
+        np.testing.assert_array_equal(geometry.crop_quad(image, quad).image, golden[f"crop_{i}"])
+        np.testing.assert_array_equal(geometry.crop_poly(image, quad).image, golden[f"crop_area_{i}"])
     for i, poly in enumerate(inputs.crop_polys()):
-        np.testing.assert_array_equal(geometry.crop_poly(image, poly), golden[f"crop_poly_{i}"])
+        np.testing.assert_array_equal(geometry.crop_poly(image, poly).image, golden[f"crop_poly_{i}"])
 
 
 def test_some_golden_crops_were_turned(golden: Golden) -> None:
@@ -61,16 +61,16 @@ def test_crop_ignores_memory_layout_and_number_type() -> None:
     mirrored = np.ascontiguousarray(image[:, ::-1])[:, ::-1]
     fortran = np.asfortranarray(image)
     for quad in inputs.crop_quads():
-        crop = geometry.crop_quad(image, quad)
+        crop = geometry.crop_quad(image, quad).image
         assert crop.flags.c_contiguous
         for same in (mirrored, fortran):
-            np.testing.assert_array_equal(geometry.crop_quad(same, quad.astype(np.int16)), crop)
+            np.testing.assert_array_equal(geometry.crop_quad(same, quad.astype(np.int16)).image, crop)
 
 
 @pytest.mark.parametrize("points", [np.zeros((4, 2)), np.full((4, 2), 500), np.array([[0, 0], [9, 0], [9, 0], [0, 0]])])
 def test_degenerate_quads_give_a_crop(points: np.ndarray) -> None:
     image = inputs.picture(1, 20, 20)
-    for crop in (geometry.crop_quad(image, points), geometry.crop_poly(image, points)):
+    for crop, _ in (geometry.crop_quad(image, points), geometry.crop_poly(image, points)):
         assert crop.size > 0
         assert max(crop.shape) <= 9
 
@@ -87,7 +87,9 @@ def test_crop_from_a_huge_picture(y: int) -> None:
     image = np.zeros((40000, 60, 3), np.uint8)
     image[y : y + 70] = part
     quad = np.array([[10, 20], [50, 24], [49, 44], [9, 40]], np.float32)
-    np.testing.assert_array_equal(geometry.crop_quad(image, quad + np.float32([0, y])), geometry.crop_quad(part, quad))
+    np.testing.assert_array_equal(
+        geometry.crop_quad(image, quad + np.float32([0, y])).image, geometry.crop_quad(part, quad).image
+    )
 
 
 def test_bounding_boxes() -> None:
