@@ -6,9 +6,8 @@ readable with `torch.load(weights_only=True)`.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import os
-import uuid
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from ptocr.errors import WeightsError
+from ptocr.files import write_atomic
 from ptocr.nn.build import build_network
-from ptocr.nn.fuse import Reparam, fuse
+from ptocr.nn.fuse import Fusible, Reparam, fuse
 from ptocr.spec.model import ModelSpec, parse_spec
 from ptocr.spec.vocabulary import Charset
 
@@ -59,8 +59,6 @@ class Checkpoint:
 
 def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     """Write a `.pth` atomically: a reader sees the old file or the whole new one, never a part."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     payload = {
         "format": FORMAT,
         "spec": checkpoint.spec.model_dump(mode="json"),
@@ -69,16 +67,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         "source": checkpoint.source,
         "state_dict": {k: v.detach().cpu().contiguous() for k, v in checkpoint.state_dict.items()},
     }
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with temporary.open("xb") as stream:
-            torch.save(payload, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_atomic(path, lambda stream: torch.save(payload, stream), durable=True)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -114,42 +103,51 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     )
 
 
-def build_network_of(checkpoint: Checkpoint, train: bool = False) -> nn.Module:
+def network_of(checkpoint: Checkpoint, train: bool = False, form: Form | Literal["fused"] | None = None) -> nn.Module:
     """The network of a checkpoint, filled with its tensors; nothing is broadcast and nothing left random.
 
     train=True builds the training-only branches too; they are filled where the checkpoint holds them and keep their
-    start values otherwise (inference formats lack them).
+    start values otherwise (inference formats lack them). form: None as the checkpoint is; "deploy" with merged
+    branches; "fused" with folded batch norms as well, which is the form to run.
 
     Raises:
-        WeightsError: a tensor is missing, unknown or of another shape; names it.
+        WeightsError: a tensor is missing, unknown or of another shape; names it. Or merged branches are to be split.
     """
-    form = checkpoint.form
+    if form == "train" != checkpoint.form:
+        raise WeightsError(f"{checkpoint.spec.name}: its branches are merged and cannot be split; take a .pdparams")
+    architecture = checkpoint.spec.architecture
     if train:
-        network = build_network(checkpoint.spec.architecture, checkpoint.classes, train=True)
-        if form == "deploy":
-            network = fuse(network, only=Reparam)
+        network = empty_network(architecture, checkpoint.classes, checkpoint.form, train=True, device="cpu").train()
         _check(checkpoint, network.state_dict(), optional=_training_only(checkpoint))
         network.load_state_dict(checkpoint.state_dict, strict=False)
-        return network
-    network = _skeleton(checkpoint, train=False)
-    wanted = network.state_dict()
-    extra = set(checkpoint.state_dict) - set(wanted)
-    _check(checkpoint, wanted, unused=_training_only(checkpoint) if extra else set())
-    state = {key: checkpoint.state_dict[key] for key in wanted}
-    network.load_state_dict(state, strict=True, assign=True)
-    return network.requires_grad_(False).eval()
+    else:
+        network = empty_network(architecture, checkpoint.classes, checkpoint.form)
+        wanted = network.state_dict()
+        extra = set(checkpoint.state_dict) - set(wanted)
+        _check(checkpoint, wanted, unused=_training_only(checkpoint) if extra else set())
+        state = {key: checkpoint.state_dict[key] for key in wanted}
+        network.load_state_dict(state, strict=True, assign=True)
+        network.requires_grad_(False).eval()
+    if form in ("deploy", "fused") and form != checkpoint.form:
+        return fuse(network, only=Reparam if form == "deploy" else Fusible)
+    return network
 
 
-def _skeleton(checkpoint: Checkpoint, train: bool) -> nn.Module:
-    """The network without memory for its parameters."""
-    with torch.device("meta"):
-        network = build_network(checkpoint.spec.architecture, checkpoint.classes, train)
-        return fuse(network, only=Reparam) if checkpoint.form == "deploy" else network
+def empty_network(
+    architecture: dict[str, Any], classes: int | None, form: Form = "train", train: bool = False, device: str = "meta"
+) -> nn.Module:
+    """The network of a spec's `architecture` with start values, without memory for them unless a `device` is given.
+
+    form: "deploy" = Paddle's form for inference, branches merged. train: with the training-only branches.
+    """
+    with torch.device(device):
+        network = build_network(architecture, classes, train).eval()
+        return fuse(network, only=Reparam) if form == "deploy" else network
 
 
 def _training_only(checkpoint: Checkpoint) -> set[str]:
-    inference, everything = (_skeleton(checkpoint, train).state_dict() for train in (False, True))
-    return set(everything) - set(inference)
+    of = functools.partial(empty_network, checkpoint.spec.architecture, checkpoint.classes, checkpoint.form)
+    return set(of(train=True).state_dict()) - set(of().state_dict())
 
 
 def _check(

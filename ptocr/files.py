@@ -1,29 +1,119 @@
-"""Writing files so that a reader never sees half of one and two inputs never share one."""
+"""Files that others read too: written whole or not at all, built once however many ask, never two inputs in one."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import glob
 import itertools
 import logging
+import os
 import threading
 import uuid
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+import filelock
+
+from ptocr.errors import PtocrError
 
 log = logging.getLogger(__name__)
 
+LOCK_SECONDS = 1800.0
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
-def write_atomic(path: str | Path, content: bytes) -> None:
-    """Write `content` to `path`: folders are made, a temporary file beside it is renamed over it. Raises OSError."""
+
+def write_atomic(path: str | Path, content: bytes | Callable[[BinaryIO], object], durable: bool = False) -> None:
+    """Atomic write: folders are made, a temporary file beside `path` is renamed over it.
+
+    content: the bytes, or a function that writes them to the stream it is given. durable: on the disk before the
+    rename, so that not even a power cut leaves an empty file under the name.
+
+    Raises:
+        OSError: the folder cannot be written, or is full. What was there before stays as it was.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{uuid.uuid4().hex}.part"
+    temporary = _beside(path)
     try:
-        with temporary.open("xb") as file:
-            file.write(content)
-        temporary.replace(path)
+        with temporary.open("xb") as stream:
+            if isinstance(content, bytes):
+                stream.write(content)
+            else:
+                content(stream)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+        os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def made(
+    path: Path,
+    build: Callable[[Path], object],
+    ready: Callable[[], bool] | None = None,
+    failure: type[PtocrError] = PtocrError,
+    remedy: str = "",
+    wait: float = LOCK_SECONDS,
+) -> Path:
+    """Double-checked build of a cached file: lock, look again, build beside, rename. One process builds, others wait.
+
+    build: writes the file whose path it is given, beside `path` and with its suffix. ready: asked under the lock,
+    whether nothing needs to be built any more (None: whether `path` is a file). remedy: the end of error messages.
+
+    Raises:
+        failure: another process has held the lock for `wait` seconds; or the folder cannot be written or is full.
+        Anything else that `build` raises.
+    """
+    with _locked(path, failure, remedy, wait):
+        if path.is_file() if ready is None else ready():
+            return path
+        for left in path.parent.glob(f".{glob.escape(path.stem)}.*.part{path.suffix}"):  # by a process that was killed
+            left.unlink(missing_ok=True)
+        part = _beside(path)
+        try:
+            build(part)
+            os.replace(part, path)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise _unwritable(path, error, failure, remedy) from None
+            raise
+        finally:
+            part.unlink(missing_ok=True)
+    return path
+
+
+@contextlib.contextmanager
+def _locked(path: Path, failure: type[PtocrError], remedy: str, wait: float) -> Iterator[None]:
+    """One process at a time; an error says whether the lock or the folder is the reason."""
+    lock = filelock.FileLock(path.parent / f".{path.name}.lock", timeout=wait)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout:  # an OSError, too
+        raise failure(
+            f"{path}: another process has been making it for {wait:g} s; wait for it, or end it, and try again"
+        ) from None
+    except OSError as error:
+        raise _unwritable(path, error, failure, remedy) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _beside(path: Path) -> Path:
+    """A hidden name in the same folder, for what is to be renamed to `path`."""
+    return path.parent / f".{path.stem.lstrip('.')}.{uuid.uuid4().hex}.part{path.suffix}"
+
+
+def _unwritable(path: Path, error: OSError, failure: type[PtocrError], remedy: str) -> PtocrError:
+    reason = f"{path.parent}: cannot be written ({error.strerror or error})"
+    return failure(f"{reason}; {remedy}" if remedy else reason)
 
 
 class Claims:

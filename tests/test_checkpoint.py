@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ptocr import checkpoint as module
-from ptocr.checkpoint import Checkpoint, build_network_of, load_checkpoint, save_checkpoint
+from ptocr.checkpoint import Checkpoint, load_checkpoint, network_of, save_checkpoint
 from ptocr.errors import SpecError, WeightsError
 from ptocr.spec.vocabulary import Charset
 from tests.random_models import random_checkpoint
@@ -123,7 +123,7 @@ def test_damaged_and_foreign_files(tmp_path: Path, small: Checkpoint) -> None:
 
 
 def test_network_is_filled_and_frozen(small: Checkpoint) -> None:
-    network = build_network_of(small)
+    network = network_of(small)
     assert not network.training
     assert not any(parameter.requires_grad for parameter in network.parameters())
     state = network.state_dict()
@@ -135,8 +135,8 @@ def test_network_that_does_not_fit(small: Checkpoint) -> None:
     state = dict(small.state_dict)
     first = next(iter(state))
     with pytest.raises(WeightsError, match=f"lacks '{first}'"):
-        build_network_of(replace(small, state_dict={k: v for k, v in state.items() if k != first}))
+        network_of(replace(small, state_dict={k: v for k, v in state.items() if k != first}))
     with pytest.raises(WeightsError, match=r"holds 'more\.weight'"):
-        build_network_of(replace(small, state_dict={**state, "more.weight": torch.zeros(1)}))
+        network_of(replace(small, state_dict={**state, "more.weight": torch.zeros(1)}))
     with pytest.raises(WeightsError, match=rf"{first} has shape \(1, 2\) in the checkpoint"):
-        build_network_of(replace(small, state_dict={**state, first: torch.zeros(1, 2)}))
+        network_of(replace(small, state_dict={**state, first: torch.zeros(1, 2)}))

@@ -11,15 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ptocr.checkpoint import Checkpoint, load_checkpoint
+from ptocr.checkpoint import Checkpoint, load_checkpoint, network_of
 from ptocr.convert.convert import convert
 from ptocr.convert.formats.foreign import is_checkpoint
 from ptocr.convert.goldens import Reference, read_golden
 from ptocr.convert.graph import OUT_CHANNELS, Node
 from ptocr.convert.identify import deploy_graph, probe_size
 from ptocr.errors import WeightsError
-from ptocr.nn.build import build_network
-from ptocr.nn.fuse import Reparam, fuse
 
 EXACT = 1e-6  # same form: what rounding of a folded batch norm may do, relative to the layer's largest weight
 MERGED = 1e-4  # one side was merged from training branches in float32 elsewhere
@@ -55,26 +53,6 @@ class Comparison:
     @property
     def ok(self) -> bool:
         return bool(self.rows) and self.first is None
-
-
-def network_of(checkpoint: Checkpoint) -> nn.Module:
-    """The network of a checkpoint with its weights, for evaluation, in the checkpoint's form.
-
-    Raises:
-        WeightsError: the state dict does not fit the spec; names the tensors.
-    """
-    network = build_network(checkpoint.spec.architecture, checkpoint.classes).eval()
-    if checkpoint.form == "deploy":
-        network = fuse(network, only=Reparam)
-    wanted = network.state_dict()
-    state = checkpoint.state_dict
-    missing = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
-    if missing:
-        raise WeightsError(
-            f"{checkpoint.spec.name}: no or misshapen weights for {', '.join(missing[:8])}; convert again"
-        )
-    network.load_state_dict({key: state[key] for key in wanted}, strict=True)
-    return network
 
 
 def compare_weights(ours: Checkpoint, theirs: Checkpoint, tolerance: float | None = None) -> Comparison:
@@ -133,9 +111,7 @@ def effective(node: Node, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
 
 
 def _deploy_state(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
-    network = network_of(checkpoint)
-    if checkpoint.form != "deploy":
-        network = fuse(network, only=Reparam)
+    network = network_of(checkpoint, form="deploy")
     return {key: value.detach().numpy() for key, value in network.state_dict().items()}
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
-from ptocr.checkpoint import Checkpoint, Form, load_checkpoint
+from ptocr.checkpoint import Checkpoint, Form, empty_network, load_checkpoint
 from ptocr.convert.align import align, transfer
 from ptocr.convert.formats.description import apply_description
 from ptocr.convert.formats.foreign import Source, is_checkpoint, read
-from ptocr.convert.identify import class_count, deploy_graph, hub_state, identify, layout, meta_network
+from ptocr.convert.identify import class_count, deploy_graph, hub_state, identify, layout
 from ptocr.convert.mapping import lstm_aliases, map_state, paddle_names
 from ptocr.errors import WeightsError
 from ptocr.spec.model import ModelSpec, load_spec
@@ -195,11 +195,11 @@ def _deploy(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form,
 
 def _train(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:
     """Weights under structured names, with the training-only branches where the file has them completely."""
-    full = meta_network(spec.architecture, classes, train=True)
+    full = empty_network(spec.architecture, classes, train=True)
     whole, report = map_state(source.tensors, full, source.where)
     if report.ok:
         return "train", whole, []
-    network = meta_network(spec.architecture, classes)
+    network = empty_network(spec.architecture, classes)
     beyond = {*layout(full), *lstm_aliases(full)} - set(layout(network))
     state, report = map_state(source.tensors, network, source.where, beyond)
     report.check(spec.name)

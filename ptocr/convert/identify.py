@@ -10,18 +10,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from ptocr.checkpoint import Form
+from ptocr.checkpoint import Form, empty_network
 from ptocr.convert.formats.foreign import Source
 from ptocr.convert.graph import Graph
 from ptocr.convert.hub import HubState, hub_path
 from ptocr.convert.mapping import paddle_names, transposed
 from ptocr.convert.trace import trace
 from ptocr.errors import PtocrError, WeightsError
-from ptocr.nn.build import build_network
-from ptocr.nn.fuse import Reparam, fuse
 from ptocr.spec.model import ModelSpec, list_specs, load_spec
 from ptocr.spec.vocabulary import Charset
 
@@ -36,21 +33,9 @@ def probe_size(spec: ModelSpec) -> tuple[int, int, int]:
     return tuple(shape) if shape is not None else PROBE[spec.task]
 
 
-def meta_network(architecture: dict[str, Any], classes: int | None, train: bool = False) -> nn.Module:
-    """The network without memory, in evaluation mode."""
-    with torch.device("meta"):
-        return build_network(architecture, classes, train).eval()
-
-
-def deploy_network(spec: ModelSpec, classes: int | None) -> nn.Module:
-    """Paddle's deploy form of a spec's network, without memory."""
-    with torch.device("meta"):
-        return fuse(build_network(spec.architecture, classes), only=Reparam)
-
-
 def deploy_graph(spec: ModelSpec, classes: int | None) -> tuple[nn.Module, Graph]:
     """Paddle's deploy form of a spec's network, without memory, and its graph."""
-    network = deploy_network(spec, classes)
+    network = empty_network(spec.architecture, classes, "deploy")
     return network, trace(network, probe_size(spec))
 
 
@@ -75,7 +60,7 @@ def layout(network: nn.Module) -> dict[str, tuple[int, ...]]:
 @lru_cache(maxsize=256)
 def _layout(architecture: str, by_class: bool) -> Layout:
     config = json.loads(architecture)
-    network = meta_network(config, ODD if by_class else None)
+    network = empty_network(config, ODD if by_class else None)
     shapes = layout(network)
     axes = {name: shape.index(ODD) for name, shape in shapes.items() if ODD in shape}
     return Layout(shapes, axes)
@@ -117,14 +102,11 @@ def hub_state(
 
     The hub merges the branches of some models; which, its names tell.
     """
-    forms: tuple[tuple[Form, nn.Module], ...] = (
-        ("train", meta_network(spec.architecture, classes)),
-        ("deploy", deploy_network(spec, classes)),
-    )
+    forms: tuple[Form, ...] = ("train", "deploy")
     tried = []
-    for form, network in forms:
+    for form in forms:
         hub = HubState(source.tensors, spec.architecture)
-        state, missing = hub.of(network)
+        state, missing = hub.of(empty_network(spec.architecture, classes, form))
         if not missing:
             return form, state, missing, hub.left()
         tried.append((form, state, missing, hub.left()))

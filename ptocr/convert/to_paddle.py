@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ptocr.checkpoint import Checkpoint
+from ptocr.checkpoint import Checkpoint, empty_network
 from ptocr.convert.mapping import to_paddle
 from ptocr.errors import WeightsError
 from ptocr.files import write_atomic
-from ptocr.nn.build import build_network
 from ptocr.nn.fuse import Reparam
 from ptocr.nn.layers import LearnableRep
 
@@ -29,19 +28,17 @@ def write_pdparams(checkpoint: Checkpoint, path: str | Path) -> Path:
     """
     path = Path(path)
     state = training_form(checkpoint) if checkpoint.form == "deploy" else checkpoint.state_dict
-    network = _network_of(checkpoint, state)
+    network = _shape_of(checkpoint, state)
     arrays = to_paddle(state, network)
     write_atomic(path, pickle.dumps(arrays, protocol=4))
     return path
 
 
-def _network_of(checkpoint: Checkpoint, state: dict[str, Tensor]) -> nn.Module:
+def _shape_of(checkpoint: Checkpoint, state: dict[str, Tensor]) -> nn.Module:
     """The network with training-only branches where `state` has all of them, else the one for inference."""
-    with torch.device("meta"):
-        whole = build_network(checkpoint.spec.architecture, checkpoint.classes, train=True)
-        if set(whole.state_dict()) <= set(state):
-            return whole
-        return build_network(checkpoint.spec.architecture, checkpoint.classes)
+    architecture, classes = checkpoint.spec.architecture, checkpoint.classes
+    whole = empty_network(architecture, classes, train=True)
+    return whole if set(whole.state_dict()) <= set(state) else empty_network(architecture, classes)
 
 
 def training_form(checkpoint: Checkpoint) -> dict[str, Tensor]:
@@ -53,7 +50,7 @@ def training_form(checkpoint: Checkpoint) -> dict[str, Tensor]:
     Raises:
         WeightsError: a merged block of another kind than PP-LCNetV3's.
     """
-    network = build_network(checkpoint.spec.architecture, checkpoint.classes)
+    network = empty_network(checkpoint.spec.architecture, checkpoint.classes, device="cpu")
     given = checkpoint.state_dict
     state = {key: given[key] for key in network.state_dict() if key in given}
     for name, module in network.named_modules():

@@ -13,17 +13,16 @@ import importlib
 import json
 import logging
 import os
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-import filelock
 import torch
 from torch import nn
 
 from ptocr import paths
 from ptocr.checkpoint import Checkpoint
 from ptocr.errors import DeviceError
+from ptocr.files import made
 from ptocr.runtime import machine_code, package
 from ptocr.runtime.cpu import library as kernels
 from ptocr.runtime.export import example_input
@@ -31,7 +30,6 @@ from ptocr.runtime.package import Compiled
 
 log = logging.getLogger(__name__)
 
-LOCK_SECONDS = 1800.0
 # Weights laid out once; as many threads as the caller has, not as many as there were at compile time.
 INDUCTOR = {"freezing": True, "cpp.dynamic_threads": True}
 
@@ -61,20 +59,34 @@ def find_or_build(
     one builds, the others wait.
 
     Raises:
-        DeviceError: no C++ compiler, or the cache cannot be written.
+        DeviceError: no C++ compiler; the cache cannot be written; another process has been at it for very long.
     """
-    if not rebuild and (compiled := find(checkpoint, device, dtype)) is not None:
+    compiled = None if rebuild else find(checkpoint, device, dtype)
+    if compiled is not None:
         return compiled
+
+    def ready() -> bool:
+        nonlocal compiled
+        compiled = None if rebuild else find(checkpoint, device, dtype)
+        return compiled is not None
+
+    def build(part: Path) -> None:
+        native = _build(make(), checkpoint, device, dtype, part)
+        machine_code.record(part, path, native=native)
+
     path = package_path(checkpoint, device, dtype)
+    made(path, build, ready, DeviceError, "set PTOCR_COMPILED to a folder that can, with space left")
+    return compiled or _load_new(path, device)
+
+
+def _load_new(path: Path, device: torch.device) -> Compiled:
+    """A package that has just been built."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(path.with_suffix(".lock"), timeout=LOCK_SECONDS):
-            if rebuild or (compiled := find(checkpoint, device, dtype)) is None:
-                _build(make(), checkpoint, device, dtype, path)
-                compiled = _load(path, device)
-    except OSError as error:
-        raise DeviceError(f"{path.parent}: cannot be written ({error.strerror or error}); set PTOCR_COMPILED") from None
-    return compiled
+        return _load(path, device)
+    except Exception as error:
+        raise DeviceError(
+            f"{path}: was built but does not load here ({_first_line(error)}); use compile='off'"
+        ) from error
 
 
 def package_path(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Path:
@@ -118,23 +130,19 @@ def _load(path: Path, device: torch.device) -> Compiled:
     return package.load(path, device)
 
 
-def _build(module: nn.Module, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, path: Path) -> None:
+def _build(module: nn.Module, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, part: Path) -> bool:
+    """Compile a network into the file `part`; returns whether it calls ptocr's own kernels."""
     require_compiler()
     _import_setuptools()
     example, dynamic = example_input(checkpoint, device, dtype)
-    part = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.pt2")
-    try:
-        with torch.no_grad():
-            program = torch.export.export(
-                module.eval(), (example,), dynamic_shapes=(dynamic,), prefer_deferred_runtime_asserts_over_guards=True
-            )
-            native = any("ptocr" in str(node.target) for node in program.graph.nodes)
-            shims = {torch.ops.ptocr.convs.default: [kernels.C_INTERFACE]}
-            options = {**INDUCTOR, "aot_inductor.custom_ops_to_c_shims": shims}  # a copy: torch writes into it
-            torch._inductor.aoti_compile_and_package(program, package_path=str(part), inductor_configs=options)
-        machine_code.put(part, path, native=native)
-    finally:
-        part.unlink(missing_ok=True)
+    with torch.no_grad():
+        program = torch.export.export(
+            module.eval(), (example,), dynamic_shapes=(dynamic,), prefer_deferred_runtime_asserts_over_guards=True
+        )
+        shims = {torch.ops.ptocr.convs.default: [kernels.C_INTERFACE]}
+        options = {**INDUCTOR, "aot_inductor.custom_ops_to_c_shims": shims}  # a copy: torch writes into it
+        torch._inductor.aoti_compile_and_package(program, package_path=str(part), inductor_configs=options)
+    return any("ptocr" in str(node.target) for node in program.graph.nodes)
 
 
 def _import_setuptools() -> None:

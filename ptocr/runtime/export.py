@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ptocr.checkpoint import Checkpoint, build_network_of
+from ptocr.checkpoint import Checkpoint, network_of
 from ptocr.errors import DeviceError, WeightsError
 from ptocr.files import write_atomic
 from ptocr.nn.decode import GreedyCTC
-from ptocr.nn.fuse import fuse
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path, decode: bool = False) 
         DeviceError: the packages `onnx` and `onnxscript` are missing (extra `export`).
     """
     path = Path(path)
-    module: nn.Module = fuse(build_network_of(checkpoint))
+    module: nn.Module = network_of(checkpoint, form="fused")
     outputs = [OUTPUT]
     if decode:
         module, outputs = GreedyCTC(module), ["indices", "probs"]  # type: ignore[arg-type]

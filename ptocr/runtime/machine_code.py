@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from ptocr.files import write_atomic
+
 
 def compiler() -> str | None:
     """The C++ compiler: $CXX, else the first of the usual ones; None if there is none."""
@@ -30,9 +32,17 @@ def checked(path: Path) -> dict[str, Any]:
     return record
 
 
-def put(part: Path, path: Path, **facts: Any) -> None:
-    """Rename a built file to its place, its hash and `facts` beside it."""
+def is_sound(path: Path) -> bool:
+    """Whether the file is there and is the one that was built."""
+    try:
+        checked(path)
+    except (OSError, ValueError, KeyError):
+        return False
+    return True
+
+
+def record(part: Path, path: Path, **facts: Any) -> None:
+    """Write down, beside `path`, the hash of the built file `part` that is about to be renamed to it, and `facts`."""
     digest = hashlib.sha256(part.read_bytes()).hexdigest()
     path.unlink(missing_ok=True)  # never a new record beside an old file
-    path.with_suffix(".json").write_text(json.dumps({"sha256": digest, **facts}))
-    os.replace(part, path)
+    write_atomic(path.with_suffix(".json"), json.dumps({"sha256": digest, **facts}).encode())

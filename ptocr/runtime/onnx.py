@@ -7,12 +7,12 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-import filelock
 import numpy as np
 
 from ptocr import paths
 from ptocr.checkpoint import Checkpoint
 from ptocr.errors import DeviceError
+from ptocr.files import made
 from ptocr.runtime.export import export_onnx
 
 log = logging.getLogger(__name__)
@@ -76,9 +76,9 @@ def onnx_file(checkpoint: Checkpoint) -> Path:
     facts = checkpoint.weights_sha256() + checkpoint.spec.model_dump_json(exclude={"sources", "languages"})
     key = hashlib.sha256(facts.encode()).hexdigest()[:20]
     path = paths.compiled() / f"{checkpoint.spec.name}-{key}.onnx"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(path.with_suffix(".lock")):
-        if not path.is_file():
-            log.info("exporting %s to %s", checkpoint.spec.name, path)
-            export_onnx(checkpoint, path, decode=checkpoint.spec.task == "rec")
-    return path
+
+    def build(part: Path) -> None:
+        log.info("exporting %s to %s", checkpoint.spec.name, path)
+        export_onnx(checkpoint, part, decode=checkpoint.spec.task == "rec")
+
+    return made(path, build, failure=DeviceError, remedy="set PTOCR_COMPILED to a folder that can, with space left")

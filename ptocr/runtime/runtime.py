@@ -15,10 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ptocr.checkpoint import Checkpoint, build_network_of
+from ptocr.checkpoint import Checkpoint, network_of
 from ptocr.errors import DeviceError
 from ptocr.nn.decode import FlatWithGrid, GreedyCTC
-from ptocr.nn.fuse import fuse as fuse_network
 from ptocr.nn.heads.multi import MultiHead
 from ptocr.nn.uvdoc import UVDoc
 from ptocr.runtime import compiled as aot
@@ -102,16 +101,6 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(backend if backend in ("cpu", "mps") else f"{backend}:{index or 0}")
 
 
-def network_of(checkpoint: Checkpoint, fuse: bool = True) -> nn.Module:
-    """The filled network of a checkpoint in evaluation mode, float32 on the CPU.
-
-    Raises:
-        WeightsError: the tensors do not fit the spec.
-    """
-    network = build_network_of(checkpoint)
-    return fuse_network(network) if fuse else network
-
-
 def load_model(
     name_or_pth: str | os.PathLike[str], fuse: bool = True, device: str = "cpu", dtype: str = "float32"
 ) -> nn.Module:
@@ -125,14 +114,14 @@ def load_model(
         SpecError, WeightsError, DeviceError: unknown name, no weights, no such device.
     """
     options = RuntimeOptions(device=device, dtype=dtype)
-    network = network_of(store.load(os.fspath(name_or_pth)), fuse)
+    network = network_of(store.load(os.fspath(name_or_pth)), form="fused" if fuse else None)
     network = network.to(resolve_device(options.device), DTYPES[options.dtype])
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def placed_network(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """The fused network on its device, in its data type, channels last."""
-    network = network_of(checkpoint).to(device, dtype)
+    network = network_of(checkpoint, form="fused").to(device, dtype)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ptocr.checkpoint import Checkpoint, build_network_of
+from ptocr.checkpoint import Checkpoint, network_of
 from ptocr.data.sources import Item
 from ptocr.errors import InputError, SpecError
 from ptocr.evaluation.models import read_items
@@ -28,7 +28,7 @@ def class_centers(checkpoint: Checkpoint, items: Sequence[Item], batch_size: int
     pre, charset = checkpoint.spec.preprocess, checkpoint.charset
     if not isinstance(pre, RecPreprocess) or charset is None:
         raise SpecError(f"{checkpoint.spec.name}: only recognisers have centres of characters")
-    network = build_network_of(checkpoint).eval()
+    network = network_of(checkpoint).eval()
     pairs = list(read_items(items))
     sums, counts = None, np.zeros(charset.classes)
     for chosen, widths, padded in invariant_batches([image for _, image in pairs], batch_size, pre):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 import torch
 
 from ptocr.errors import WeightsError
+from ptocr.files import write_atomic
 
 Scores = dict[str, dict[str, float]]
 
@@ -64,14 +63,7 @@ def save_state(path: Path, progress: Progress, parts: dict[str, Any]) -> None:
         "random": random_state(),
         "parts": {name: part.state_dict() for name, part in parts.items()},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        torch.save(payload, temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_atomic(path, lambda stream: torch.save(payload, stream), durable=True)
 
 
 def load_state(path: Path, parts: dict[str, Any]) -> Progress:

@@ -12,10 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ptocr.checkpoint import Checkpoint, build_network_of
+from ptocr.checkpoint import Checkpoint, empty_network, network_of
 from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
-from ptocr.nn.fuse import Reparam, fuse
 from ptocr.nn.heads.ctc import CTCHead
 from ptocr.nn.heads.nrtr import NRTRHead
 from ptocr.nn.heads.sar import SARHead
@@ -63,7 +62,7 @@ def load_start(recipe: TrainRecipe) -> Start:
         )
     base = dataclasses.replace(base, state_dict={k: v.clone() for k, v in base.state_dict.items()})
     guide = recipe.gtc == "on" or (recipe.gtc == "auto" and has_guide(base))
-    network = build_network_of(base if guide else without_guide(base), train=True)
+    network = network_of(base if guide else without_guide(base), train=True)
     network = network.requires_grad_(True).train()
     checkpoint, rows = base, None
     if charset is not None and base.charset is not None and charset != base.charset:
@@ -190,9 +189,8 @@ def _mask_gradient(parameter: nn.Parameter, mask: Tensor) -> None:
 
 
 def _unfilled(checkpoint: Checkpoint) -> nn.Module:
-    network = build_network(checkpoint.spec.architecture, checkpoint.classes, train=True)
-    network = fuse(network, only=Reparam) if checkpoint.form == "deploy" else network
-    return network.requires_grad_(True).train()
+    architecture, classes, form = checkpoint.spec.architecture, checkpoint.classes, checkpoint.form
+    return empty_network(architecture, classes, form, train=True, device="cpu").requires_grad_(True).train()
 
 
 def _class_tensors(network: nn.Module) -> dict[str, str]:

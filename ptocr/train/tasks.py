@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ptocr.checkpoint import build_network_of
+from ptocr.checkpoint import network_of
 from ptocr.data.samples import ClsSamples, DetSamples, LineImages, OCRSamples, RecSamples
 from ptocr.data.sources import Item
 from ptocr.data.targets import LabelEncoder
@@ -50,12 +50,12 @@ def make_helpers(recipe: TrainRecipe, start: Start) -> Helpers:
     if part.mode == "keep":
         if start.base is None:
             raise SpecError("distill.mode keep: there is nothing to keep without `start`")
-        teacher = Frozen(build_network_of(start.base))
+        teacher = Frozen(network_of(start.base))
     elif part.teacher is not None:
         checkpoint = store.load(part.teacher)
         if checkpoint.spec.task != start.checkpoint.spec.task:
             raise SpecError(f"distill.teacher {part.teacher}: a model for {checkpoint.spec.task!r}")
-        teacher = Frozen(build_network_of(checkpoint))
+        teacher = Frozen(network_of(checkpoint))
         if checkpoint.charset is not None and start.checkpoint.charset is not None:
             rows = class_rows(checkpoint.charset, start.checkpoint.charset)
     return Helpers(teacher, _peer(start) if part.mode == "mutual" else None, rows)

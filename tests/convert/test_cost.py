@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptocr.convert.identify import layout, meta_network
+from ptocr.checkpoint import empty_network
+from ptocr.convert.identify import layout
 from ptocr.spec.model import load_spec
 
 MEASURE = """
 import json, re, sys, time
 import torch
-from ptocr.checkpoint import save_checkpoint
+from ptocr.checkpoint import empty_network, save_checkpoint
 from ptocr.convert.convert import convert
 begun = time.process_time()
 save_checkpoint(sys.argv[2], convert(sys.argv[1], model="PP-OCRv4_mobile_rec"))
@@ -31,7 +32,7 @@ print(json.dumps([seconds, int(peak[1]) / 1024]))
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in other units elsewhere")
 def test_time_and_memory(tmp_path: Path) -> None:
     spec = load_spec("PP-OCRv4_mobile_rec")
-    shapes = layout(meta_network(spec.architecture, spec.classes, train=True))
+    shapes = layout(empty_network(spec.architecture, spec.classes, train=True))
     source = tmp_path / "model.pdparams"
     source.write_bytes(pickle.dumps({name: np.ones(shape, np.float32) for name, shape in shapes.items()}, protocol=4))
     assert source.stat().st_size > 80e6

@@ -17,11 +17,12 @@ import pytest
 import torch
 from torch import nn
 
+from ptocr.checkpoint import empty_network
 from ptocr.convert.convert import convert
 from ptocr.convert.formats.foreign import Source, read
 from ptocr.convert.formats.safetensors import read_safetensors
 from ptocr.convert.hub import HubState
-from ptocr.convert.identify import hub_state, layout, meta_network
+from ptocr.convert.identify import hub_state, layout
 from ptocr.convert.mapping import map_state
 from ptocr.errors import WeightsError
 from ptocr.spec.model import load_spec
@@ -64,7 +65,7 @@ def test_values_go_where_the_checkpoint_has_them(model: str, tmp_path: Path) -> 
     """The same random checkpoint as `.pdparams` layout and as hub file: equal tensors everywhere."""
     spec = load_spec(model)
     random = np.random.RandomState(0)
-    shapes = layout(meta_network(spec.architecture, spec.classes))
+    shapes = layout(empty_network(spec.architecture, spec.classes))
     paddle = {name: random.random_sample(shape).astype(np.float32) for name, shape in shapes.items()}
     hub = {}
     for name, (shape, source) in NAMES[model].items():
@@ -73,7 +74,7 @@ def test_values_go_where_the_checkpoint_has_them(model: str, tmp_path: Path) -> 
         hub[name] = np.ascontiguousarray(array.T) if array.ndim == 2 else array
         assert list(hub[name].shape) == shape
     checkpoint = convert(written(tmp_path / "model.safetensors", hub), model=model)
-    reference, report = map_state(paddle, meta_network(spec.architecture, spec.classes), "x")
+    reference, report = map_state(paddle, empty_network(spec.architecture, spec.classes), "x")
     assert report.ok
     assert checkpoint.state_dict.keys() == reference.keys()
     assert all(torch.equal(checkpoint.state_dict[key], value) for key, value in reference.items())

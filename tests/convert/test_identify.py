@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from ptocr.checkpoint import empty_network
 from ptocr.convert.convert import convert
 from ptocr.convert.formats.description import Description
 from ptocr.convert.formats.foreign import Source
-from ptocr.convert.identify import candidates, class_count, deploy_graph, identify, layout, meta_network
+from ptocr.convert.identify import candidates, class_count, deploy_graph, identify, layout
 from ptocr.errors import WeightsError
 from ptocr.spec.model import ModelSpec, load_spec
 from tests.convert import tiny
@@ -21,7 +22,7 @@ from tests.convert import tiny
 
 def checkpoint_of(spec: ModelSpec, where: str = "weights.pdparams", classes: int | None = None) -> Source:
     """A training checkpoint of a model; no values are needed to recognise it."""
-    shapes = layout(meta_network(spec.architecture, classes or spec.classes, train=True))
+    shapes = layout(empty_network(spec.architecture, classes or spec.classes, train=True))
     zero = np.zeros((), np.float32)
     return Source(where, "pdparams", {name: np.broadcast_to(zero, shape) for name, shape in shapes.items()})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ptocr.checkpoint import Checkpoint, build_network_of
+from ptocr.checkpoint import Checkpoint, network_of
 from ptocr.convert.convert import convert
 from ptocr.convert.to_paddle import training_form, write_pdparams
 from ptocr.errors import WeightsError
@@ -51,7 +51,7 @@ def test_deploy_weights_compute_the_same_in_training_form(name, tmp_path):
     x = torch.rand(1, 3, 48, 64) if "rec" in name else torch.rand(1, 3, 64, 64)
     spread = Checkpoint(deployed.spec, deployed.charset, "train", training_form(deployed), deployed.source)
     with torch.no_grad():
-        torch.testing.assert_close(build_network_of(spread)(x), build_network_of(deployed)(x), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(network_of(spread)(x), network_of(deployed)(x), rtol=1e-4, atol=1e-5)
     write_pdparams(deployed, tmp_path / "model.pdparams")
 
 

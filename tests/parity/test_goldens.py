@@ -19,7 +19,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptocr.convert.identify import layout, meta_network
+from ptocr.checkpoint import empty_network
+from ptocr.convert.identify import layout
 from ptocr.convert.mapping import lstm_aliases, map_state
 from ptocr.nn.build import OCRNet
 from ptocr.nn.fuse import Fusible, Reparam, fuse
@@ -65,7 +66,7 @@ def golden(request: pytest.FixtureRequest) -> Iterator[Golden]:
     with np.load(DATA / f"{name}.npz") as file:
         arrays = dict(file)
     architecture, classes = load_spec(name).architecture, class_count(name, facts)
-    network = meta_network(architecture, classes)
+    network = empty_network(architecture, classes)
     state, report = map_state(synthetic.state(facts, layout(network)), network, name)
     report.check(name)
     network.load_state_dict(state, strict=True, assign=True)
@@ -79,7 +80,7 @@ def thinned(values: Tensor, entry: dict[str, Any]) -> np.ndarray:
 
 def test_names_and_shapes(golden: Golden) -> None:
     assert golden.classes == load_spec(golden.name).classes
-    full = meta_network(golden.architecture, golden.classes, train=True)
+    full = empty_network(golden.architecture, golden.classes, train=True)
     layouts = layout(full)
     layouts |= {alias: layouts[name] for alias, name in lstm_aliases(full).items()}
     assert {name: list(shape) for name, shape in layouts.items()} == golden.facts["params"]

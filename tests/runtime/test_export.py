@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from ptocr.checkpoint import network_of
 from ptocr.errors import DeviceError
 from ptocr.runtime.export import example_input, export_onnx, fits
-from ptocr.runtime.runtime import Runtime, RuntimeOptions, network_of
+from ptocr.runtime.runtime import Runtime, RuntimeOptions
 from tests.random_models import random_checkpoint
 
 onnx = pytest.importorskip("onnx")
@@ -29,7 +30,7 @@ def test_equals_the_network_by_onnx_own_evaluator(classifier: Path) -> None:
     x = np.random.default_rng(0).standard_normal((3, 3, 48, 192), dtype=np.float32)
     theirs = ReferenceEvaluator(str(classifier)).run(None, {"x": x})[0]
     with torch.inference_mode():
-        ours = network_of(random_checkpoint("ch_ppocr_mobile_v2.0_cls"))(torch.from_numpy(x)).numpy()
+        ours = network_of(random_checkpoint("ch_ppocr_mobile_v2.0_cls"), form="fused")(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(theirs, ours, atol=1e-4)
 
 

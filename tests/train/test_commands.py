@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from ptocr.checkpoint import build_network_of, load_checkpoint
+from ptocr.checkpoint import load_checkpoint, network_of
 from ptocr.cli.commands import main
 from ptocr.convert.formats.foreign import read
 from ptocr.convert.mapping import map_state
@@ -44,7 +44,7 @@ def test_the_way_back_to_paddle(flags, config, tmp_path, capsys):
     trained, back = tmp_path / "run" / "last.pth", tmp_path / "back.pdparams"
     assert main(["export", "--model", str(trained), "--out", str(back), *flags]) == 0
     checkpoint = load_checkpoint(trained)
-    network = build_network_of(checkpoint, train=True)
+    network = network_of(checkpoint, train=True)
     state, report = map_state(read(back).tensors, network, str(back))
     report.check("tiny_rec")
     counters = {k for k in state if k.endswith("num_batches_tracked")}  # Paddle counts no batches

@@ -17,7 +17,7 @@ import pytest
 import torch
 import yaml
 
-from ptocr.checkpoint import build_network_of, load_checkpoint
+from ptocr.checkpoint import load_checkpoint, network_of
 from ptocr.data.settings import LabelSource
 from ptocr.data.sources import read_source
 from ptocr.errors import InputError, SpecError, WeightsError
@@ -304,7 +304,7 @@ def test_center_loss_from_the_centers_of_a_trained_model(rec_recipe, lines, tmp_
     np.save(tmp_path / "centers.npy", centers + 10)
     far = history(run(changed(settings, "optim", lr=1e-9)))[1]["losses"]["center"]
     assert 0 < near < far / 10
-    random = build_network_of(checkpoint)
+    random = network_of(checkpoint)
     with pytest.raises(InputError, match="read right"):
         wrong = dataclasses.replace(checkpoint, state_dict={k: v * 0 for k, v in random.state_dict().items()})
         class_centers(wrong, items)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ptocr.checkpoint import Checkpoint, build_network_of, load_checkpoint, save_checkpoint
+from ptocr.checkpoint import Checkpoint, load_checkpoint, network_of, save_checkpoint
 from ptocr.convert.to_paddle import write_pdparams
 from ptocr.data.targets import LabelEncoder
 from ptocr.errors import SpecError
@@ -51,7 +51,7 @@ def test_rows_by_character():
 )
 def test_shared_characters_keep_their_answers_in_both_heads(gtc):
     base = rec_checkpoint(gtc=gtc)
-    network = build_network_of(base, train=True).eval()
+    network = network_of(base, train=True).eval()
     changed, rows = change_characters(network, base, NEW, guide=True)
     changed.eval()
     guide = "sar" if gtc["name"] == "SARHead" else "nrtr"
@@ -79,7 +79,7 @@ def test_shared_characters_keep_their_answers_in_both_heads(gtc):
 @pytest.mark.parametrize("guide", [{"name": "NRTRHead", "nrtr_dim": 32, "num_decoder_layers": 1}, {"name": "SARHead"}])
 def test_rows_of_known_characters_stay_as_they_were(guide):
     base = rec_checkpoint(gtc=guide)
-    network, rows = change_characters(build_network_of(base, train=True), base, NEW, guide=True)
+    network, rows = change_characters(network_of(base, train=True), base, NEW, guide=True)
     freeze_rows(Start(network, dataclasses.replace(base, charset=NEW), base, rows))
     before = {k: v.clone() for k, v in network.state_dict().items()}
     kind = "sar" if guide["name"] == "SARHead" else "nrtr"
@@ -125,7 +125,7 @@ def test_a_new_charset_through_the_recipe(tmp_path, dictionary):
     assert all(p.requires_grad for p in start.network.parameters()) and start.network.training
     saved = start.checkpoint_of(start.network.state_dict(), {"trained": {"step": 1}})
     save_checkpoint(tmp_path / "new.pth", saved)
-    network = build_network_of(load_checkpoint(tmp_path / "new.pth"))
+    network = network_of(load_checkpoint(tmp_path / "new.pth"))
     assert network(torch.rand(1, 3, 32, 64)).shape == (1, 8, NEW.classes)
     assert load_checkpoint(tmp_path / "new.pth").source["trained"] == {"step": 1}
 
@@ -177,7 +177,7 @@ def test_another_architecture_is_refused(tmp_path):
 
 
 def test_layers_learn_at_their_own_rate_or_not_at_all():
-    network = build_network_of(rec_checkpoint(), train=True).requires_grad_(True)
+    network = network_of(rec_checkpoint(), train=True).requires_grad_(True)
     part = OptimPart(lr=1e-2, lr_scale={"backbone": 0.1, "backbone.conv1": 0.0})
     groups = {g["lr"]: g["params"] for g in make_optimizer(network, part).param_groups}
     assert sorted(groups) == [pytest.approx(1e-3), 1e-2]
@@ -191,7 +191,7 @@ def test_layers_learn_at_their_own_rate_or_not_at_all():
 
 
 def test_a_frozen_backbone_runs_fused_and_stays_what_it_is():
-    network = build_network_of(rec_checkpoint()).eval()
+    network = network_of(rec_checkpoint()).eval()
     x = torch.rand(2, 3, 32, 64)
     want, state = network(x), {k: v.clone() for k, v in network.state_dict().items()}
     with pytest.raises(ValueError, match="learns"):

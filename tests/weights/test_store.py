@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from ptocr import paths
-from ptocr.checkpoint import Checkpoint, build_network_of, load_checkpoint, save_checkpoint
+from ptocr.checkpoint import Checkpoint, load_checkpoint, network_of, save_checkpoint
 from ptocr.errors import SpecError, WeightsError
 from ptocr.spec.model import load_spec
 from ptocr.weights import store
@@ -373,7 +373,7 @@ def test_inference_folder_and_its_archive(tmp_path: Path, shared: Path, form: st
     golden = np.load(folder / "golden.npz")
     for checkpoint in found:
         with torch.inference_mode():
-            got = build_network_of(checkpoint)(torch.from_numpy(golden["in0"])).numpy()
+            got = network_of(checkpoint)(torch.from_numpy(golden["in0"])).numpy()
         np.testing.assert_allclose(got, golden["out0"], rtol=0, atol=2e-5)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ptocr.checkpoint import build_network_of
+from ptocr.checkpoint import network_of
 from ptocr.convert.convert import convert
 from ptocr.nn.fuse import fuse
 
@@ -60,7 +60,7 @@ def _row(manifest: dict[str, Any], folder: Path) -> ParityRow:
         path = Path(temporary) / f"{name}.pdparams"
         path.write_bytes(pickle.dumps(_state(manifest), protocol=4))
         checkpoint = convert(path, model=name)
-        network = build_network_of(checkpoint)
+        network = network_of(checkpoint)
         row = ParityRow(name, sum(p.numel() for p in network.parameters()))
         with np.load(folder / "golden.npz") as golden, torch.inference_mode():
             _compare(row, manifest, golden, network)

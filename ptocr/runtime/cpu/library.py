@@ -13,14 +13,14 @@ import json
 import logging
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 
-import filelock
 import torch
 from torch import Tensor
 
 from ptocr import paths
+from ptocr.errors import DeviceError
+from ptocr.files import made
 from ptocr.runtime import machine_code
 from ptocr.runtime.cpu import chains
 
@@ -30,7 +30,6 @@ SOURCES = Path(__file__).parent / "src"
 FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC", "-DPTOCR_TORCH"]
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"]
-LOCK_SECONDS = 600.0
 # The operator as generated code declares it
 C_INTERFACE = (
     "AOTITorchError aoti_torch_cpu_convs(AtenTensorHandle x, const AtenTensorHandle* extra, int64_t extra_len_, "
@@ -75,14 +74,17 @@ def load() -> None:
 def build_and_load() -> bool:
     """As `load`, but compile the kernels where they are missing; False, and a warning, if that fails."""
     path = library_path()
+
+    def build(part: Path) -> None:
+        _compile(part)
+        machine_code.record(part, path)
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(path.with_suffix(".lock"), timeout=LOCK_SECONDS):
-            try:
-                machine_code.checked(path)
-            except (OSError, ValueError):
-                _compile(path)
+        made(path, build, lambda: machine_code.is_sound(path), DeviceError, "set PTOCR_COMPILED to a folder that can")
         load()
+    except DeviceError as error:
+        log.warning("ptocr's own kernels are not used, packages use torch's: %s", error)
+        return False
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
         reason = error.stderr if isinstance(error, subprocess.CalledProcessError) else error
         log.warning("ptocr's own kernels do not compile here, packages use torch's: %s", reason)
@@ -120,12 +122,7 @@ def _load() -> None:
     chains.OPERATOR.impl("convs", convs, "CPU")
 
 
-def _compile(path: Path) -> None:
-    part = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.so")
+def _compile(part: Path) -> None:
     libraries = Path(torch.__file__).parent / "lib"
     command = [machine_code.compiler() or "c++", *FLAGS, *_machine_flags(), str(SOURCES / "convs.cpp"), "-o", str(part)]
-    try:
-        subprocess.run([*command, f"-L{libraries}", "-ltorch_cpu"], check=True, capture_output=True, text=True)
-        machine_code.put(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    subprocess.run([*command, f"-L{libraries}", "-ltorch_cpu"], check=True, capture_output=True, text=True)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ptocr.checkpoint import network_of
 from ptocr.errors import DeviceError
 from ptocr.nn.heads.db import PyramidConv
 from ptocr.nn.layers import SE, Affine, LearnableAffine, Residual
@@ -20,7 +21,7 @@ from ptocr.runtime import compiled as aot
 from ptocr.runtime.cpu import library as kernels
 from ptocr.runtime.cpu.chains import DOUBLED, ENTERING, OTHER, Convs, Layer, takes
 from ptocr.runtime.cpu.rewrite import NativeLinear, nativize
-from ptocr.runtime.runtime import network_of, with_decoding
+from ptocr.runtime.runtime import with_decoding
 from ptocr.spec.model import list_specs
 from tests.random_models import random_checkpoint
 
@@ -242,7 +243,7 @@ def test_a_squeeze_excite_and_a_pyramid_go_into_the_chains() -> None:
 def test_whole_networks(name: str) -> None:
     """Every model's fused network, rewritten."""
     checkpoint = random_checkpoint(name)
-    network = with_decoding(network_of(checkpoint)).to(memory_format=torch.channels_last)
+    network = with_decoding(network_of(checkpoint, form="fused")).to(memory_format=torch.channels_last)
     height, width = {"det": (64, 96), "rec": (48, 160)}.get(checkpoint.spec.task, (48, 192))
     x = image(2, 3, height, width)
     with torch.inference_mode():
