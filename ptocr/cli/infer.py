@@ -1,116 +1,152 @@
-"""`tools/infer/predict_{system,det,rec,cls}.py`: PaddleOCR 2.x flag names and defaults over ptocr's pipeline."""
+"""`tools/infer/predict_{system,det,rec,cls}.py`: PaddleOCR 2.x's flags over `create_pipeline` and `create_model`."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import logging
+import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import cv2
 
 from ptocr.cli.guard import Failures, guarded
+from ptocr.compat import paddle2
+from ptocr.compat.arguments import flag, meaningless
 from ptocr.document.results import ClsResult, DetResult, OCRResult, RecResult, Result
+from ptocr.errors import SpecError
 from ptocr.files import write_atomic
-from ptocr.inputs.page import Page
-from ptocr.inputs.read import count_inputs, iter_pages
-from ptocr.predictors.predictor import Classifier, TextDetector, TextRecognizer
-from ptocr.runtime.runtime import RuntimeOptions, make_runtime
-from ptocr.spec.model import DetPostprocess, DetPreprocess
+from ptocr.inputs.read import count_inputs, list_inputs
+from ptocr.pipelines import create_model, create_pipeline
+from ptocr.pipelines.config import PipelineSpec, load_pipeline
+
+DROP_SCORE = 0.5  # PaddleOCR 2.x's and PaddleOCR2Pytorch's
+# Options of `predict` with other names where one model runs alone.
+_DET = {f"text_det_{name}": name for name in ("limit_side_len", "limit_type", "thresh", "box_thresh", "unclip_ratio",
+                                              "use_dilation", "score_mode", "box_type")}  # fmt: skip
+_REC = {"text_rec_image_shape": "image_shape", "rec_padding": "padding"}
+_CLS = {"textline_orientation_image_shape": "image_shape"}
 
 
-def flag(text: str) -> bool:
-    """PaddleOCR's booleans: true, t, 1, yes and their opposites."""
-    lowered = text.lower()
-    if lowered in ("true", "t", "1", "yes", "y", "on"):
-        return True
-    if lowered in ("false", "f", "0", "no", "n", "off"):
-        return False
-    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+class _Parser(argparse.ArgumentParser):
+    """A parser that names the flags that come closest to an unknown one."""
+
+    def error(self, message: str) -> NoReturn:
+        known = [text for action in self._actions for text in action.option_strings]
+        unknown = message.removeprefix("unrecognized arguments: ").split()[0] if "unrecognized" in message else ""
+        near = difflib.get_close_matches(unknown.partition("=")[0], known, n=3) if unknown else []
+        super().error(message + (f"; did you mean {', '.join(near)}?" if near else ""))
 
 
-def shape(text: str) -> tuple[int, int, int]:
-    """'3, 48, 320' -> (3, 48, 320)."""
-    parts = [part.strip() for part in text.split(",")]
-    if len(parts) != 3 or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is not 'channels, height, width'")
-    channels, height, width = map(int, parts)
-    return channels, height, width
-
-
-def _parser(description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+def parser_of(description: str) -> argparse.ArgumentParser:
+    """The parser of all four commands: PaddleOCR 2.x has one for all, too."""
+    parser = _Parser(description=description)
     add = parser.add_argument
-    add("--image_dir", required=True, nargs="+", help="pictures, PDFs, folders, globs")
+    add("--image_dir", required=True, nargs="+", metavar="IN", help="pictures, PDFs, folders, globs, URLs")
     add("--recursive", type=flag, default=False, nargs="?", const=True, help="enter folders below a folder")
-    add("--page_num", type=int, default=0, help="so many pages of each PDF; 0 = all")
-    add("--use_gpu", type=flag, default=None, help="true: GPU or error; false: CPU; not given: --device")
-    add("--gpu_id", type=int, default=0, help="which GPU --use_gpu means")
+    add("--format", default="text", choices=["text", "json"], help="what goes to standard output")
     add("--device", default="auto", help="auto, cpu, gpu, gpu:1, mps ...")
-    add("--precision", default="fp32", choices=["fp32", "fp16", "bf16"], help="data type of the networks")
-    add("--cpu_threads", type=int, default=None, help="threads on the CPU; not given: all cores")
     add("--compile", default="off", choices=["off", "auto", "aot", "inductor"], help="compiled networks")
     add("--engine", default="torch", choices=["torch", "onnxruntime", "openvino"], help="what runs the networks")
-    add("--format", default="text", choices=["text", "json"], help="what goes to standard output")
-    add("--show_log", type=flag, default=False, nargs="?", const=True, help="log what is done, with times")
+    add("--model_path", "--model_dir", help="weights of the one model of predict_det, predict_rec or predict_cls")
+    acting = parser.add_argument_group("PaddleOCR 2.x's options")
+    for name, option in paddle2.ACTS.items():
+        _add(acting, [name, *option.also], option.kind, option.help, option.choices)
+    refused = parser.add_argument_group("options of which only some values can be had")
+    for name, (allowed, why) in paddle2.REFUSED.items():
+        there = f"; there is {', '.join(map(str, allowed))}" if allowed else ""
+        _add(refused, [name], flag if allowed == (False,) else str, f"{why}{there}")
+    silent = parser.add_argument_group("options taken and without effect here")
+    for name, kind in paddle2.IGNORED.items():
+        _add(silent, [name], kind, argparse.SUPPRESS)
     return parser
 
 
-def _add_det(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--det_model_path", "--det_model_dir", default=None, help="weights; not given: PP-OCRv4_mobile_det")
-    add("--det_limit_side_len", type=int, default=960)
-    add("--det_limit_type", default="max", choices=["max", "min", "resize_long"])
-    add("--det_db_thresh", type=float, default=0.3)
-    add("--det_db_box_thresh", type=float, default=0.6)
-    add("--det_db_unclip_ratio", type=float, default=1.5)
-    add("--use_dilation", type=flag, default=False, nargs="?", const=True)
-    add("--det_db_score_mode", default="fast", choices=["fast", "slow"])
-    add("--det_box_type", default="quad", choices=["quad", "poly"])
-    add("--draw_img_save_dir", default="./inference_results", help="pictures and result files; '' writes none")
+def _add(group: Any, names: Sequence[str], kind: Callable[[str], Any], help: str, choices: Any = None) -> None:
+    flags = [f"--{name}" for name in names]
+    if kind is flag:
+        group.add_argument(*flags, type=kind, default=None, nargs="?", const=True, metavar="BOOL", help=help)
+    elif names[0] == "onnx_providers":
+        group.add_argument(*flags, nargs="+", default=None, help=help)
+    else:
+        group.add_argument(*flags, type=kind, default=None, choices=choices, help=help)
 
 
-def _add_rec(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--rec_model_path", "--rec_model_dir", default=None, help="weights; not given: PP-OCRv4_mobile_rec")
-    add("--rec_char_dict_path", default=None, help="character dictionary, one per line; not given: the weights' own")
-    add("--rec_image_shape", type=shape, default=None, help="'3, 48, 320'; not given: the model's")
-    add("--rec_batch_num", type=int, default=6)
-    add("--rec_padding", default="invariant", choices=["invariant", "paddle"], help="how lines share a batch")
+class _Run:
+    """The flags of one command line as options of ours, and what goes in and out."""
 
+    def __init__(self, args: argparse.Namespace, failures: Failures, task: str = "") -> None:
+        self.args, self.failures, self.task = args, failures, task
+        given = {name: getattr(args, name) for name in (*paddle2.ACTS, *paddle2.REFUSED, *paddle2.IGNORED)}
+        if args.model_path is not None:
+            if not task:
+                raise SpecError("model_path: of which model? give --det_model_path, --rec_model_path, --cls_model_path")
+            given[f"{task}_model_dir"] = given[f"{task}_model_dir"] or args.model_path
+        self.call = paddle2.translate(given)
+        self.options = {"text_rec_score_thresh": DROP_SCORE, **self.call.defaults, **self.call.predict}
+        if self.call.ignored:
+            self.say(f"warning: {meaningless(f'--{name}' for name in self.call.ignored)}")
+        for note in self.call.notes:
+            self.say(f"note: {note}")
+        if args.vis_font_path:
+            os.environ["PTOCR_FONT"] = args.vis_font_path
+        self.inputs = self._share()
+        folder = args.draw_img_save_dir
+        self.folder = "./inference_results" if folder is None else folder
 
-def _add_cls(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--cls_model_path", "--cls_model_dir", default=None, help="weights; not given: ch_ppocr_mobile_v2.0_cls")
-    add("--cls_image_shape", type=shape, default=None, help="'3, 48, 192'; not given: the model's")
-    add("--cls_batch_num", type=int, default=6)
-    add("--cls_thresh", type=float, default=0.9)
+    @staticmethod
+    def say(text: str) -> None:
+        print(text, file=sys.stderr)
 
+    def _share(self) -> Any:
+        """The inputs that are this process's: `process_id` of `total_process_num`, unless `use_mp` has workers."""
+        given, total = self.args.image_dir, self.args.total_process_num or 1
+        number = self.args.process_id or 0
+        if total < 1 or not 0 <= number < total:
+            raise SpecError(f"process_id={number} with total_process_num={total}: it counts from 0 to {total - 1}")
+        if self.args.use_mp or total == 1:
+            return given[0] if len(given) == 1 else given
+        return list_inputs(given, recursive=self.args.recursive)[number::total]
 
-def _runtime_options(args: argparse.Namespace) -> RuntimeOptions:
-    device = args.device
-    if args.use_gpu is not None:
-        device = f"gpu:{args.gpu_id}" if args.use_gpu else "cpu"
-    return RuntimeOptions(device, args.precision, args.compile, args.engine, args.cpu_threads)
+    @property
+    def runtime(self) -> dict[str, Any]:
+        """Options of `create_pipeline` and `create_model` about where and how the networks run."""
+        own = {"device": self.args.device, "compile": self.args.compile, "engine": self.args.engine}
+        names = ("device", "dtype", "threads", "engine")
+        return own | {name: self.call.create[name] for name in names if name in self.call.create}
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Options of `predict` about the inputs."""
+        pages = self.options.get("max_pages", 0)
+        return {"recursive": self.args.recursive, "max_pages": pages, "on_error": self.failures}
 
-def _progress(items: Iterator[Any], args: argparse.Namespace) -> Iterable[Any]:
-    from tqdm import tqdm
+    def renamed(self, names: Mapping[str, str]) -> dict[str, Any]:
+        """The options of `predict` that one model takes, under its own names."""
+        return {ours: self.options[theirs] for theirs, ours in names.items() if theirs in self.options}
 
-    total = count_inputs(_inputs(args), recursive=args.recursive)
-    return tqdm(items, total=total, unit="page", file=sys.stderr, disable=None if total > 1 else True)
+    def progress(self, results: Iterable[Any]) -> Iterable[Any]:
+        from tqdm import tqdm
 
+        total = count_inputs(self.inputs, recursive=self.args.recursive)
+        return tqdm(results, total=total, unit="page", file=sys.stderr, disable=None if total > 1 else True)
 
-def _inputs(args: argparse.Namespace) -> str | list[str]:
-    return args.image_dir[0] if len(args.image_dir) == 1 else args.image_dir
-
-
-def _pages(args: argparse.Namespace, failures: Failures) -> Iterable[Page]:
-    pages = iter_pages(_inputs(args), recursive=args.recursive, max_pages=args.page_num, on_error=failures)
-    return _progress(pages, args)
+    def emit(self, result: Result, lines: list[dict[str, Any]]) -> None:
+        """One page on standard output, as text or as one JSON object on one line."""
+        if self.args.format == "json":
+            record = {"input_path": result.input_path, "page_index": result.page_index, "lines": lines}
+            print(json.dumps(record, ensure_ascii=False), flush=True)
+            return
+        print(f"{_name(result)}: {len(lines)} line{'' if len(lines) == 1 else 's'}")
+        for line in lines:
+            parts = [" ".join(f"{x},{y}" for x, y in line["poly"])] if "poly" in line else []
+            parts += [line["text"]] if "text" in line else []
+            print("\t".join([*parts, f"{line['score']:.4f}"]))
+        sys.stdout.flush()
 
 
 def _name(result: Result) -> str:
@@ -118,109 +154,66 @@ def _name(result: Result) -> str:
     return f"{result.input_path}{page}"
 
 
-def _emit(result: Result, lines: list[dict[str, Any]], args: argparse.Namespace) -> None:
-    """One page on standard output, as text or as one JSON object on one line."""
-    if args.format == "json":
-        record = {"input_path": result.input_path, "page_index": result.page_index, "lines": lines}
-        print(json.dumps(record, ensure_ascii=False), flush=True)
-        return
-    print(f"{_name(result)}: {len(lines)} line{'' if len(lines) == 1 else 's'}")
-    for line in lines:
-        parts = [" ".join(f"{x},{y}" for x, y in line["poly"])] if "poly" in line else []
-        parts += [line["text"]] if "text" in line else []
-        print("\t".join([*parts, f"{line['score']:.4f}"]))
-    sys.stdout.flush()
-
-
 class _ResultFile:
-    """A result file that is complete after every page: `name<TAB>json` lines, rewritten atomically at the end."""
+    """A result file of `name<TAB>json` lines, written whole at the end, also after an interruption."""
 
     def __init__(self, folder: str, name: str) -> None:
         self.path = Path(folder) / name if folder else None
         self.lines: list[str] = []
 
-    def add(self, result: Result, content: list[dict[str, Any]]) -> None:
+    def __enter__(self) -> _ResultFile:
+        return self
+
+    def add(self, result: Result, content: list[Any]) -> None:
         stem = Path(result.input_path or "page").name
         label = stem if result.page_index is None else f"{stem}_{result.page_index}"
         self.lines.append(f"{label}\t{json.dumps(content, ensure_ascii=False)}\n")
 
-    def write(self) -> None:
-        if self.path is not None:
+    def __exit__(self, *_: object) -> None:
+        if self.path is not None and self.lines:
             write_atomic(self.path, "".join(self.lines).encode("utf-8", errors="replace"))
+            print(f"pictures and {self.path.name}: {self.path.parent}", file=sys.stderr)
 
 
 def predict_system(argv: Sequence[str] | None = None) -> int:
     """Detect, classify, recognise. Returns the exit code."""
-    parser = _parser("Find and read the text of pictures and PDFs (PaddleOCR 2.x flags).")
-    _add_det(parser)
-    _add_rec(parser)
-    _add_cls(parser)
-    add = parser.add_argument
-    add("--use_angle_cls", type=flag, default=False, nargs="?", const=True, help="turn upside-down lines")
-    add("--drop_score", type=float, default=0.5, help="lines that score less are left out")
-    add("--save_crop_res", type=flag, default=False, nargs="?", const=True, help="write the picture of every line")
-    add("--crop_res_save_dir", default="./output")
-    return guarded(_system, parser.parse_args(argv))
+    return guarded(_system, parser_of("Find and read the text of pictures and PDFs.").parse_args(argv))
 
 
 def _system(args: argparse.Namespace, failures: Failures) -> None:
-    from ptocr.pipelines import create_pipeline
-
-    options = _runtime_options(args)
-    pipeline = create_pipeline(
-        "PP-OCRv4_mobile",
-        device=options.device,
-        dtype=options.dtype,
-        compile=options.compile,
-        engine=options.engine,
-        threads=options.threads,
-        text_detection_model_dir=args.det_model_path,
-        text_recognition_model_dir=args.rec_model_path,
-        text_recognition_charset=args.rec_char_dict_path,
-        textline_orientation_model_dir=args.cls_model_path,
-        text_recognition_batch_size=args.rec_batch_num,
-        textline_orientation_batch_size=args.cls_batch_num,
-    )
-    results = pipeline.predict(
-        _inputs(args),
-        recursive=args.recursive,
-        max_pages=args.page_num,
-        on_error=failures,
-        use_textline_orientation=args.use_angle_cls,
-        textline_orientation="paddle",
-        textline_orientation_thresh=args.cls_thresh,
-        textline_orientation_image_shape=args.cls_image_shape,
-        text_det_limit_side_len=args.det_limit_side_len,
-        text_det_limit_type=args.det_limit_type,
-        text_det_thresh=args.det_db_thresh,
-        text_det_box_thresh=args.det_db_box_thresh,
-        text_det_unclip_ratio=args.det_db_unclip_ratio,
-        text_det_use_dilation=args.use_dilation,
-        text_det_score_mode=args.det_db_score_mode,
-        text_det_box_type=args.det_box_type,
-        text_rec_image_shape=args.rec_image_shape,
-        text_rec_score_thresh=args.drop_score,
-        rec_padding=args.rec_padding,
-        keep_line_images=args.save_crop_res,
-    )
-    record = _ResultFile(args.draw_img_save_dir, "system_results.txt")
+    run = _Run(args, failures)
+    create = run.call.create | run.runtime
+    if args.use_mp and args.total_process_num:
+        create["device"] = ",".join([create["device"]] * args.total_process_num)
+    pipeline = create_pipeline("OCR", **create)
+    options = run.options | {"keep_line_images": bool(args.save_crop_res)}
+    if args.warmup:
+        pipeline.warm_up(**options)
     crops = 0
-    try:
-        for result in _progress(results, args):
+    with _ResultFile(run.folder, "system_results.txt") as record:
+        for result in run.progress(pipeline.predict(run.inputs, **options | run.reading)):
             lines = _lines(result)
-            _emit(result, lines, args)
+            run.emit(result, lines)
             record.add(result, [{"transcription": line["text"], "points": line["poly"]} for line in lines])
-            if args.draw_img_save_dir:
-                result.save_to_img(args.draw_img_save_dir)
-            crops = _save_crops(result, args.crop_res_save_dir, crops)
+            _hint(result)
+            if run.folder:
+                result.save_to_img(run.folder)
+            crops = _save_crops(result, args.crop_res_save_dir or "./output", crops)
             logging.info("%s: %s", _name(result), ", ".join(f"{k} {v:.3f} s" for k, v in result.timings.items()))
-    finally:
-        record.write()
 
 
 def _lines(result: OCRResult) -> list[dict[str, Any]]:
     rows = zip(result.rec_polys, result.rec_texts, result.rec_scores, strict=True)
     return [{"poly": poly.tolist(), "text": text, "score": float(score)} for poly, text, score in rows]
+
+
+def _hint(result: OCRResult) -> None:
+    """Say that regions were found whose text scored too little to be shown."""
+    hidden = len(result.dt_polys) - len(result.rec_polys)
+    if hidden > 0 and result.text_rec_score_thresh > 0:
+        what = "a region" if hidden == 1 else f"{hidden} regions"
+        print(f"hint: {_name(result)}: {what} with text below --drop_score {result.text_rec_score_thresh:g} left out; "
+              "--drop_score 0 shows all", file=sys.stderr)  # fmt: skip
 
 
 def _save_crops(result: OCRResult, folder: str, start: int) -> int:
@@ -230,89 +223,65 @@ def _save_crops(result: OCRResult, folder: str, start: int) -> int:
     return start + len(result.line_images or [])
 
 
+def _alone(run: _Run, options: Mapping[str, Any]) -> Iterator[Any]:
+    """The results of one model alone, the pipeline's where none was given. Uses its batch size for recognition."""
+    pipeline = load_pipeline("OCR")
+    assert isinstance(pipeline, PipelineSpec)
+    parts = pipeline.SubModules
+    module = {"det": parts.TextDetection, "rec": parts.TextRecognition, "cls": parts.TextLineOrientation}[run.task]
+    assert module is not None
+    chosen = run.call.models.get(run.task, module.model_name)
+    charset = run.call.create.get("text_recognition_charset") if run.task == "rec" else None
+    model = create_model(model_dir=chosen, charset=charset, **run.runtime)
+    if run.args.warmup:
+        model.runtime.warm_up()
+    if run.task == "det":
+        given = ("limit_side_len", "limit_type", "max_side_limit", "thresh", "box_thresh", "unclip_ratio")
+        options = {name: getattr(module, name) for name in given} | dict(options)
+    size = {"rec": run.args.rec_batch_num, "cls": run.args.cls_batch_num}.get(run.task) or module.batch_size
+    return iter(run.progress(model.predict(run.inputs, batch_size=size, **options, **run.reading)))
+
+
 def predict_det(argv: Sequence[str] | None = None) -> int:
     """Detect only. Returns the exit code."""
-    parser = _parser("Find the text lines of pictures and PDFs (PaddleOCR 2.x flags).")
-    _add_det(parser)
-    return guarded(_det, parser.parse_args(argv))
+    return guarded(_det, parser_of("Find the text lines of pictures and PDFs.").parse_args(argv))
 
 
 def _det(args: argparse.Namespace, failures: Failures) -> None:
-    detector = TextDetector(make_runtime(args.det_model_path or "PP-OCRv4_mobile_det", _runtime_options(args)))
-    limits = {"limit_side_len": args.det_limit_side_len, "limit_type": args.det_limit_type}
-    pre = DetPreprocess.model_validate({**detector.pre.model_dump(), **limits})
-    given = {
-        "thresh": args.det_db_thresh,
-        "box_thresh": args.det_db_box_thresh,
-        "unclip_ratio": args.det_db_unclip_ratio,
-        "use_dilation": args.use_dilation,
-        "score_mode": args.det_db_score_mode,
-        "box_type": args.det_box_type,
-    }
-    post = DetPostprocess.model_validate({**detector.post.model_dump(), **given})
-    record = _ResultFile(args.draw_img_save_dir, "det_results.txt")
-    try:
-        for page in _pages(args, failures):
-            found = detector(page.image, pre, post)
-            result = DetResult(**_origin(page), dt_polys=found.polys, dt_scores=found.scores)
-            rows = zip(found.polys, found.scores, strict=True)
+    run = _Run(args, failures, "det")
+    with _ResultFile(run.folder, "det_results.txt") as record:
+        for result in _alone(run, run.renamed(_DET)):
+            assert isinstance(result, DetResult)
+            rows = zip(result.dt_polys, result.dt_scores, strict=True)
             lines = [{"poly": poly.tolist(), "score": float(score)} for poly, score in rows]
-            _emit(result, lines, args)
+            run.emit(result, lines)
             record.add(result, [line["poly"] for line in lines])
-            if args.draw_img_save_dir:
-                result.save_to_img(args.draw_img_save_dir)
-    finally:
-        record.write()
-
-
-def _origin(page: Page) -> dict[str, Any]:
-    return {"input_path": page.input_path, "page_index": page.page_index, "image": page.image}
+            if run.folder:
+                result.save_to_img(run.folder)
 
 
 def predict_rec(argv: Sequence[str] | None = None) -> int:
     """Read pictures of single lines. Returns the exit code."""
-    parser = _parser("Read pictures that each show one line (PaddleOCR 2.x flags).")
-    _add_rec(parser)
-    return guarded(_rec, parser.parse_args(argv))
+    return guarded(_rec, parser_of("Read pictures that each show one line.").parse_args(argv))
 
 
 def _rec(args: argparse.Namespace, failures: Failures) -> None:
-    model = args.rec_model_path or "PP-OCRv4_mobile_rec"
-    recognizer = TextRecognizer(make_runtime(model, _runtime_options(args), charset=args.rec_char_dict_path))
-    shape = args.rec_image_shape
-    pre = recognizer.pre if shape is None else recognizer.pre.model_copy(update={"image_shape": shape})
-    for pages in _batches(_pages(args, failures), args.rec_batch_num):
-        texts = recognizer([page.image for page in pages], args.rec_padding, args.rec_batch_num, pre)
-        for page, text in zip(pages, texts, strict=True):
-            result = RecResult(**_origin(page), rec_text=text.text, rec_score=text.score)
-            _emit(result, [{"text": text.text, "score": text.score}], args)
+    run = _Run(args, failures, "rec")
+    for result in _alone(run, run.renamed(_REC)):
+        assert isinstance(result, RecResult)
+        run.emit(result, [{"text": result.rec_text, "score": result.rec_score}])
 
 
 def predict_cls(argv: Sequence[str] | None = None) -> int:
     """Say whether line pictures are upside down. Returns the exit code."""
-    parser = _parser("Say which way up pictures of single lines are (PaddleOCR 2.x flags).")
-    _add_cls(parser)
-    return guarded(_cls, parser.parse_args(argv))
+    return guarded(_cls, parser_of("Say which way up pictures of single lines are.").parse_args(argv))
 
 
 def _cls(args: argparse.Namespace, failures: Failures) -> None:
-    classifier = Classifier(make_runtime(args.cls_model_path or "ch_ppocr_mobile_v2.0_cls", _runtime_options(args)))
-    shape = args.cls_image_shape
-    pre = classifier.pre if shape is None else classifier.pre.model_copy(update={"image_shape": shape})
-    for pages in _batches(_pages(args, failures), args.cls_batch_num):
-        found = classifier([page.image for page in pages], args.cls_batch_num, pre)
-        for page, cls in zip(pages, found, strict=True):
-            result = ClsResult(**_origin(page), class_ids=[cls.index], scores=[cls.score], label_names=[cls.label])
-            turned = cls.label.startswith("180") and cls.score > args.cls_thresh
-            _emit(result, [{"text": cls.label, "score": cls.score, "turned": turned}], args)
-
-
-def _batches(pages: Iterable[Page], size: int) -> Iterator[list[Page]]:
-    batch: list[Page] = []
-    for page in pages:
-        batch.append(page)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    run = _Run(args, failures, "cls")
+    threshold = run.options.get("textline_orientation_thresh", paddle2.ACTS["cls_thresh"].legacy)
+    for result in _alone(run, run.renamed(_CLS)):
+        assert isinstance(result, ClsResult)
+        label, score = result.label_names[0], result.scores[0]
+        turned = label.startswith("180") and score > threshold
+        run.emit(result, [{"text": label, "score": score, "turned": turned}])

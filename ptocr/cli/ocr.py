@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 from ptocr.cli.guard import Failures
-from ptocr.cli.infer import flag, shape
+from ptocr.compat.arguments import flag, shape
 from ptocr.document.results import OCRResult
 from ptocr.document.writers import SUFFIXES, suffix_of, write_results
 from ptocr.document.writers.text import to_txt

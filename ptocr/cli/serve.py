@@ -15,7 +15,7 @@ EXAMPLES = ("ptocr serve", "ptocr serve --host 0.0.0.0 --port 8080 --device gpu:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the subcommand."""
-    from ptocr.cli.infer import flag
+    from ptocr.compat.arguments import flag
 
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0: every one (default: this machine only)")

@@ -68,6 +68,19 @@ def iter_pages(
     return _iter_input(input, options, on_error)
 
 
+def list_inputs(input: Any, *, recursive: bool = False) -> list[Any]:
+    """What `iter_pages` would try one after another: folders and globs as their files. Opens no picture.
+
+    What is wrong with an input is found again when it is read.
+    """
+    listed: list[Any] = []
+    for item in input if isinstance(input, list | tuple) else [input]:
+        sources = list(_sources(item, ReadOptions(recursive=recursive), None, "input"))
+        broken = any(isinstance(source, InputError) for source in sources)
+        listed += [item] if broken else [source.value for source in sources if isinstance(source, _Source)]
+    return listed
+
+
 def count_inputs(input: Any, *, recursive: bool = False) -> int:
     """How many files, URLs, arrays ... `iter_pages` would try (a PDF counts once). Opens no picture.
 

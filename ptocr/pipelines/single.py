@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
+
+import numpy as np
 
 from ptocr.document.results import ClsResult, DetResult, RecResult, Result, UnwarpResult
 from ptocr.errors import SpecError
@@ -15,8 +18,12 @@ from ptocr.pipelines.options import OCROptions, ReadingOptions
 from ptocr.pipelines.recognise import Decoding, read_lines
 from ptocr.predictors.predictor import Classifier, TextDetector, TextRecognizer, Unwarper
 from ptocr.runtime.runtime import Runtime, RuntimeOptions, make_runtime
+from ptocr.spec.model import ClsPreprocess
 
-_DET = ("limit_side_len", "limit_type", "max_side_limit", "thresh", "box_thresh", "unclip_ratio")
+_DET = (
+    "limit_side_len", "limit_type", "max_side_limit", "thresh", "box_thresh", "unclip_ratio", "use_dilation",
+    "score_mode", "box_type",
+)  # fmt: skip
 
 
 class ModelPredictor:
@@ -25,7 +32,7 @@ class ModelPredictor:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.spec = runtime.checkpoint.spec
-        kinds: dict[str, Callable[[], Callable[..., Result]]] = {
+        kinds: dict[str, Callable[[], Callable[..., list[Result]]]] = {
             "det": self._detector,
             "rec": self._recognizer,
             "cls": self._classifier,
@@ -36,9 +43,10 @@ class ModelPredictor:
     def predict(self, input: Any, batch_size: int = 1, **options: Any) -> Iterator[Result]:
         """Results for everything in `input`, as a generator.
 
-        batch_size: taken for PaddleX's sake; answers do not depend on it. options: how inputs are read
-        (`ReadingOptions`); det: limit_side_len, limit_type, max_side_limit, thresh, box_thresh, unclip_ratio; rec:
-        allow, deny, lexicon, alternatives; cls: topk.
+        batch_size: so many pictures are read ahead and go through a line reader or classifier together; answers do
+        not depend on it, but for `padding="paddle"`. options: how inputs are read (`ReadingOptions`); det:
+        limit_side_len, limit_type, max_side_limit, thresh, box_thresh, unclip_ratio, use_dilation, score_mode,
+        box_type; rec: allow, deny, lexicon, alternatives, padding, image_shape; cls: topk, image_shape.
 
         Raises:
             InputError: an input cannot be read. SpecError: unknown option.
@@ -51,52 +59,83 @@ class ModelPredictor:
         if unknown:
             known = ", ".join((*check, *ReadingOptions.model_fields))
             raise SpecError(f"{self.spec.name}: unknown option {unknown[0]!r}; allowed: {known}")
-        return (read(page, **options) for page in iter_pages(input, **settings.reading()))
+        if batch_size < 1:
+            raise SpecError(f"{self.spec.name}: batch_size={batch_size}; it is at least 1")
+        pages = iter_pages(input, **settings.reading())
+        return (result for chunk in _chunks(pages, batch_size) for result in read(chunk, **options))
 
     __call__ = predict
 
-    def _detector(self) -> Callable[..., Result]:
+    def _detector(self) -> Callable[..., list[Result]]:
         detector = TextDetector(self.runtime)
         module = Detection(model_name=self.spec.name)
 
-        def read(page: Page, **given: Any) -> Result:
+        def read(pages: list[Page], **given: Any) -> list[Result]:
             options = OCROptions().merged({f"text_det_{key}": value for key, value in given.items()})
-            found = detector(page.image, *detection_settings(detector, module, options))
-            return DetResult(**_origin(page), dt_polys=found.polys, dt_scores=found.scores)
+            settings = detection_settings(detector, module, options)
+            found = [detector(page.image, *settings) for page in pages]
+            return [
+                DetResult(**_origin(page), dt_polys=regions.polys, dt_scores=regions.scores)
+                for page, regions in zip(pages, found, strict=True)
+            ]
 
         return read
 
-    def _recognizer(self) -> Callable[..., Result]:
+    def _recognizer(self) -> Callable[..., list[Result]]:
         recognizer = TextRecognizer(self.runtime)
 
-        def read(page: Page, **given: Any) -> Result:
-            line = read_lines(recognizer, [page.image], Decoding(**given))[0]
-            found = list(line.alternatives) if line.alternatives else None
-            return RecResult(**_origin(page), rec_text=line.text.text, rec_score=line.text.score, alternatives=found)
+        def read(pages: list[Page], **given: Any) -> list[Result]:
+            lines = read_lines(recognizer, [p.image for p in pages], Decoding(**given, batch_size=max(len(pages), 1)))
+            return [
+                RecResult(
+                    **_origin(page),
+                    rec_text=line.text.text,
+                    rec_score=line.text.score,
+                    alternatives=list(line.alternatives) or None,
+                )
+                for page, line in zip(pages, lines, strict=True)
+            ]
 
         return read
 
-    def _classifier(self) -> Callable[..., Result]:
+    def _classifier(self) -> Callable[..., list[Result]]:
         classifier = Classifier(self.runtime)
 
-        def read(page: Page, topk: int | None = None) -> Result:
-            probs = classifier.probabilities([page.image])[0]
-            best = probs.argsort()[::-1][: topk or 1]
-            return ClsResult(
-                **_origin(page),
-                class_ids=[int(i) for i in best],
-                scores=[float(probs[i]) for i in best],
-                label_names=[_label(self.spec.name, classifier.post.labels[i]) for i in best],
-            )
+        def read(
+            pages: list[Page], topk: int | None = None, image_shape: tuple[int, int, int] | None = None
+        ) -> list[Result]:
+            shape = classifier.pre.image_shape if image_shape is None else image_shape
+            pre = ClsPreprocess.model_validate({**classifier.pre.model_dump(), "image_shape": shape})
+            probs = classifier.probabilities([page.image for page in pages], len(pages), pre)
+            return [self._class(page, row, topk or 1, classifier) for page, row in zip(pages, probs, strict=True)]
 
         return read
 
-    def _unwarper(self) -> Callable[..., Result]:
+    def _class(self, page: Page, probs: np.ndarray, topk: int, classifier: Classifier) -> ClsResult:
+        best = probs.argsort()[::-1][:topk]
+        return ClsResult(
+            **_origin(page),
+            class_ids=[int(i) for i in best],
+            scores=[float(probs[i]) for i in best],
+            label_names=[_label(self.spec.name, classifier.post.labels[i]) for i in best],
+        )
+
+    def _unwarper(self) -> Callable[..., list[Result]]:
         unwarper = Unwarper(self.runtime)
-        return lambda page: UnwarpResult(**_origin(page), doctr_img=unwarper(page.image))
+        return lambda pages: [UnwarpResult(**_origin(page), doctr_img=unwarper(page.image)) for page in pages]
 
 
-_CHECKS = {"det": _DET, "rec": ("allow", "deny", "lexicon", "alternatives"), "cls": ("topk",), "unwarp": ()}
+def _chunks(pages: Iterator[Page], size: int) -> Iterator[list[Page]]:
+    while chunk := list(itertools.islice(pages, size)):
+        yield chunk
+
+
+_CHECKS = {
+    "det": _DET,
+    "rec": ("allow", "deny", "lexicon", "alternatives", "padding", "image_shape"),
+    "cls": ("topk", "image_shape"),
+    "unwarp": (),
+}
 
 
 def _label(name: str, label: str) -> str:
@@ -117,8 +156,11 @@ def create_model(
     dtype: str = "float32",
     engine: str | None = "torch",
     threads: int | None = None,
+    charset: str | None = None,
 ) -> ModelPredictor:
     """One model by name, or by the folder or file of its weights, with `predict(input, ...)`.
+
+    charset: a recogniser's dictionary file, one character per line; None: the weights' own.
 
     Raises:
         SpecError: unknown model. WeightsError: no weights for it. DeviceError: no such device.
@@ -126,4 +168,4 @@ def create_model(
     if model_name is None and model_dir is None:
         raise SpecError("create_model: give model_name or model_dir")
     options = RuntimeOptions(device or "auto", dtype, compile, engine or "torch", threads)  # type: ignore[arg-type]
-    return ModelPredictor(make_runtime(model_dir or str(model_name), options, model_name))
+    return ModelPredictor(make_runtime(model_dir or str(model_name), options, model_name, charset))

@@ -20,8 +20,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import compat_pages as pages
 import numpy as np
+
+try:
+    import compat_pages as pages  # as a program
+except ImportError:
+    from tests.data import compat_pages as pages
 
 OUT = Path(__file__).with_name("compat")
 
