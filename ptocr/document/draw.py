@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ptocr.document.fonts import font_of
+from ptocr.document.fonts import draw_text, text_length
 
 Color = tuple[int, int, int]
 
@@ -118,19 +118,19 @@ def _text_patch(text: str, width: int, height: int) -> np.ndarray:
         return _stacked_patch(text, width, height)
     patch = Image.new("L", (width, height), 255)
     size = max(4, round(height * 0.8))
-    needed = font_of(size).getlength(text)
+    needed = text_length(text, size)
     if needed > width:
         size = max(4, int(size * width / needed))
-    ImageDraw.Draw(patch).text((0, height / 2), text, fill=0, font=font_of(size), anchor="lm")
+    draw_text(ImageDraw.Draw(patch), (0, height / 2), text, size)
     return np.asarray(patch)
 
 
 def _stacked_patch(text: str, width: int, height: int) -> np.ndarray:
     patch = Image.new("L", (width, height), 255)
     pen, step = ImageDraw.Draw(patch), height / len(text)
-    font = font_of(max(4, int(min(width, step) * 0.9)))
+    size = max(4, int(min(width, step) * 0.9))
     for number, char in enumerate(text):
-        pen.text((width / 2, (number + 0.5) * step), char, fill=0, font=font, anchor="mm")
+        draw_text(pen, (width / 2, (number + 0.5) * step), char, size, centred=True)
     return np.asarray(patch)
 
 
@@ -138,13 +138,13 @@ def draw_caption(image: np.ndarray, caption: str) -> Image.Image:
     """The picture with one line of text below it, fitted to its width. image: BGR uint8."""
     picture = to_picture(image)
     size = max(8, round(picture.width * 0.06))
-    needed = font_of(size).getlength(caption)
+    needed = text_length(caption, size)
     if needed > picture.width:
         size = max(6, int(size * picture.width / needed))
     strip = round(size * 1.5)
     out = Image.new("RGB", (picture.width, picture.height + strip), "white")
     out.paste(picture, (0, 0))
-    ImageDraw.Draw(out).text((0, picture.height + strip / 2), caption, fill=_BLACK, font=font_of(size), anchor="lm")
+    draw_text(ImageDraw.Draw(out), (0, picture.height + strip / 2), caption, size, _BLACK)
     return out
 
 
@@ -157,7 +157,7 @@ def draw_side_by_side(images: Sequence[np.ndarray], captions: Sequence[str]) -> 
     for image, caption in zip(images, captions, strict=True):
         out.paste(to_picture(image), (left, 0))
         room = max(1, image.shape[1] - 2 * _MARGIN)
-        fitted = min(size, max(6, int(size * room / max(1.0, font_of(size).getlength(caption)))))
-        pen.text((left + _MARGIN, height + strip / 2), caption, fill=_BLACK, font=font_of(fitted), anchor="lm")
+        fitted = min(size, max(6, int(size * room / max(1.0, text_length(caption, size)))))
+        draw_text(pen, (left + _MARGIN, height + strip / 2), caption, fitted, _BLACK)
         left += image.shape[1]
     return out

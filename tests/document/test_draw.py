@@ -1,16 +1,14 @@
-"""Drawings: sizes, where the ink is, and that a missing font is told once and survived."""
+"""Drawings: sizes, and where the ink is."""
 
 from __future__ import annotations
 
 import io
-import logging
-from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFont
+from PIL import Image
 
-from ptocr.document import draw, fonts
+from ptocr.document import draw
 
 PAGE = np.full((120, 200, 3), 250, np.uint8)
 QUAD = np.array([[20, 30], [180, 30], [180, 60], [20, 60]])
@@ -97,58 +95,3 @@ def test_encode(suffix: str) -> None:
 def test_encode_refuses_what_it_cannot_write() -> None:
     with pytest.raises(ValueError, match="svg"):
         draw.encode(draw.to_picture(PAGE), ".svg")
-
-
-# ---- fonts ----
-
-
-@pytest.fixture
-def bare_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A system without any font; returns the folder where the user may put one."""
-    monkeypatch.setattr(fonts, "_FOLDERS", ())
-    monkeypatch.setenv("PTOCR_FONTS", str(tmp_path / "fonts"))
-    monkeypatch.delenv("PTOCR_FONT", raising=False)
-    fonts._find_font.cache_clear()
-    yield tmp_path / "fonts"
-    fonts._find_font.cache_clear()
-
-
-def test_no_font_is_told_once_and_survived(bare_system: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        picture = draw.draw_ocr(PAGE, [QUAD, QUAD + 20], ["Hello", "中文"])
-    assert ink(picture, 200, 0, 400, 120) > 20
-    assert sum("no font" in record.message for record in caplog.records) == 1
-    assert str(bare_system) in caplog.text
-
-
-def test_a_font_in_the_users_folder_is_taken(bare_system: Path) -> None:
-    bare_system.mkdir()
-    default = ImageFont.load_default(16)
-    assert isinstance(default, ImageFont.FreeTypeFont)
-    (bare_system / "mine.ttf").write_bytes(default.font_bytes or Path(default.path).read_bytes())
-    (bare_system / "broken.ttf").write_bytes(b"no font")
-    assert fonts.find_font() == bare_system / "mine.ttf"
-
-
-def test_the_variable_comes_first(
-    bare_system: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    default = ImageFont.load_default(16)
-    assert isinstance(default, ImageFont.FreeTypeFont)
-    mine = bare_system.parent / "mine.ttf"
-    mine.write_bytes(default.font_bytes or Path(default.path).read_bytes())
-    monkeypatch.setenv("PTOCR_FONT", str(mine))
-    assert fonts.find_font() == mine
-    monkeypatch.setenv("PTOCR_FONT", "/nowhere.ttf")
-    assert fonts.find_font() is None
-    assert "/nowhere.ttf" in caplog.text
-
-
-def test_chinese_is_told_from_missing_glyphs(tmp_path: Path) -> None:
-    default = ImageFont.load_default(16)
-    assert isinstance(default, ImageFont.FreeTypeFont)
-    (tmp_path / "latin.ttf").write_bytes(default.font_bytes or Path(default.path).read_bytes())
-    assert not fonts.has_chinese(tmp_path / "latin.ttf")
-    found = fonts.find_font()
-    if found is not None and "CJK" in found.name:
-        assert fonts.has_chinese(found)
