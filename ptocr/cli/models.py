@@ -6,6 +6,7 @@ import argparse
 import json
 
 from ptocr.cli.guard import Failures
+from ptocr.spec.tasks import TASKS
 from ptocr.weights.store import ModelRow, model_table
 
 DESCRIPTION = "List the models: task, languages, parameters, where weights come from, whether they are on this machine."
@@ -15,7 +16,7 @@ _SOURCES = {"pip": "package index", "hf": "hub", "https": "archive", "http": "ar
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the subcommand."""
-    parser.add_argument("--task", choices=["det", "rec", "cls", "unwarp"], default=None)
+    parser.add_argument("--task", choices=list(TASKS), default=None)
     parser.add_argument("--format", choices=["text", "json"], default="text")
 
 

@@ -26,7 +26,8 @@ from ptocr.predictors.predictor import Predictor
 from ptocr.processing.geometry import sort_boxes
 from ptocr.processing.image import rotate180
 from ptocr.spec.languages import models_for
-from ptocr.spec.model import DetPreprocess, read_yaml
+from ptocr.spec.settings import DetPreprocess
+from ptocr.spec.yaml import read_yaml
 
 
 class EngineType(Enum):

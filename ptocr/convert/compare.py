@@ -16,7 +16,7 @@ from ptocr.convert.convert import convert
 from ptocr.convert.formats.foreign import is_checkpoint
 from ptocr.convert.goldens import Reference, read_golden
 from ptocr.convert.graph import OUT_CHANNELS, Node
-from ptocr.convert.identify import deploy_graph, probe_size
+from ptocr.convert.identify import deploy_graph
 from ptocr.errors import WeightsError
 
 EXACT = 1e-6  # same form: what rounding of a folded batch norm may do, relative to the layer's largest weight
@@ -187,7 +187,7 @@ def verify(pth: str | Path, against: str | Path, tolerance: float | None = None)
     ours = load_checkpoint(pth)
     against = Path(against)
     result = Comparison()
-    reference = read_golden(against, ours.spec, probe_size(ours.spec))
+    reference = read_golden(against, ours.spec, ours.spec.probe)
     if is_checkpoint(against):
         result = compare_weights(ours, load_checkpoint(against), tolerance)
     elif reference is None or not reference.only_outputs:

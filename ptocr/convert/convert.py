@@ -98,15 +98,15 @@ def _brought(source: Source) -> list[str] | None:
 
 def _classes(source: Source, spec: ModelSpec) -> int | None:
     classes = class_count(source, spec)
-    if spec.task in ("rec", "cls") and classes is None:
+    if spec.has_classes and classes is None:
         raise WeightsError(
             f"{source.where}: not {spec.name}: there is no classification layer in these weights; "
             "give the model's real name, or leave it out to have it recognised"
         )
-    if spec.task == "cls" and classes != spec.classes:
+    if spec.labels and classes != len(spec.labels):
         raise WeightsError(
-            f"{source.where}: not {spec.name}: {classes} classes in the weights, {spec.classes} labels in the spec "
-            f"({', '.join(getattr(spec.postprocess, 'labels', ()))})"
+            f"{source.where}: not {spec.name}: {classes} classes in the weights, {len(spec.labels)} labels in the spec "
+            f"({', '.join(spec.labels)})"
         )
     return classes
 
@@ -117,7 +117,7 @@ def _charset(source: Source, spec: ModelSpec, classes: int | None, given: Charse
     Raises:
         WeightsError: no character set of the right size; names both numbers.
     """
-    if spec.task != "rec" or classes is None:
+    if not spec.row.vocabulary or classes is None:
         return None
     brought = _brought(source)
     if given is not None:

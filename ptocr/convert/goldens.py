@@ -87,7 +87,7 @@ def _stored(file: Path, content: dict[str, np.ndarray], manifest: dict[str, Any]
         raise WeightsError(
             f"{file}: outputs without inputs; a manifest.json with the inputs' seeds must stand beside it"
         )
-    if "logits" in manifest.get("output", "") and spec.task == "cls":
+    if "logits" in manifest.get("output", "") and spec.labels:
         notes = ["the reference holds logits: softmax is applied to them"]
     else:
         notes = []

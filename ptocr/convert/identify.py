@@ -23,20 +23,13 @@ from ptocr.spec.model import ModelSpec, list_specs, load_spec
 from ptocr.spec.vocabulary import Charset
 
 log = logging.getLogger(__name__)
-PROBE = {"det": (3, 64, 64), "unwarp": (3, 96, 96)}  # picture sizes (C, H, W) that every network of the task takes
 ODD = 7919  # a class count that no layer has for other reasons
-
-
-def probe_size(spec: ModelSpec) -> tuple[int, int, int]:
-    """A picture size (C, H, W) to send through the network of a spec."""
-    shape = getattr(spec.preprocess, "image_shape", None)
-    return tuple(shape) if shape is not None else PROBE[spec.task]
 
 
 def deploy_graph(spec: ModelSpec, classes: int | None) -> tuple[nn.Module, Graph]:
     """Paddle's deploy form of a spec's network, without memory, and its graph."""
     network = empty_network(spec.architecture, classes, "deploy")
-    return network, trace(network, probe_size(spec))
+    return network, trace(network, spec.probe)
 
 
 @dataclass(frozen=True)
@@ -68,12 +61,12 @@ def _layout(architecture: str, by_class: bool) -> Layout:
 
 def layout_of(spec: ModelSpec) -> Layout:
     """The layout of a spec's network for evaluation."""
-    return _layout(json.dumps(spec.architecture, sort_keys=True), spec.task in ("rec", "cls"))
+    return _layout(json.dumps(spec.architecture, sort_keys=True), spec.has_classes)
 
 
 def class_count(source: Source, spec: ModelSpec) -> int | None:
     """The number of classes of the weights, None for networks without classes or weights of another kind."""
-    if spec.task not in ("rec", "cls"):
+    if not spec.has_classes:
         return None
     if source.graph is not None:
         products = [n for n in source.graph.nodes if n.kind == "matmul"]
@@ -116,7 +109,7 @@ def hub_state(
 def fits(source: Source, spec: ModelSpec) -> bool:
     """Whether names (or operations) and shapes are those of the spec's network, whatever its class count."""
     classes = class_count(source, spec)
-    if spec.task in ("rec", "cls") and classes is None:
+    if spec.has_classes and classes is None:
         return False
     if source.graph is not None:
         return _operations(source.graph) == _spec_operations(

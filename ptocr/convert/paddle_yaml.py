@@ -12,7 +12,8 @@ from typing import Any
 from ptocr import paths
 from ptocr.convert.formats.description import number
 from ptocr.errors import SpecError
-from ptocr.spec.model import ModelSpec, parse_spec, read_yaml
+from ptocr.spec.model import ModelSpec, parse_spec
+from ptocr.spec.yaml import read_yaml
 
 # upstream's block name -> ours, by task
 BACKBONES: dict[str, dict[str, str]] = {

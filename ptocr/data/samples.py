@@ -22,7 +22,7 @@ from ptocr.errors import InputError
 from ptocr.processing.cls import cls_input
 from ptocr.processing.image import normalize
 from ptocr.processing.rec import paddle_width, resize_line
-from ptocr.spec.model import ClsPreprocess, DetPreprocess, RecPreprocess
+from ptocr.spec.settings import ClsPreprocess, DetPreprocess, RecPreprocess
 
 log = logging.getLogger(__name__)
 Sample = dict[str, Any]

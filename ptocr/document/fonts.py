@@ -21,7 +21,7 @@ from PIL import ImageDraw, ImageFont
 from ptocr import paths
 from ptocr.errors import WeightsError
 from ptocr.files import write_atomic
-from ptocr.spec.model import Source
+from ptocr.spec.model import WeightSource
 
 log = logging.getLogger(__name__)
 
@@ -76,15 +76,15 @@ _CAPITALS = 0.72  # height of capital letters, in font sizes
 _JOINERS = "\u200c\u200d"  # shape letters; other format characters are not drawn
 
 
-def _noto(script: str, version: str, sha256: str) -> Source:
+def _noto(script: str, version: str, sha256: str) -> WeightSource:
     package = f"noto-sans-{script}".removesuffix("-")
     name = f"NotoSans{script.title()}[wdth,wght].ttf"
     member = f"fontpkg_{package.replace('-', '_')}/files/{name}"
-    return Source(kind="pip", location=f"fontpkg-{package}=={version}", sha256=sha256, member=member, format="font",
-                  license="OFL-1.1")  # fmt: skip
+    place = f"fontpkg-{package}=={version}"
+    return WeightSource(kind="pip", location=place, sha256=sha256, member=member, format="font", license="OFL-1.1")
 
 
-_CJK = Source(
+_CJK = WeightSource(
     kind="pip",
     location="manimgx-fonts-cjk==2026.9.26.post1",
     sha256="05d5584c73877f37427cf0ca8067f5bacea2b596c7be79e8aedd634bb9f2b666",
@@ -94,7 +94,7 @@ _CJK = Source(
 )
 _LATIN = _noto("", "2.15", "54016cb4dfbfdd8f0cae3d71a9401a73e786a473debd12f1d79067e349c9a4a3")
 # By the first word of a character's Unicode name.
-_FETCHED: dict[str, Source] = {
+_FETCHED: dict[str, WeightSource] = {
     **dict.fromkeys(
         ("CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "BOPOMOFO", "IDEOGRAPHIC", "FULLWIDTH",
          "HALFWIDTH"), _CJK,
@@ -239,11 +239,11 @@ class _Shelf:
                         "them into %s or set PTOCR_FONT", script, char, ord(char), self.folder)  # fmt: skip
 
 
-def _file_name(source: Source) -> str:
+def _file_name(source: WeightSource) -> str:
     return Path(source.member or "").name
 
 
-def _fetched(source: Source, folder: Path) -> Path:
+def _fetched(source: WeightSource, folder: Path) -> Path:
     from ptocr.weights import fetch  # only where something is fetched
 
     log.info("fetching a font for drawing: %s", source.location)

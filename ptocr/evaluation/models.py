@@ -15,10 +15,10 @@ from ptocr.errors import InputError, SpecError
 from ptocr.evaluation.metrics import ClsMetric, DetMetric, Metric, RecMetric
 from ptocr.predictors.predictor import invariant_batches
 from ptocr.processing.cls import cls_input
-from ptocr.processing.det import DBPostprocess, det_input
+from ptocr.processing.det import REGIONS, det_input
 from ptocr.processing.rec import line_batch
 from ptocr.runtime.runtime import Runtime, RuntimeOptions
-from ptocr.spec.model import ClsPostprocess, ClsPreprocess, DetPostprocess, DetPreprocess, RecPreprocess
+from ptocr.spec.settings import ClsPostprocess, ClsPreprocess, DBPostprocess, DetPreprocess, RecPreprocess
 from ptocr.weights import store
 
 log = logging.getLogger(__name__)
@@ -57,11 +57,11 @@ def _chunks(pairs: Iterator[tuple[Item, np.ndarray]], size: int) -> Iterator[lis
 def evaluate_det(checkpoint: Checkpoint, predict: Predict, items: Sequence[Item], options: EvalOptions) -> DetMetric:
     """Pages; predict: (1, 3, H, W) -> [probabilities (1, 1, H, W)]."""
     spec, metric = checkpoint.spec, DetMetric()
-    assert isinstance(spec.preprocess, DetPreprocess) and isinstance(spec.postprocess, DetPostprocess)
-    post = DBPostprocess(**spec.postprocess.model_dump())
+    assert isinstance(spec.preprocess, DetPreprocess) and isinstance(spec.postprocess, DBPostprocess)
+    post = spec.postprocess
     for item, image in read_items(items):
-        prob = predict(det_input(image, spec.preprocess)[None])[0][0, 0]
-        polys, _ = post(prob, image.shape[:2])
+        outputs = predict(det_input(image, spec.preprocess)[None])
+        polys, _ = REGIONS[post.name]([output[0] for output in outputs], image.shape[:2], post)
         metric.add(polys, item.label.polys, item.label.ignore)
     return metric
 

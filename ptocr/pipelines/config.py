@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ptocr import paths
 from ptocr.errors import SpecError
-from ptocr.spec.model import explain, read_yaml
+from ptocr.spec.settings import LimitType, PixelLimit, Positive, Ratio, Share, SideLimit
+from ptocr.spec.yaml import explain, read_yaml
 
 
 class _Frozen(BaseModel):
@@ -34,13 +35,13 @@ class Detection(Module):
     """Text detection; None keeps what the model's spec says."""
 
     batch_size: int = Field(default=1, ge=1)
-    limit_side_len: int | None = None
-    limit_type: Literal["min", "max", "resize_long"] | None = None
-    max_side_limit: int | None = None
-    max_pixels: int | None = None
-    thresh: float | None = None
-    box_thresh: float | None = None
-    unclip_ratio: float | None = None
+    limit_side_len: Positive | None = None
+    limit_type: LimitType | None = None
+    max_side_limit: SideLimit | None = None
+    max_pixels: PixelLimit | None = None
+    thresh: Share | None = None
+    box_thresh: Share | None = None
+    unclip_ratio: Ratio | None = None
     input_shape: tuple[int, ...] | None = None
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from ptocr.pipelines import config
 from ptocr.pipelines.options import OCROptions
 from ptocr.predictors.predictor import TextDetector
-from ptocr.processing.det import DBPostprocess
+from ptocr.processing.det import REGIONS
 from ptocr.processing.geometry import sort_boxes
-from ptocr.spec.model import DetPostprocess, DetPreprocess
+from ptocr.spec.settings import DBPostprocess, DetPreprocess
 
 TILE_OVERLAP = 256  # pixels that neighbouring tiles share; the network looks about half as far around a pixel
 AUTO_TILE = 1536  # size of tiles where nobody says one
@@ -24,7 +24,7 @@ _POST = ("thresh", "box_thresh", "unclip_ratio")
 
 def detection_settings(
     detector: TextDetector, module: config.Detection, options: OCROptions
-) -> tuple[DetPreprocess, DetPostprocess]:
+) -> tuple[DetPreprocess, DBPostprocess]:
     """Pre- and postprocessing of a call: the model's, then the pipeline's, then the call's."""
     names = (*_POST, "use_dilation", "score_mode", "box_type", "max_candidates")
     pre_call = {name: getattr(options, f"text_det_{name}") for name in _PRE}
@@ -35,11 +35,11 @@ def detection_settings(
 
 def _updated(settings: Any, *layers: dict[str, Any]) -> Any:
     changes = {key: value for layer in layers for key, value in layer.items() if value is not None}
-    return settings.model_copy(update=changes) if changes else settings
+    return settings.with_(**changes)
 
 
 def find_lines(
-    detector: TextDetector, image: np.ndarray, pre: DetPreprocess, post: DetPostprocess, tile: int = 0
+    detector: TextDetector, image: np.ndarray, pre: DetPreprocess, post: DBPostprocess, tile: int = 0
 ) -> list[np.ndarray]:
     """Regions (n, 2) of an image (H, W, 3) uint8 BGR in upstream's order.
 
@@ -48,9 +48,8 @@ def find_lines(
     if tile and max(image.shape[:2]) > tile:
         prob = tiled_probabilities(detector, image, tile)
         area = image.shape[0] * image.shape[1] / tile**2
-        polys, _ = DBPostprocess(**{**post.model_dump(), "max_candidates": int(post.max_candidates * max(area, 1))})(
-            prob, image.shape[:2]
-        )
+        post = post.with_(max_candidates=int(post.max_candidates * max(area, 1)))
+        polys, _ = REGIONS[post.name]([prob[None]], image.shape[:2], post)
     else:
         polys = detector(image, pre, post).polys
     return [polys[i] for i in sort_boxes(polys)]
@@ -72,9 +71,7 @@ def tiled_probabilities(detector: TextDetector, image: np.ndarray, tile: int) ->
     Of the strip that two tiles share, each gives the half that lies farther from its border.
     """
     height, width = image.shape[:2]
-    pre = detector.pre.model_copy(
-        update={"limit_type": "max", "limit_side_len": 10**9, "max_side_limit": 10**9, "max_pixels": 0}
-    )
+    pre = detector.pre.with_(limit_type="max", limit_side_len=10**9, max_side_limit=10**9, max_pixels=0)
     prob = np.zeros((height, width), np.float32)
     for top, bottom, low, high in _spans(height, tile):
         for left, right, first, last in _spans(width, tile):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from ptocr.pipelines.ocr import OCRPipeline
 from ptocr.pipelines.options import OCROptions
 from ptocr.pipelines.reader import PageReader
 from ptocr.pipelines.recognise import read_lines
-from ptocr.processing.det import DBPostprocess, resize_det
+from ptocr.processing.det import REGIONS, resize_det
 from ptocr.processing.geometry import crop_quad
 from ptocr.processing.image import rotate180
 from ptocr.spec.vocabulary import CTCText
@@ -92,16 +92,16 @@ def _votes(reader: PageReader, result: OCRResult) -> list[Vote]:
 
 def _rejected(reader: PageReader, prob: np.ndarray, image: np.ndarray, found: list[np.ndarray]) -> list[Rejected]:
     """Regions that lower thresholds would have given, each with the first option that lets it in."""
-    post = replace(DBPostprocess(**reader.post.model_dump()), box_type="quad")
+    post = reader.post.with_(box_type="quad")
     looser = {
-        "text_det_box_thresh": replace(post, box_thresh=min(LOW_BOX_THRESH, post.box_thresh)),
-        "min_size": replace(post, min_size=LOW_SIZE, box_thresh=min(LOW_BOX_THRESH, post.box_thresh)),
-        "text_det_thresh": replace(post, thresh=min(LOW_THRESH, post.thresh), box_thresh=LOW_BOX_THRESH),
+        "text_det_box_thresh": post.with_(box_thresh=min(LOW_BOX_THRESH, post.box_thresh)),
+        "min_size": post.with_(min_size=LOW_SIZE, box_thresh=min(LOW_BOX_THRESH, post.box_thresh)),
+        "text_det_thresh": post.with_(thresh=min(LOW_THRESH, post.thresh), box_thresh=LOW_BOX_THRESH),
     }
     seen = [np.asarray(poly, np.float64) for poly in found]
     rows: list[tuple[np.ndarray, float, str]] = []
     for reason, settings in looser.items():
-        for poly, score in zip(*settings(prob, image.shape[:2]), strict=True):
+        for poly, score in zip(*REGIONS[post.name]([prob[None]], image.shape[:2], settings), strict=True):
             if not any(_inside(poly.mean(axis=0), other) for other in seen):
                 seen.append(np.asarray(poly, np.float64))
                 rows.append((poly, score, reason))

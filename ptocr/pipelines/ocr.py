@@ -79,7 +79,7 @@ class OCRPipeline:
     def read(self, page: Page, options: OCROptions) -> OCRResult:
         """Read one page."""
         if self.spec.text_type == "seal" and options.text_det_box_type is None:
-            options = options.model_copy(update={"text_det_box_type": "poly"})
+            options = options.merged({"text_det_box_type": "poly"})
         call = self._call(options)
         if call.preprocess:
             prepared = prepare(page, self.models, call.orientation, call.unwarping)

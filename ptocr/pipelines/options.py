@@ -10,7 +10,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ptocr.errors import InputError, SpecError
-from ptocr.spec.model import explain
+from ptocr.spec.settings import LimitType, PixelLimit, Positive, Ratio, Shape, Share, SideLimit
+from ptocr.spec.yaml import explain
 
 
 class _Options(BaseModel):
@@ -84,26 +85,26 @@ class OCROptions(DocOptions):
     """
 
     use_textline_orientation: bool | None = None
-    text_det_limit_side_len: int | None = Field(default=None, ge=1)
-    text_det_limit_type: Literal["min", "max", "resize_long"] | None = None
-    text_det_max_side_limit: int | None = Field(default=None, ge=32)
-    text_det_thresh: float | None = Field(default=None, ge=0, le=1)
-    text_det_box_thresh: float | None = Field(default=None, ge=0, le=1)
-    text_det_unclip_ratio: float | None = Field(default=None, gt=0)
+    text_det_limit_side_len: Positive | None = None
+    text_det_limit_type: LimitType | None = None
+    text_det_max_side_limit: SideLimit | None = None
+    text_det_thresh: Share | None = None
+    text_det_box_thresh: Share | None = None
+    text_det_unclip_ratio: Ratio | None = None
     text_rec_score_thresh: float | None = None
     return_word_box: bool | None = None
     # ----
     rec_padding: Literal["invariant", "paddle"] = "invariant"
     textline_orientation: Literal["evidence", "lines", "paddle"] = "evidence"
-    textline_orientation_thresh: float | None = Field(default=None, ge=0, le=1)
-    textline_orientation_image_shape: tuple[int, int, int] | None = None
+    textline_orientation_thresh: Share | None = None
+    textline_orientation_image_shape: Shape | None = None
     text_det_use_dilation: bool | None = None
     text_det_score_mode: Literal["fast", "slow"] | None = None
     text_det_box_type: Literal["quad", "poly"] | None = None
-    text_det_max_candidates: int | None = Field(default=None, ge=1)
-    text_det_max_pixels: int | None = Field(default=None, ge=0)
+    text_det_max_candidates: Positive | None = None
+    text_det_max_pixels: PixelLimit | None = None
     text_det_tile: int | None = Field(default=None, ge=0)
-    text_rec_image_shape: tuple[int, int, int] | None = None
+    text_rec_image_shape: Shape | None = None
     text_rec_allow: str | None = None
     text_rec_deny: str | None = None
     text_rec_lexicon: str | None = None

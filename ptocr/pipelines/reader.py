@@ -85,7 +85,7 @@ class PageReader:
 
     def classify(self, crops: Sequence[np.ndarray]) -> list[Classification]:
         classifier, shape = self.models.line_classifier, self.options.textline_orientation_image_shape
-        pre = classifier.pre if shape is None else classifier.pre.model_copy(update={"image_shape": shape})
+        pre = classifier.pre if shape is None else classifier.pre.with_(image_shape=shape)
         return classifier(crops, self.models.batch_size("TextLineOrientation"), pre)
 
     def _read_upright(

@@ -11,7 +11,7 @@ import numpy as np
 from ptocr.predictors.predictor import RecPadding, TextRecognizer, invariant_batches, paddle_batches
 from ptocr.processing import ctc_search as ctc
 from ptocr.processing.rec import line_batch
-from ptocr.spec.model import RecPreprocess
+from ptocr.spec.settings import RecPreprocess
 from ptocr.spec.vocabulary import CTCText
 
 LEXICON_BEAMS = 48  # readings of a line among which one that matches is looked for
@@ -50,7 +50,7 @@ def read_lines(recognizer: TextRecognizer, images: Sequence[np.ndarray], how: De
     """Texts of line pictures (h, w, 3) uint8 BGR, in their order. Lines too long for the network go in windows."""
     pre = recognizer.pre
     if how.image_shape is not None:
-        pre = pre.model_copy(update={"image_shape": how.image_shape})
+        pre = pre.with_(image_shape=how.image_shape)
     pieces: list[np.ndarray] = []
     spans: list[list[tuple[int, int]]] = []
     for image in images:

@@ -2,28 +2,140 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from ptocr.document.results import ClsResult, DetResult, RecResult, Result, UnwarpResult
 from ptocr.errors import SpecError
 from ptocr.inputs.page import Page
 from ptocr.inputs.read import iter_pages
-from ptocr.pipelines.config import Detection
-from ptocr.pipelines.detect import detection_settings
-from ptocr.pipelines.options import OCROptions, ReadingOptions
+from ptocr.pipelines.options import ReadingOptions
 from ptocr.pipelines.recognise import Decoding, read_lines
 from ptocr.predictors.predictor import Classifier, TextDetector, TextRecognizer, Unwarper
 from ptocr.runtime.runtime import Runtime, RuntimeOptions, make_runtime
-from ptocr.spec.model import ClsPreprocess
+from ptocr.spec.settings import LimitType, Positive, Ratio, Settings, Shape, Share, SideLimit
 
-_DET = (
-    "limit_side_len", "limit_type", "max_side_limit", "thresh", "box_thresh", "unclip_ratio", "use_dilation",
-    "score_mode", "box_type",
-)  # fmt: skip
+
+class ModelOptions(Settings):
+    """Base of what a call may ask of one model; None keeps what the model's spec says."""
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options that were set."""
+        return {key: value for key, value in self if value is not None}
+
+
+class DetOptions(ModelOptions):
+    """Options of detectors."""
+
+    limit_side_len: Positive | None = None
+    limit_type: LimitType | None = None
+    max_side_limit: SideLimit | None = None
+    thresh: Share | None = None
+    box_thresh: Share | None = None
+    unclip_ratio: Ratio | None = None
+    use_dilation: bool | None = None
+    score_mode: Literal["fast", "slow"] | None = None
+    box_type: Literal["quad", "poly"] | None = None
+
+
+class RecOptions(ModelOptions):
+    """Options of recognisers; see `Decoding`."""
+
+    allow: str | None = None
+    deny: str | None = None
+    lexicon: str | None = None
+    alternatives: int | None = Field(default=None, ge=0, le=50)
+    padding: Literal["invariant", "paddle"] | None = None
+    image_shape: Shape | None = None
+
+
+class ClsOptions(ModelOptions):
+    """Options of classifiers. topk: so many classes, the likeliest first."""
+
+    topk: Positive | None = None
+    image_shape: Shape | None = None
+
+
+def _detect(runtime: Runtime, options: DetOptions) -> Callable[[list[Page]], list[Result]]:
+    detector, given = TextDetector(runtime), options.given
+    pre = detector.pre.with_(**{key: given.pop(key) for key in list(given) if key in type(detector.pre).model_fields})
+    post = detector.post.with_(**given)
+
+    def read(pages: list[Page]) -> list[Result]:
+        found = [detector(page.image, pre, post) for page in pages]
+        return [
+            DetResult(**_origin(p), dt_polys=f.polys, dt_scores=f.scores) for p, f in zip(pages, found, strict=True)
+        ]
+
+    return read
+
+
+def _recognise(runtime: Runtime, options: RecOptions) -> Callable[[list[Page]], list[Result]]:
+    recognizer = TextRecognizer(runtime)
+    recognizer.pre.with_(**{key: value for key, value in options.given.items() if key == "image_shape"})
+
+    def read(pages: list[Page]) -> list[Result]:
+        lines = read_lines(recognizer, [p.image for p in pages], Decoding(**options.given, batch_size=len(pages)))
+        return [
+            RecResult(
+                **_origin(page),
+                rec_text=line.text.text,
+                rec_score=line.text.score,
+                alternatives=list(line.alternatives) or None,
+            )
+            for page, line in zip(pages, lines, strict=True)
+        ]
+
+    return read
+
+
+def _classify(runtime: Runtime, options: ClsOptions) -> Callable[[list[Page]], list[Result]]:
+    classifier, given = Classifier(runtime), options.given
+    topk = given.pop("topk", 1)
+    pre = classifier.pre.with_(**given)
+
+    def result(page: Page, probs: np.ndarray) -> Result:
+        best = probs.argsort()[::-1][:topk]
+        return ClsResult(
+            **_origin(page),
+            class_ids=[int(i) for i in best],
+            scores=[float(probs[i]) for i in best],
+            label_names=[_label(classifier.spec.name, classifier.post.labels[i]) for i in best],
+        )
+
+    def read(pages: list[Page]) -> list[Result]:
+        probs = classifier.probabilities([page.image for page in pages], len(pages), pre)
+        return [result(page, row) for page, row in zip(pages, probs, strict=True)]
+
+    return read
+
+
+def _unwarp(runtime: Runtime, options: ModelOptions) -> Callable[[list[Page]], list[Result]]:
+    unwarper = Unwarper(runtime)
+    return lambda pages: [UnwarpResult(**_origin(page), doctr_img=unwarper(page.image)) for page in pages]
+
+
+@dataclass(frozen=True)
+class Single:
+    """How the models of a task run alone: the options of a call, and what makes results of pages with them."""
+
+    options: type[ModelOptions]
+    reader: Callable[[Runtime, Any], Callable[[list[Page]], list[Result]]]
+
+
+SINGLE: dict[str, Single] = {
+    "det": Single(DetOptions, _detect),
+    "rec": Single(RecOptions, _recognise),
+    "cls": Single(ClsOptions, _classify),
+    "unwarp": Single(ModelOptions, _unwarp),
+}
 
 
 class ModelPredictor:
@@ -32,110 +144,37 @@ class ModelPredictor:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.spec = runtime.checkpoint.spec
-        kinds: dict[str, Callable[[], Callable[..., list[Result]]]] = {
-            "det": self._detector,
-            "rec": self._recognizer,
-            "cls": self._classifier,
-            "unwarp": self._unwarper,
-        }
-        self._read = kinds[self.spec.task]()
+        self._row = SINGLE[self.spec.task]
+        self._row.reader(runtime, self._row.options())  # what is missing is said now, not with the first picture
 
     def predict(self, input: Any, batch_size: int = 1, **options: Any) -> Iterator[Result]:
         """Results for everything in `input`, as a generator.
 
         batch_size: so many pictures are read ahead and go through a line reader or classifier together; answers do
-        not depend on it, but for `padding="paddle"`. options: how inputs are read (`ReadingOptions`); det:
-        limit_side_len, limit_type, max_side_limit, thresh, box_thresh, unclip_ratio, use_dilation, score_mode,
-        box_type; rec: allow, deny, lexicon, alternatives, padding, image_shape; cls: topk, image_shape.
+        not depend on it, but for `padding="paddle"`. options: how inputs are read (`ReadingOptions`), and those of the
+        model's task: `DetOptions`, `RecOptions`, `ClsOptions`.
 
         Raises:
-            InputError: an input cannot be read. SpecError: unknown option.
+            InputError: an input cannot be read. SpecError: unknown option or impossible value.
         """
         reading = {k: options.pop(k) for k in list(options) if k in ReadingOptions.model_fields}
         settings = ReadingOptions().merged(reading)
-        read = self._read
-        check = _CHECKS[self.spec.task]
-        unknown = sorted(set(options) - set(check))
+        unknown = sorted(set(options) - set(self._row.options.model_fields))
         if unknown:
-            known = ", ".join((*check, *ReadingOptions.model_fields))
+            known = ", ".join((*self._row.options.model_fields, *ReadingOptions.model_fields))
             raise SpecError(f"{self.spec.name}: unknown option {unknown[0]!r}; allowed: {known}")
         if batch_size < 1:
             raise SpecError(f"{self.spec.name}: batch_size={batch_size}; it is at least 1")
+        read = self._row.reader(self.runtime, self._row.options().with_(**options))
         pages = iter_pages(input, **settings.reading())
-        return (result for chunk in _chunks(pages, batch_size) for result in read(chunk, **options))
+        chunks = iter(functools.partial(_next, pages, batch_size), [])
+        return (result for chunk in chunks for result in read(chunk))
 
     __call__ = predict
 
-    def _detector(self) -> Callable[..., list[Result]]:
-        detector = TextDetector(self.runtime)
-        module = Detection(model_name=self.spec.name)
 
-        def read(pages: list[Page], **given: Any) -> list[Result]:
-            options = OCROptions().merged({f"text_det_{key}": value for key, value in given.items()})
-            settings = detection_settings(detector, module, options)
-            found = [detector(page.image, *settings) for page in pages]
-            return [
-                DetResult(**_origin(page), dt_polys=regions.polys, dt_scores=regions.scores)
-                for page, regions in zip(pages, found, strict=True)
-            ]
-
-        return read
-
-    def _recognizer(self) -> Callable[..., list[Result]]:
-        recognizer = TextRecognizer(self.runtime)
-
-        def read(pages: list[Page], **given: Any) -> list[Result]:
-            lines = read_lines(recognizer, [p.image for p in pages], Decoding(**given, batch_size=max(len(pages), 1)))
-            return [
-                RecResult(
-                    **_origin(page),
-                    rec_text=line.text.text,
-                    rec_score=line.text.score,
-                    alternatives=list(line.alternatives) or None,
-                )
-                for page, line in zip(pages, lines, strict=True)
-            ]
-
-        return read
-
-    def _classifier(self) -> Callable[..., list[Result]]:
-        classifier = Classifier(self.runtime)
-
-        def read(
-            pages: list[Page], topk: int | None = None, image_shape: tuple[int, int, int] | None = None
-        ) -> list[Result]:
-            shape = classifier.pre.image_shape if image_shape is None else image_shape
-            pre = ClsPreprocess.model_validate({**classifier.pre.model_dump(), "image_shape": shape})
-            probs = classifier.probabilities([page.image for page in pages], len(pages), pre)
-            return [self._class(page, row, topk or 1, classifier) for page, row in zip(pages, probs, strict=True)]
-
-        return read
-
-    def _class(self, page: Page, probs: np.ndarray, topk: int, classifier: Classifier) -> ClsResult:
-        best = probs.argsort()[::-1][:topk]
-        return ClsResult(
-            **_origin(page),
-            class_ids=[int(i) for i in best],
-            scores=[float(probs[i]) for i in best],
-            label_names=[_label(self.spec.name, classifier.post.labels[i]) for i in best],
-        )
-
-    def _unwarper(self) -> Callable[..., list[Result]]:
-        unwarper = Unwarper(self.runtime)
-        return lambda pages: [UnwarpResult(**_origin(page), doctr_img=unwarper(page.image)) for page in pages]
-
-
-def _chunks(pages: Iterator[Page], size: int) -> Iterator[list[Page]]:
-    while chunk := list(itertools.islice(pages, size)):
-        yield chunk
-
-
-_CHECKS = {
-    "det": _DET,
-    "rec": ("allow", "deny", "lexicon", "alternatives", "padding", "image_shape"),
-    "cls": ("topk", "image_shape"),
-    "unwarp": (),
-}
+def _next(pages: Iterator[Page], size: int) -> list[Page]:
+    return list(itertools.islice(pages, size))
 
 
 def _label(name: str, label: str) -> str:

@@ -12,10 +12,17 @@ import numpy as np
 
 from ptocr.errors import SpecError, WeightsError
 from ptocr.processing.cls import cls_input, unwarp_input, unwarp_output
-from ptocr.processing.det import DBPostprocess, det_input
+from ptocr.processing.det import REGIONS, det_input
 from ptocr.processing.rec import line_batch, line_width, paddle_batch_width, paddle_width, stepped_width
 from ptocr.runtime.runtime import Runtime
-from ptocr.spec.model import ClsPostprocess, ClsPreprocess, DetPostprocess, DetPreprocess, RecPostprocess, RecPreprocess
+from ptocr.spec.settings import (
+    ClsPostprocess,
+    ClsPreprocess,
+    DBPostprocess,
+    DetPreprocess,
+    RecPostprocess,
+    RecPreprocess,
+)
 from ptocr.spec.vocabulary import Charset, CTCText
 
 RecPadding = Literal["invariant", "paddle"]
@@ -58,17 +65,16 @@ class TextDetector(Predictor):
 
     def __init__(self, runtime: Runtime) -> None:
         super().__init__(runtime)
-        assert isinstance(self.spec.preprocess, DetPreprocess) and isinstance(self.spec.postprocess, DetPostprocess)
+        assert isinstance(self.spec.preprocess, DetPreprocess) and isinstance(self.spec.postprocess, DBPostprocess)
         self.pre, self.post = self.spec.preprocess, self.spec.postprocess
 
     def __call__(
-        self, image: np.ndarray, pre: DetPreprocess | None = None, post: DetPostprocess | None = None
+        self, image: np.ndarray, pre: DetPreprocess | None = None, post: DBPostprocess | None = None
     ) -> Detection:
         """image: (H, W, 3) uint8 BGR; `pre`, `post`: settings of this call, the spec's where None."""
-        prob = self.probabilities(image, pre)
-        settings = post or self.post
-        polys, scores = DBPostprocess(**settings.model_dump())(prob, image.shape[:2])
-        return Detection(polys, scores)
+        post = post or self.post
+        outputs = self.runtime(det_input(image, pre or self.pre)[None])
+        return Detection(*REGIONS[post.name]([output[0] for output in outputs], image.shape[:2], post))
 
     def probabilities(self, image: np.ndarray, pre: DetPreprocess | None = None) -> np.ndarray:
         """The probability map (h, w) float32 of the resized picture."""

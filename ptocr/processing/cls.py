@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
-
 import numpy as np
 
 from ptocr.errors import InputError
-from ptocr.processing.image import Normalization, checked, normalize, resize
+from ptocr.processing.image import checked, normalize, resize
 from ptocr.processing.rec import paddle_width, resize_line
+from ptocr.spec.settings import ClsPreprocess
 
 MAX_ASPECT = 32  # longer pictures are cut to their middle first; only the middle square is looked at anyway
 
 
-class ClsSettings(Protocol):
-    """What `cls_input` reads of a classifier's preprocessing settings."""
-
-    @property
-    def mode(self) -> Literal["line", "crop", "resize"]: ...
-    @property
-    def image_shape(self) -> tuple[int, int, int]: ...
-    @property
-    def resize_short(self) -> int | None: ...
-    @property
-    def normalize(self) -> Normalization: ...
-
-
-def cls_input(image: np.ndarray, pre: ClsSettings, out: np.ndarray | None = None) -> np.ndarray:
+def cls_input(image: np.ndarray, pre: ClsPreprocess, out: np.ndarray | None = None) -> np.ndarray:
     """Network input of a classifier, float32 of `pre.image_shape`, written into `out` if given.
 
     mode "line" (ch_ppocr_mobile_v2.0_cls): text-line normalisation, aspect ratio kept, zeros on the right; "crop"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,24 +12,10 @@ import pyclipper
 
 from ptocr.errors import InputError
 from ptocr.processing.geometry import clip_points, filter_quads, min_area_quad
-from ptocr.processing.image import Normalization, checked, normalize, resize
+from ptocr.processing.image import checked, normalize, resize
+from ptocr.spec.settings import DBPostprocess, DetPreprocess
 
 STRIDE = 32  # the detectors' total stride; also the shortest side they get
-
-
-class DetSettings(Protocol):
-    """What `det_input` reads of a detector's preprocessing settings."""
-
-    @property
-    def limit_side_len(self) -> int: ...
-    @property
-    def limit_type(self) -> Literal["max", "min", "resize_long"]: ...
-    @property
-    def max_side_limit(self) -> int: ...
-    @property
-    def max_pixels(self) -> int: ...
-    @property
-    def normalize(self) -> Normalization: ...
 
 
 def padded_size(height: int, width: int) -> tuple[int, int]:
@@ -92,97 +78,82 @@ def resize_det(
     return resize(image, width, height)
 
 
-def det_input(image: np.ndarray, pre: DetSettings, out: np.ndarray | None = None) -> np.ndarray:
+def det_input(image: np.ndarray, pre: DetPreprocess, out: np.ndarray | None = None) -> np.ndarray:
     """Network input of a page: float32 (3, H, W), written into `out` if given."""
     image = resize_det(image, pre.limit_side_len, pre.limit_type, pre.max_side_limit, pre.max_pixels)
     norm = pre.normalize
     return normalize(image, norm.mean, norm.std, norm.scale, norm.order, out)
 
 
-@dataclass(frozen=True)
-class DBPostprocess:
-    """Text polygons of a DB probability map (https://arxiv.org/abs/1911.08947; upstream: DBPostProcess).
+Regions = tuple[list[np.ndarray], list[float]]  # polygons (n, 2) in pixels, and their scores
 
-    thresh: a pixel is text above it; box_thresh: least mean probability of a box; unclip_ratio: how far the shrunk
-    text kernels are grown; max_candidates: so many contours are looked at; use_dilation: 2x2 dilation of the mask;
-    score_mode "fast" averages inside the box, "slow" inside the contour (polygons are always scored inside the
-    polygon); min_size: least side of a kernel in pixels of the map.
+
+def db_regions(maps: Sequence[np.ndarray], size: tuple[int, int], post: DBPostprocess) -> Regions:
+    """Text polygons of a DB probability map in the picture, and their scores, as upstream's text detector returns them.
+
+    maps: the network's outputs for one picture, the first (1, H, W) probabilities; size: (height, width) of the picture
+    before `resize_det`. Quads are ordered clockwise from the top left, clipped, and dropped where a side is 3 px or
+    less; polygons are clipped only. Upstream scales boxes of padded pictures (height + width < 64) as if these had not
+    been padded; here they are where the text is.
     """
+    polys, scores = db_candidates(maps[0][0], padded_size(*size), post)
+    if post.box_type == "poly":
+        return [clip_points(p, size) for p in polys], scores
+    quads, kept = filter_quads(np.array(polys), size)
+    return list(quads), [scores[i] for i in kept.tolist()]
 
-    thresh: float = 0.3
-    box_thresh: float = 0.6
-    unclip_ratio: float = 1.5
-    max_candidates: int = 1000
-    use_dilation: bool = False
-    score_mode: Literal["fast", "slow"] = "fast"
-    box_type: Literal["quad", "poly"] = "quad"
-    min_size: int = 3
 
-    def __post_init__(self) -> None:
-        if self.score_mode not in ("fast", "slow"):
-            raise InputError(f"score_mode {self.score_mode!r}: known are 'fast', 'slow'")
-        if self.box_type not in ("quad", "poly"):
-            raise InputError(f"box_type {self.box_type!r}: known are 'quad', 'poly'")
+# Postprocessing of detectors by the name in a spec: (outputs for one picture, its size, settings) -> regions.
+REGIONS: dict[str, Callable[[Sequence[np.ndarray], tuple[int, int], Any], Regions]] = {"db": db_regions}
 
-    def __call__(self, prob: np.ndarray, size: tuple[int, int]) -> tuple[list[np.ndarray], list[float]]:
-        """Polygons in the picture and their scores, as upstream's text detector returns them.
 
-        prob: (H, W) probabilities; size: (height, width) of the picture before `resize_det`.
-        Quads are ordered clockwise from the top left, clipped, and dropped where a side is 3 px or less; polygons are
-        clipped only. Upstream scales boxes of padded pictures (height + width < 64) as if these had not been padded;
-        here they are where the text is.
-        """
-        polys, scores = self.candidates(prob, padded_size(*size))
-        if self.box_type == "poly":
-            return [clip_points(p, size) for p in polys], scores
-        quads, kept = filter_quads(np.array(polys), size)
-        return list(quads), [scores[i] for i in kept.tolist()]
+def db_candidates(prob: np.ndarray, size: tuple[int, int], post: DBPostprocess) -> Regions:
+    """All boxes of a map (H, W) that pass the thresholds, in upstream's and PaddleX's raw form: (n, 2) int32, rounded.
 
-    def candidates(self, prob: np.ndarray, size: tuple[int, int]) -> tuple[list[np.ndarray], list[float]]:
-        """All boxes that pass the thresholds, in upstream's (and PaddleX's) raw form: (n, 2) int32, rounded.
+    size: (height, width) of the picture that was resized to the map's size.
+    """
+    prob = np.ascontiguousarray(prob, dtype=np.float32)
+    mask: np.ndarray = (prob > post.thresh).view(np.uint8)
+    if post.use_dilation:
+        mask = np.asarray(cv2.dilate(mask, np.ones((2, 2), np.uint8)))
+    contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    find = _quad if post.box_type == "quad" else _poly
+    polys, scores = [], []
+    for contour in contours[: post.max_candidates]:
+        poly, score = find(prob, contour, post)
+        if len(poly):
+            polys.append(poly)
+            scores.append(score)
+    return _rescale(polys, prob.shape, size), scores
 
-        size: (height, width) of the picture that was resized to the map's size.
-        """
-        prob = np.ascontiguousarray(prob, dtype=np.float32)
-        mask: np.ndarray = (prob > self.thresh).view(np.uint8)
-        if self.use_dilation:
-            mask = np.asarray(cv2.dilate(mask, np.ones((2, 2), np.uint8)))
-        contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-        find = self._quad if self.box_type == "quad" else self._poly
-        polys, scores = [], []
-        for contour in contours[: self.max_candidates]:
-            poly, score = find(prob, contour)
-            if len(poly):
-                polys.append(poly)
-                scores.append(score)
-        return _rescale(polys, prob.shape, size), scores
 
-    def _quad(self, prob: np.ndarray, contour: np.ndarray) -> tuple[np.ndarray, float]:
-        """Grown box of a contour, (4, 2) float32 in pixels of the map, or (0, 2) if it fails, and its score."""
-        quad, side = min_area_quad(contour)
-        if side < self.min_size:
-            return _NOTHING, 0.0
-        score = _mean_inside(prob, quad if self.score_mode == "fast" else contour.reshape(-1, 2).tolist())
-        if score < self.box_thresh:
-            return _NOTHING, score
-        grown = _unclip(quad, self.unclip_ratio)
-        if len(grown) == 0:
-            return _NOTHING, score
-        quad, side = min_area_quad(grown)
-        return (_NOTHING if side < self.min_size + 2 else np.array(quad, np.float32)), score
+def _quad(prob: np.ndarray, contour: np.ndarray, post: DBPostprocess) -> tuple[np.ndarray, float]:
+    """Grown box of a contour, (4, 2) float32 in pixels of the map, or (0, 2) if it fails, and its score."""
+    quad, side = min_area_quad(contour)
+    if side < post.min_size:
+        return _NOTHING, 0.0
+    score = _mean_inside(prob, quad if post.score_mode == "fast" else contour.reshape(-1, 2).tolist())
+    if score < post.box_thresh:
+        return _NOTHING, score
+    grown = _unclip(quad, post.unclip_ratio)
+    if len(grown) == 0:
+        return _NOTHING, score
+    quad, side = min_area_quad(grown)
+    return (_NOTHING if side < post.min_size + 2 else np.array(quad, np.float32)), score
 
-    def _poly(self, prob: np.ndarray, contour: np.ndarray) -> tuple[np.ndarray, float]:
-        """Grown outline of a contour, (n, 2) int32 in pixels of the map, or (0, 2) if it fails, and its score."""
-        outline = cv2.approxPolyDP(contour, 0.002 * cv2.arcLength(contour, True), True).reshape(-1, 2).tolist()
-        if len(outline) < 4:
-            return _NOTHING, 0.0
-        score = _mean_inside(prob, outline)
-        if score < self.box_thresh:
-            return _NOTHING, score
-        grown = _unclip(outline, self.unclip_ratio)
-        if len(grown) == 0 or min_area_quad(grown)[1] < self.min_size + 2:
-            return _NOTHING, score
-        return grown, score
+
+def _poly(prob: np.ndarray, contour: np.ndarray, post: DBPostprocess) -> tuple[np.ndarray, float]:
+    """Grown outline of a contour, (n, 2) int32 in pixels of the map, or (0, 2) if it fails, and its score."""
+    outline = cv2.approxPolyDP(contour, 0.002 * cv2.arcLength(contour, True), True).reshape(-1, 2).tolist()
+    if len(outline) < 4:
+        return _NOTHING, 0.0
+    score = _mean_inside(prob, outline)
+    if score < post.box_thresh:
+        return _NOTHING, score
+    grown = _unclip(outline, post.unclip_ratio)
+    if len(grown) == 0 or min_area_quad(grown)[1] < post.min_size + 2:
+        return _NOTHING, score
+    return grown, score
 
 
 _NOTHING = np.zeros((0, 2), np.int32)

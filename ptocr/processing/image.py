@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,19 +12,6 @@ import numpy as np
 from ptocr.errors import InputError
 
 TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
-
-
-class Normalization(Protocol):
-    """y = (x * scale - mean) / std per channel; mean and std are in the channel order `order` ("bgr" or "rgb")."""
-
-    @property
-    def mean(self) -> tuple[float, float, float]: ...
-    @property
-    def std(self) -> tuple[float, float, float]: ...
-    @property
-    def scale(self) -> float: ...
-    @property
-    def order(self) -> str: ...
 
 
 def checked(image: np.ndarray) -> np.ndarray:

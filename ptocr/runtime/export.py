@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ptocr.checkpoint import Checkpoint, network_of
 from ptocr.errors import DeviceError, WeightsError
 from ptocr.files import write_atomic
 from ptocr.nn.decode import GreedyCTC
+from ptocr.spec.tasks import Axis
 
 log = logging.getLogger(__name__)
 
@@ -76,24 +77,12 @@ def _to_onnx(module: nn.Module, checkpoint: Checkpoint, outputs: list[str]) -> A
     return exported.model_proto
 
 
-# Of each task, what may vary beside the batch: axis -> (name, step, least and most number of steps).
-_LINES: dict[int, tuple[str, int, int, int]] = {3: ("width", 1, 16, 16384)}
-_PAGES = {2: ("rows", 32, 2, 512), 3: ("columns", 32, 2, 512)}  # one step: a map one pixel high is special
-_PICTURES = {2: ("height", 1, 2, 16384), 3: ("width", 1, 2, 16384)}
-_VARYING = {"det": _PAGES, "rec": _LINES, "cls": {}}
-_BATCH = ("batch", 1, 1, 1024)
+_BATCH = Axis("batch", 1, 1, 1024)
 
 
-def _shape(checkpoint: Checkpoint) -> tuple[tuple[int, ...], dict[int, tuple[str, int, int, int]]]:
+def _shape(checkpoint: Checkpoint) -> tuple[tuple[int, ...], dict[int, Axis]]:
     """A shape to trace with, and what of it may vary."""
-    task, pre = checkpoint.spec.task, checkpoint.spec.preprocess
-    shapes: dict[str, Callable[[], tuple[int, ...]]] = {
-        "det": lambda: (2, 3, 320, 384),
-        "rec": lambda: (2, 3, pre.image_shape[1], 320),  # type: ignore[union-attr]
-        "cls": lambda: (2, *pre.image_shape),  # type: ignore[union-attr]
-    }
-    shape = shapes.get(task, lambda: (2, 3, 320, 256))()
-    return shape, {0: _BATCH, **_VARYING.get(task, _PICTURES)}
+    return (2, *checkpoint.spec.probe), {0: _BATCH, **checkpoint.spec.row.varying}
 
 
 def example_shape(checkpoint: Checkpoint) -> tuple[int, ...]:
@@ -107,8 +96,7 @@ def fits(checkpoint: Checkpoint, shape: Sequence[int]) -> bool:
     if len(shape) != len(example):
         return False
     for axis, size in enumerate(shape):
-        _, step, least, most = varying.get(axis, ("", example[axis], 1, 1))
-        if size % step or not least <= size // step <= most:
+        if not (varying[axis].holds(size) if axis in varying else size == example[axis]):
             return False
     return True
 
@@ -123,8 +111,8 @@ def example_input(
     shape, varying = _shape(checkpoint)
     Dim = torch.export.Dim
     dynamic = {}
-    for axis, (name, step, least, most) in varying.items():
-        steps = Dim(name, min=least, max=most)
-        dynamic[axis] = steps if step == 1 else step * steps
+    for axis, side in varying.items():
+        steps = Dim(side.name, min=side.least, max=side.most)
+        dynamic[axis] = steps if side.step == 1 else side.step * steps
     example = torch.zeros(shape, device=device, dtype=dtype)
     return example.to(memory_format=torch.channels_last), dynamic

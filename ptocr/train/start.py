@@ -18,7 +18,7 @@ from ptocr.nn.build import build_network
 from ptocr.nn.heads.ctc import CTCHead
 from ptocr.nn.heads.nrtr import NRTRHead
 from ptocr.nn.heads.sar import SARHead
-from ptocr.spec.model import ModelSpec, RecPostprocess, load_spec
+from ptocr.spec.model import ModelSpec, load_spec
 from ptocr.spec.vocabulary import Charset
 from ptocr.train.recipe import TrainRecipe
 from ptocr.weights import store
@@ -76,7 +76,7 @@ def load_start(recipe: TrainRecipe) -> Start:
 def _charset(path: Path | None, spec: ModelSpec) -> Charset | None:
     if path is None:
         return None
-    if not isinstance(spec.postprocess, RecPostprocess):
+    if not spec.row.vocabulary:
         raise SpecError(f"charset {path}: {spec.name} reads no text")
     return Charset.load(path, spec.postprocess.space)
 
@@ -107,7 +107,7 @@ def _bare(architecture: dict[str, Any]) -> dict[str, Any]:
 
 def without_guide(checkpoint: Checkpoint) -> Checkpoint:
     """A recogniser's checkpoint whose training-only guide is neither built nor filled."""
-    spec = checkpoint.spec.model_copy(update={"architecture": _bare(checkpoint.spec.architecture)})
+    spec = checkpoint.spec.with_(architecture=_bare(checkpoint.spec.architecture))
     state = {k: v for k, v in checkpoint.state_dict.items() if not k.startswith(_GUIDE_PREFIXES)}
     return dataclasses.replace(checkpoint, spec=spec, state_dict=state)
 

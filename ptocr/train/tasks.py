@@ -20,7 +20,7 @@ from ptocr.evaluation.models import EVALUATORS, EvalOptions, Predict
 from ptocr.nn.build import build_network
 from ptocr.nn.decode import GreedyCTC
 from ptocr.nn.heads.sar import SARHead
-from ptocr.spec.model import ClsPostprocess, ClsPreprocess, DetPostprocess, DetPreprocess, RecPreprocess
+from ptocr.spec.settings import ClsPostprocess, ClsPreprocess, DBPostprocess, DetPreprocess, RecPreprocess
 from ptocr.spec.vocabulary import Charset
 from ptocr.train.objectives import ClsObjective, DetObjective, Frozen, Objective, RecObjective
 from ptocr.train.recipe import TrainRecipe
@@ -124,7 +124,7 @@ class DetTask(Task):
 
     def __init__(self, recipe: TrainRecipe, start: Start) -> None:
         super().__init__(recipe, start)
-        assert isinstance(self.spec.preprocess, DetPreprocess) and isinstance(self.spec.postprocess, DetPostprocess)
+        assert isinstance(self.spec.preprocess, DetPreprocess) and isinstance(self.spec.postprocess, DBPostprocess)
         self.pre = self.spec.preprocess
 
     def samples(self, items: Sequence[Item]) -> OCRSamples:

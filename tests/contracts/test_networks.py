@@ -23,7 +23,8 @@ from ptocr.checkpoint import Checkpoint, network_of
 from ptocr.errors import SpecError, WeightsError
 from ptocr.nn.build import build_network
 from ptocr.nn.fuse import Fusible, Reparam, fuse
-from ptocr.spec.model import TASK_FOLDERS, ModelSpec, list_specs, load_spec, parse_spec
+from ptocr.spec.model import ModelSpec, list_specs, load_spec, parse_spec
+from ptocr.spec.tasks import TASKS
 from tools.parity.synthetic import picture
 
 NAMES = list_specs()
@@ -54,7 +55,7 @@ def on_meta(spec: ModelSpec, classes: int | None, train: bool) -> nn.Module:
 @pytest.mark.parametrize("name", NAMES)
 def test_spec(name: str) -> None:
     spec = load_spec(name)
-    file = paths.configs() / TASK_FOLDERS[spec.task] / f"{name}.yaml"
+    file = paths.configs() / TASKS[spec.task].folder / f"{name}.yaml"
     assert spec.name == name and file.is_file()
     assert parse_spec(spec.model_dump(mode="json"), "dump") == spec
     assert (spec.charset is not None) == (spec.task == "rec")

@@ -15,7 +15,7 @@ import pytest
 from ptocr.convert.formats.onnx_file import DTYPES, OnnxGraph, body_inputs, read_model
 from ptocr.convert.formats.onnx_graph import read_onnx
 from ptocr.errors import WeightsError
-from ptocr.spec.model import Source, list_specs, load_spec
+from ptocr.spec.model import WeightSource, list_specs, load_spec
 from ptocr.weights import fetch
 
 onnx = pytest.importorskip("onnx")
@@ -62,7 +62,7 @@ def assert_same(ours: OnnxGraph, theirs: Any) -> None:
 
 @pytest.mark.net
 @pytest.mark.parametrize("source", onnx_sources())
-def test_real_files_read_as_by_the_onnx_package(source: Source, tmp_path: Path) -> None:
+def test_real_files_read_as_by_the_onnx_package(source: WeightSource, tmp_path: Path) -> None:
     try:
         data = fetch.fetch(source, tmp_path).read_bytes()
     except WeightsError as error:

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ptocr.document import draw, fonts
-from ptocr.spec.model import Source
+from ptocr.spec.model import WeightSource
 
 PAGE = np.full((120, 200, 3), 250, np.uint8)
 QUAD = np.array([[20, 30], [180, 30], [180, 60], [20, 60]])
@@ -133,7 +133,7 @@ def test_the_variable_comes_first(
 # ---- fetching ----
 
 
-def wheel(checkout: Path, downloads: Path, damaged: bool = False) -> Source:
+def wheel(checkout: Path, downloads: Path, damaged: bool = False) -> WeightSource:
     """A wheel with the Korean test font, as the package index would give it; kept where downloads are looked for."""
     downloads.mkdir(exist_ok=True)
     path = downloads / "test_font-1.0-py3-none-any.whl"
@@ -142,7 +142,9 @@ def wheel(checkout: Path, downloads: Path, damaged: bool = False) -> Source:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if damaged:
         path.write_bytes(path.read_bytes() + b"x")
-    return Source(kind="pip", location="test-font==1.0", sha256=digest, member="test_font/hangul.ttf", format="font")
+    return WeightSource(
+        kind="pip", location="test-font==1.0", sha256=digest, member="test_font/hangul.ttf", format="font"
+    )
 
 
 def test_a_font_that_nobody_has_is_fetched_and_kept(

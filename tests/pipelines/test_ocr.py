@@ -13,7 +13,7 @@ import pytest
 import ptocr
 from ptocr.pipelines import config
 from ptocr.pipelines.spread import device_list
-from ptocr.spec.model import DetPostprocess
+from ptocr.spec.settings import DBPostprocess
 from tests.pipelines.conftest import put_random
 
 # Fields of PaddleX 3.x's OCR result with word boxes, in the order of its JSON.
@@ -177,7 +177,7 @@ def test_seals_are_read_in_polygons(page: np.ndarray, monkeypatch: pytest.Monkey
     ring = np.array([[20, 60], [200, 20], [380, 60], [380, 110], [200, 70], [20, 110]], np.int32)
     asked: list[str] = []
 
-    def find(detector: object, image: np.ndarray, pre: object, post: DetPostprocess, tile: int) -> list[np.ndarray]:
+    def find(detector: object, image: np.ndarray, pre: object, post: DBPostprocess, tile: int) -> list[np.ndarray]:
         asked.append(post.box_type)
         return [ring]
 

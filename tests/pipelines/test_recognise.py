@@ -15,7 +15,7 @@ from ptocr.pipelines.detect import AUTO_TILE, find_lines, tile_size, tiled_proba
 from ptocr.pipelines.recognise import Decoding, line_windows, read_lines
 from ptocr.predictors.predictor import TextRecognizer
 from ptocr.runtime.runtime import Runtime, RuntimeOptions
-from ptocr.spec.model import DetPreprocess, RecPreprocess
+from ptocr.spec.settings import DetPreprocess, RecPreprocess
 from tests.random_models import random_checkpoint
 
 CPU = RuntimeOptions(device="cpu")

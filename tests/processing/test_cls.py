@@ -5,7 +5,7 @@ import pytest
 
 from ptocr.errors import InputError
 from ptocr.processing import cls
-from ptocr.spec.model import ClsPreprocess, Normalize
+from ptocr.spec.settings import ClsPreprocess, Normalize
 from tests.data import processing_inputs as inputs
 
 Golden = dict[str, np.ndarray]

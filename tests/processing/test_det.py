@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ptocr.errors import InputError
+from ptocr.errors import InputError, SpecError
 from ptocr.processing import det
-from ptocr.spec.model import DetPreprocess
+from ptocr.spec.settings import DBPostprocess, DetPreprocess
 from tests.data import processing_inputs as inputs
 
 Golden = dict[str, np.ndarray]
@@ -19,15 +18,19 @@ def stacked(polys: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.zeros((0, 2)), *polys])
 
 
+def regions(prob: np.ndarray, size: tuple[int, int], **settings: Any) -> tuple[list[np.ndarray], list[float]]:
+    return det.REGIONS["db"]([prob[None]], size, DBPostprocess(**settings))
+
+
 @pytest.mark.parametrize(("name", "prob", "size", "settings"), CASES, ids=[case[0] for case in CASES])
 def test_db_equals_official(
     golden: Golden, name: str, prob: np.ndarray, size: tuple[int, int], settings: dict[str, Any]
 ) -> None:
-    post = det.DBPostprocess(**settings)
-    polys, scores = post.candidates(prob, size)
+    post = DBPostprocess(**settings)
+    polys, scores = det.db_candidates(prob, size, post)
     np.testing.assert_allclose(scores, golden[f"{name}_scores"], rtol=0, atol=1e-6)
     np.testing.assert_array_equal(stacked(polys), golden[f"{name}_raw"].reshape(-1, 2))
-    final, final_scores = post(prob, size)
+    final, final_scores = regions(prob, size, **settings)
     np.testing.assert_array_equal(stacked(final), golden[f"{name}_final"].reshape(-1, 2))
     assert len(final_scores) == len(final)
     if f"{name}_lengths" in golden:
@@ -48,10 +51,10 @@ def test_scores_belong_to_their_boxes(box_type: Any) -> None:
     prob = np.zeros((64, 96), np.float32)
     prob[5:10, 5:25] = 0.7
     prob[30:50, 30:80] = 0.9
-    polys, scores = det.DBPostprocess(box_type=box_type)(prob, (64, 96))
+    polys, scores = regions(prob, (64, 96), box_type=box_type)
     by_top = sorted(zip((int(p[:, 1].min()) for p in polys), scores, strict=True))
     assert [round(s, 3) for _, s in by_top] == [0.7, 0.9]
-    quads, scores = det.DBPostprocess()(prob, (16, 48))  # the thin one shrinks to 2 px
+    quads, scores = regions(prob, (16, 48))  # the thin one shrinks to 2 px
     assert len(quads) == len(scores) == 1
     assert scores[0] == pytest.approx(0.9, abs=1e-6)
 
@@ -59,12 +62,12 @@ def test_scores_belong_to_their_boxes(box_type: Any) -> None:
 @pytest.mark.parametrize("box_type", ["quad", "poly"])
 @pytest.mark.parametrize("prob", [np.zeros((32, 32)), np.full((32, 32), np.nan), np.eye(32), np.zeros((1, 1))])
 def test_nothing_found_is_empty(box_type: Any, prob: np.ndarray) -> None:
-    assert det.DBPostprocess(box_type=box_type, box_thresh=1.01)(prob.astype(np.float32), (300, 200)) == ([], [])
+    assert regions(prob.astype(np.float32), (300, 200), box_type=box_type, box_thresh=1.0) == ([], [])
 
 
 @pytest.mark.parametrize("box_type", ["quad", "poly"])
 def test_a_full_map_is_one_box(box_type: Any) -> None:
-    polys, scores = det.DBPostprocess(box_type=box_type)(np.ones((64, 96), np.float32), (128, 192))
+    polys, scores = regions(np.ones((64, 96), np.float32), (128, 192), box_type=box_type)
     assert len(polys) == 1
     assert scores == [1.0]
     assert polys[0].min(axis=0).tolist() == [0, 0]
@@ -75,12 +78,12 @@ def test_a_full_map_is_one_box(box_type: Any) -> None:
 def test_db_ignores_memory_layout_and_leaves_its_input_alone(box_type: Any) -> None:
     prob = inputs.probability_map(1, 96, 160, 16)
     before = prob.copy()
-    post = det.DBPostprocess(box_type=box_type, use_dilation=True)
-    polys, scores = post(prob, (193, 317))
+    settings = {"box_type": box_type, "use_dilation": True}
+    polys, scores = regions(prob, (193, 317), **settings)
     np.testing.assert_array_equal(prob, before)
     batch = np.stack([prob * 0, prob], axis=-1)
     for same in (np.asfortranarray(prob), batch[..., 1], prob[::-1].copy()[::-1], prob.astype(np.float64)):
-        others, other_scores = post(same, (193, 317))
+        others, other_scores = regions(same, (193, 317), **settings)
         np.testing.assert_array_equal(stacked(others), stacked(polys))
         assert other_scores == scores
     assert len(polys) > 3
@@ -90,7 +93,7 @@ def test_boxes_of_padded_pictures_lie_on_the_text() -> None:
     """A 20x30 picture is padded to 32x32: one pixel of the map is one pixel of the picture."""
     prob = np.zeros((32, 32), np.float32)
     prob[6:12, 8:24] = 0.9
-    (quad,), _ = det.DBPostprocess(unclip_ratio=0.0001)(prob, (20, 30))
+    (quad,), _ = regions(prob, (20, 30), unclip_ratio=0.0001)
     assert abs(quad - [[8, 6], [23, 6], [23, 11], [8, 11]]).max() <= 1
 
 
@@ -104,10 +107,10 @@ def test_unclip_adds_up_like_geos() -> None:
 
 
 def test_wrong_modes_are_refused() -> None:
-    with pytest.raises(InputError, match="medium"):
-        det.DBPostprocess(score_mode="medium")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="circle"):
-        replace(det.DBPostprocess(), box_type="circle")  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match=r"score_mode: .*'medium'"):
+        DBPostprocess().with_(score_mode="medium")
+    with pytest.raises(SpecError, match=r"box_type: .*'circle'"):
+        DBPostprocess().with_(box_type="circle")
     with pytest.raises(InputError, match="mean"):
         det.det_size(10, 10, 960, "mean")
 

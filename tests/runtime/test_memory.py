@@ -13,7 +13,7 @@ import pytest
 from ptocr.errors import DeviceError
 from ptocr.processing.det import det_size
 from ptocr.runtime import compiled as aot
-from ptocr.spec.model import DetPreprocess
+from ptocr.spec.settings import DetPreprocess
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import yaml
 from ptocr import paths
 from ptocr.errors import SpecError
 from ptocr.spec import model as spec
-from ptocr.spec.model import TASK_FOLDERS, ModelSpec, RecPostprocess, list_specs, load_spec, parse_spec, read_yaml
+from ptocr.spec.model import SPECS, DetSpec, ModelSpec, list_specs, load_spec, parse_spec
+from ptocr.spec.settings import DetPreprocess, RecPostprocess
+from ptocr.spec.tasks import TASKS
+from ptocr.spec.yaml import read_yaml
 
 DET = {
     "name": "mine",
@@ -36,7 +40,7 @@ WANTED = {
 
 def test_every_official_model_has_a_spec() -> None:
     assert set(list_specs()) == WANTED
-    assert sorted(name for task in TASK_FOLDERS for name in list_specs(task)) == list_specs()
+    assert sorted(name for task in TASKS for name in list_specs(task)) == list_specs()
 
 
 @pytest.mark.parametrize("name", list_specs())
@@ -87,9 +91,11 @@ def test_defaults_of_a_task() -> None:
     ("change", "message"),
     [
         ({"tresh": 1}, r"mine\.yaml: tresh: unknown key; allowed: architecture, charset, family"),
-        ({"task": "find"}, r"task: .*'det', 'cls', 'rec'|task: .*'det'"),
+        ({"task": "find"}, r"mine\.yaml: task: 'find' is none; known: 'det', 'rec', 'cls'"),
         ({"postprocess": {"box_tresh": 0.5}}, r"postprocess\.box_tresh: unknown key; allowed: .*box_thresh"),
-        ({"postprocess": {"thresh": "high"}}, r"postprocess\.thresh: .*valid number"),
+        ({"postprocess": {"thresh": "high"}}, r"postprocess\.thresh: .*valid number.*, got 'high'"),
+        ({"preprocess": {"limit_side_len": -5}}, r"preprocess\.limit_side_len: .*greater.*, got -5"),
+        ({"postprocess": {"name": "east"}}, r"postprocess\.name: .*'db', got 'east'"),
         ({"preprocess": {"normalize": {"mean": [0, 0, 0], "std": [1, 1, 1], "x": 1}}}, r"normalize\.x: unknown key"),
         ({"architecture": {"body": {}}}, r"architecture: unknown key 'body'; allowed: backbone, neck, head"),
         ({"sources": ["cloud"]}, r"sources: unknown source 'cloud'; known: hub, inference, pretrained"),
@@ -135,8 +141,8 @@ def test_unreadable_files(tmp_path: Path) -> None:
 @pytest.fixture
 def configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of specs of the test's own."""
-    for folder in TASK_FOLDERS.values():
-        (tmp_path / folder).mkdir()
+    for row in TASKS.values():
+        (tmp_path / row.folder).mkdir()
     monkeypatch.setattr(paths, "configs", lambda: tmp_path)
     return tmp_path
 
@@ -171,15 +177,20 @@ def test_extends(configs: Path) -> None:
     assert load_spec(configs / "rec" / "yy_base.yaml") == load_spec("yy_base")
 
 
-def test_extends_one_level_of_known_models(configs: Path) -> None:
+def test_extends_to_any_depth_group_by_group(configs: Path) -> None:
     write(configs, "base", **BASE)
-    write(configs, "xx_base", extends="base")
+    write(configs, "xx_base", extends="base", charset="xx", postprocess={"right_to_left": True})
     write(configs, "xx_xx_base", extends="xx_base")
+    loaded = load_spec("xx_xx_base")
+    assert loaded.postprocess == RecPostprocess(space=False, right_to_left=True)
+    assert (loaded.name, loaded.charset, loaded.architecture) == ("xx_xx_base", None, BASE["architecture"])
     write(configs, "lost", extends="bass")
-    with pytest.raises(SpecError, match="itself extends 'base'"):
-        load_spec("xx_xx_base")
     with pytest.raises(SpecError, match=r"lost\.yaml: extends unknown model 'bass'; did you mean base"):
         load_spec("lost")
+    write(configs, "a", extends="b")
+    write(configs, "b", extends="a")
+    with pytest.raises(SpecError, match=r"b\.yaml: extends 'a', which extends this file again"):
+        load_spec("a")
 
 
 def test_name_must_be_the_stem(configs: Path) -> None:
@@ -203,3 +214,38 @@ def test_variants_say_only_what_differs() -> None:
         own = {"name", "extends", "languages", "charset", "sources", "postprocess"}  # the last: scripts from the right
         assert set(read_yaml(path)) <= own, path
     assert spec.NAMED_SOURCES
+
+
+def test_specs_of_a_task_have_one_class_and_can_be_pickled() -> None:
+    for name in list_specs():
+        loaded = load_spec(name)
+        assert type(loaded) is SPECS[loaded.task]
+        assert pickle.loads(pickle.dumps(loaded)) == loaded
+    assert SPECS["det"] is DetSpec
+
+
+def test_specs_older_than_names_of_postprocessing_are_read() -> None:
+    """As they travel in `.pth` files of format 1."""
+    for name in list_specs():
+        loaded = load_spec(name)
+        old = loaded.model_dump(mode="json")
+        if old["postprocess"] is not None:
+            del old["postprocess"]["name"]
+        assert parse_spec(old, "old.pth") == loaded
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"limit_side_len": -5}, r"limit_side_len: .*greater.*, got -5"),
+        ({"max_pixels": -1}, r"max_pixels: .*, got -1"),
+        ({"limit_side_length": 5}, r"limit_side_length: unknown key; allowed: limit_side_len, limit_type"),
+        ({"normalize": {"mean": [0, 0, 0], "std": [1, 0, 1]}}, r"normalize\.std\.1: .*, got 0"),
+    ],
+)
+def test_changed_settings_are_validated(change: dict[str, Any], message: str) -> None:
+    settings = DetPreprocess()
+    assert settings.with_(limit_side_len=64) == DetPreprocess(limit_side_len=64)
+    assert settings.with_() is settings
+    with pytest.raises(SpecError, match=message):
+        settings.with_(**change)

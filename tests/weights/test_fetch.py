@@ -15,7 +15,7 @@ import pytest
 
 from ptocr import paths
 from ptocr.errors import WeightsError
-from ptocr.spec.model import NAMED_SOURCES, Source
+from ptocr.spec.model import NAMED_SOURCES, WeightSource
 from ptocr.weights import fetch
 from tests.web import Answer, Web, serve
 
@@ -46,8 +46,8 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def url_source(location: str, sha256: str | None = None) -> Source:
-    return Source(kind="url", location=location, sha256=sha256, format="pdparams")
+def url_source(location: str, sha256: str | None = None) -> WeightSource:
+    return WeightSource(kind="url", location=location, sha256=sha256, format="pdparams")
 
 
 def left(folder: Path) -> list[str]:
@@ -150,7 +150,7 @@ def test_a_file_the_user_put_there_needs_no_network(folder: Path, monkeypatch: p
 
 # ---------------------------------------------------------------------------------------------------------------- hub
 
-HUB = Source(kind="hf", location="PaddlePaddle/M", format="paddle")
+HUB = WeightSource(kind="hf", location="PaddlePaddle/M", format="paddle")
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_hub_without_a_program(hub: Web, folder: Path) -> None:
 
 def test_one_file_of_a_hub_repository(hub: Web, folder: Path) -> None:
     hub.pages["/PaddlePaddle/M/resolve/main/sub/best.pdparams"] = Answer(CONTENT)
-    source = Source(kind="hf", location="PaddlePaddle/M", member="sub/best.pdparams", format="pdparams")
+    source = WeightSource(kind="hf", location="PaddlePaddle/M", member="sub/best.pdparams", format="pdparams")
     path = fetch.fetch(source, folder)
     assert (path.name, path.read_bytes()) == ("best.pdparams", CONTENT)
     with pytest.raises(WeightsError, match="needs `member` for pdparams"):
@@ -246,10 +246,12 @@ WHEEL = make_wheel()
 WHEEL_NAME = "ptocr_test_models-1.0-py3-none-any.whl"
 
 
-def pip_source(member: str, sha256: str | None = None) -> Source:
+def pip_source(member: str, sha256: str | None = None) -> WeightSource:
     digest = sha256 or hashlib.sha256(WHEEL).hexdigest()
     location = "ptocr-test-models==1.0"
-    return Source(kind="pip", location=location, sha256=digest, member=f"ptocr_test_models/{member}", format="paddle")
+    return WeightSource(
+        kind="pip", location=location, sha256=digest, member=f"ptocr_test_models/{member}", format="paddle"
+    )
 
 
 @pytest.fixture
@@ -330,8 +332,8 @@ def test_pip_whose_index_stalls(index: Web, folder: Path, monkeypatch: pytest.Mo
 # -------------------------------------------------------------------------------------------------------------- order
 
 ALL = [
-    Source(kind="pip", location="a==1", member="m", sha256="0" * 64, format="onnx"),
-    *(Source.model_validate(entry) for entry in NAMED_SOURCES.values()),
+    WeightSource(kind="pip", location="a==1", member="m", sha256="0" * 64, format="onnx"),
+    *(WeightSource.model_validate(entry) for entry in NAMED_SOURCES.values()),
 ]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from ptocr.errors import WeightsError
-from ptocr.spec.model import ClsPostprocess, ClsPreprocess, DetPostprocess, DetPreprocess, ModelSpec, RecPreprocess
+from ptocr.spec.model import ModelSpec, parse_spec
+from ptocr.spec.settings import ClsPostprocess, ClsPreprocess, DBPostprocess, DetPreprocess, RecPreprocess
 
 POSTPROCESS = ("thresh", "box_thresh", "unclip_ratio", "max_candidates")
 
@@ -96,7 +97,7 @@ def apply_description(spec: ModelSpec, given: Description) -> tuple[ModelSpec, l
                     f"{part}.{key} is {value} in {given.where}, {place[leaf]} in the spec; the file's is taken"
                 )
                 place[leaf] = value
-    return (ModelSpec.model_validate(data) if notes else spec), notes
+    return (parse_spec(data, given.where) if notes else spec), notes
 
 
 def _same(left: Any, right: Any) -> bool:
@@ -127,7 +128,7 @@ def _preprocess(spec: ModelSpec, given: Description) -> dict[str, Any]:
 
 
 def _postprocess(spec: ModelSpec, given: Description) -> dict[str, Any]:
-    if isinstance(spec.postprocess, DetPostprocess):
+    if isinstance(spec.postprocess, DBPostprocess):
         kinds = {"max_candidates": int}
         return {k: kinds.get(k, number)(given.postprocess[k]) for k in POSTPROCESS if given.postprocess.get(k)}
     if isinstance(spec.postprocess, ClsPostprocess) and given.labels:

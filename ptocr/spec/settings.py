@@ -1,0 +1,183 @@
+"""Settings of preprocessing and postprocessing: one validated class each, with the ranges of their values."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from typing_extensions import Self
+
+from ptocr.errors import SpecError
+from ptocr.spec.vocabulary import LAYOUTS
+from ptocr.spec.yaml import explain
+
+# Ranges that specs, pipeline files and options of a call share.
+Positive = Annotated[int, Field(ge=1)]
+SideLimit = Annotated[int, Field(ge=32)]  # networks that find text halve their picture five times
+PixelLimit = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Ratio = Annotated[float, Field(gt=0)]
+LimitType = Literal["max", "min", "resize_long"]
+Shape = tuple[Positive, Positive, Positive]  # (C, H, W)
+
+
+class Settings(BaseModel):
+    """Base of everything that is validated: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def with_(self, **changes: Any) -> Self:
+        """These settings with some values changed, validated like a file's.
+
+        Raises:
+            SpecError: unknown key or impossible value; names both.
+        """
+        if not changes:
+            return self
+        kind = type(self)
+        try:
+            return kind.model_validate({**{key: getattr(self, key) for key in kind.model_fields}, **changes})
+        except ValidationError as error:
+            raise SpecError(explain(error, kind)) from None
+
+
+class Normalize(Settings):
+    """y = (x * scale - mean) / std per channel; mean and std stand in the channel order `order`."""
+
+    mean: tuple[float, float, float]
+    std: tuple[Ratio, Ratio, Ratio]
+    scale: Ratio = 1 / 255
+    order: Literal["bgr", "rgb"] = "bgr"
+
+
+IMAGENET = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+# ------------------------------------------------------------------------------------------------------- preprocessing
+
+
+class Preprocess(Settings):
+    """Base of the settings of preprocessing."""
+
+    @property
+    def shape(self) -> tuple[int, int, int] | None:
+        """The input size (C, H, W) that the settings ask for, None where the picture decides."""
+        return None
+
+
+class DetPreprocess(Preprocess):
+    """Detector input: sides limited, rounded to multiples of 32 (upstream DetResizeForTest), then normalised.
+
+    max_pixels bounds the memory of large pages (about 200 MB a megapixel for the mobile models); 0 lifts the bound, as
+    upstream has none.
+    """
+
+    limit_side_len: Positive = 960
+    limit_type: LimitType = "max"
+    max_side_limit: SideLimit = 4000
+    max_pixels: PixelLimit = 4_000_000
+    normalize: Normalize = IMAGENET
+
+
+class RecPreprocess(Preprocess):
+    """Recogniser input: height fixed, width by aspect ratio, (x / 255 - 0.5) / 0.5, zero padding on the right."""
+
+    image_shape: Shape = (3, 48, 320)
+    max_width: Positive = 3200
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.image_shape
+
+
+class ClsPreprocess(Preprocess):
+    """Classifier input.
+
+    mode "line": height and width of `image_shape`, aspect ratio kept, zero padding on the right (upstream
+    ClsResizeImg); "crop": short side to `resize_short`, then centre crop; "resize": plain resize.
+    """
+
+    mode: Literal["line", "crop", "resize"]
+    image_shape: Shape
+    resize_short: Positive | None = None
+    normalize: Normalize
+
+    @model_validator(mode="after")
+    def _short_side(self) -> ClsPreprocess:
+        if (self.mode == "crop") != (self.resize_short is not None):
+            raise ValueError("resize_short belongs to mode 'crop', and to it alone")
+        return self
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.image_shape
+
+
+class UnwarpPreprocess(Preprocess):
+    """Unwarping input: x * scale, channels in `order`, size as it is."""
+
+    scale: Ratio = 1 / 255
+    order: Literal["bgr", "rgb"] = "bgr"
+
+
+# ------------------------------------------------------------------------------------------------------ postprocessing
+
+
+class Postprocess(Settings):
+    """Base of the settings of postprocessing; `name` says which one it is."""
+
+    name: str
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the network's classes, empty where these are characters or there are none."""
+        return ()
+
+
+class DBPostprocess(Postprocess):
+    """Differentiable binarization: text polygons of a probability map (arXiv 1911.08947; upstream: DBPostProcess).
+
+    thresh: a pixel is text above it; box_thresh: least mean probability of a box; unclip_ratio: how far the shrunk
+    text kernels are grown; max_candidates: so many contours are looked at; use_dilation: 2x2 dilation of the mask;
+    score_mode "fast" averages inside the box, "slow" inside the contour (polygons are always scored inside the
+    polygon); min_size: least side of a kernel in pixels of the map.
+    """
+
+    name: Literal["db"] = "db"
+    thresh: Share = 0.3
+    box_thresh: Share = 0.6
+    unclip_ratio: Ratio = 1.5
+    max_candidates: Positive = 1000
+    use_dilation: bool = False
+    score_mode: Literal["fast", "slow"] = "fast"
+    box_type: Literal["quad", "poly"] = "quad"
+    min_size: Positive = 3
+
+
+class RecPostprocess(Postprocess):
+    """Decoding of class sequences. name: the layout of the vocabulary ("ctc", ...); `space` says whether the
+    characters end with the space, `right_to_left` that the script does not run from left to right."""
+
+    name: str = "ctc"
+    space: bool = True
+    right_to_left: bool = False
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in LAYOUTS:
+            raise ValueError(f"unknown layout {value!r}; known: {', '.join(LAYOUTS)}")
+        return value
+
+
+class ClsPostprocess(Postprocess):
+    """Best class. labels: class names in order (degrees the content is turned); threshold: below it nothing is
+    turned."""
+
+    name: Literal["topk"] = "topk"
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    threshold: Share = 0.9
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.labels
