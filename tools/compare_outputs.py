@@ -77,8 +77,8 @@ def write_page(result: ptocr.OCRResult, folder: Path) -> None:
     """PaddleX's JSON, every text format, and the text layer of the PDF."""
     result.save_to_json(folder / "paddlex.json")
     for suffix in SUFFIXES:
-        write_results([result], folder / f"page{suffix}")
-    write_results([result], folder / "page.pdf")
+        write_results([result], folder / f"page{suffix}", min_score=0.0)
+    write_results([result], folder / "page.pdf", min_score=0.0)
     (folder / "pdf_text.txt").write_text(_text_layer(folder / "page.pdf"), "utf-8")
     (folder / "page.pdf").unlink()
 

@@ -159,7 +159,7 @@ def _saved(results: Iterable[OCRResult], folder: str) -> Iterator[OCRResult]:
 def _show_text(result: OCRResult) -> None:
     name = result.input_path or "-"
     print(f"== {name}" + ("" if result.page_index is None else f" (page {result.page_index + 1})"))
-    print(to_txt([result]).rstrip("\n"), flush=True)
+    print(to_txt([result.page.above()]).rstrip("\n"), flush=True)
 
 
 def _show_json(result: OCRResult) -> None:

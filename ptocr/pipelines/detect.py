@@ -11,7 +11,6 @@ from ptocr.pipelines import config
 from ptocr.pipelines.options import OCROptions
 from ptocr.predictors.predictor import TextDetector
 from ptocr.processing.det import REGIONS
-from ptocr.processing.geometry import sort_boxes
 from ptocr.spec.settings import DBPostprocess, DetPreprocess
 
 TILE_OVERLAP = 256  # pixels that neighbouring tiles share; the network looks about half as far around a pixel
@@ -38,21 +37,13 @@ def _updated(settings: Any, *layers: dict[str, Any]) -> Any:
     return settings.with_(**changes)
 
 
-def find_lines(
-    detector: TextDetector, image: np.ndarray, pre: DetPreprocess, post: DBPostprocess, tile: int = 0
-) -> list[np.ndarray]:
-    """Regions (n, 2) of an image (H, W, 3) uint8 BGR in upstream's order.
-
-    tile: a page longer than this many pixels is looked at in overlapping tiles without being scaled down; 0: never.
-    """
-    if tile and max(image.shape[:2]) > tile:
-        prob = tiled_probabilities(detector, image, tile)
-        area = image.shape[0] * image.shape[1] / tile**2
-        post = post.with_(max_candidates=int(post.max_candidates * max(area, 1)))
-        polys, _ = REGIONS[post.name]([prob[None]], image.shape[:2], post)
-    else:
-        polys = detector(image, pre, post).polys
-    return [polys[i] for i in sort_boxes(polys)]
+def find_in_tiles(detector: TextDetector, image: np.ndarray, post: DBPostprocess, tile: int) -> list[np.ndarray]:
+    """Regions (n, 2) of a huge image (H, W, 3) uint8 BGR, looked at in overlapping tiles without being scaled down."""
+    prob = tiled_probabilities(detector, image, tile)
+    area = image.shape[0] * image.shape[1] / tile**2
+    post = post.with_(max_candidates=int(post.max_candidates * max(area, 1)))
+    polys, _ = REGIONS[post.name]([prob[None]], image.shape[:2], post)
+    return polys
 
 
 def tile_size(asked: int | None, pre: DetPreprocess, size: tuple[int, int]) -> int:
@@ -61,7 +52,7 @@ def tile_size(asked: int | None, pre: DetPreprocess, size: tuple[int, int]) -> i
     Unless asked otherwise: in tiles where `max_side_limit` alone would shrink the page to less than half.
     """
     if asked is not None:
-        return asked
+        return asked if max(size) > asked else 0
     return AUTO_TILE if pre.limit_type == "min" and max(size) > 2 * pre.max_side_limit else 0
 
 

@@ -10,7 +10,7 @@ from ptocr.document.results import OCRResult
 from ptocr.inputs.page import Page
 from ptocr.pipelines.ocr import OCRPipeline
 from ptocr.pipelines.options import OCROptions
-from ptocr.pipelines.reader import PageReader
+from ptocr.pipelines.reader import Reader
 from ptocr.pipelines.recognise import read_lines
 from ptocr.processing.det import REGIONS, resize_det
 from ptocr.processing.geometry import crop_quad
@@ -63,7 +63,7 @@ def diagnose(pipeline: OCRPipeline, page: Page, options: OCROptions) -> Diagnosi
     result = pipeline.read(page, options)
     assert result.image is not None
     orientation = result.model_settings["use_textline_orientation"]
-    reader = PageReader(pipeline.models, options, orientation)
+    reader = Reader(pipeline.models, options, orientation)
     image, pre = result.image, reader.pre
     resized = resize_det(image, pre.limit_side_len, pre.limit_type, pre.max_side_limit, pre.max_pixels)
     prob = pipeline.models.detector.probabilities(image, pre)
@@ -72,25 +72,23 @@ def diagnose(pipeline: OCRPipeline, page: Page, options: OCROptions) -> Diagnosi
     return found
 
 
-def _votes(reader: PageReader, result: OCRResult) -> list[Vote]:
+def _votes(reader: Reader, result: OCRResult) -> list[Vote]:
     assert result.image is not None
-    quads = [poly for poly in result.dt_polys if len(poly) == 4]
-    crops = [crop_quad(result.image, poly).image for poly in quads]
+    lines = [line for line in result.page.regions if len(line.poly) == 4]
+    crops = [crop_quad(result.image, line.poly).image for line in lines]
     if not crops:
         return []
     classes = reader.classify(crops) if reader.orientation else None
     upright = read_lines(reader.models.recognizer, crops, reader.decoding)
     turned = read_lines(reader.models.recognizer, [rotate180(crop) for crop in crops], reader.decoding)
-    kept = dict(zip((p.tobytes() for p in result.dt_polys), result.textline_orientation_angles, strict=True))
     votes = []
-    for i, (poly, crop) in enumerate(zip(quads, crops, strict=True)):
+    for i, (line, crop) in enumerate(zip(lines, crops, strict=True)):
         label, score = ("", 0.0) if classes is None else (classes[i].label, classes[i].score)
-        over = kept[poly.tobytes()] == 1
-        votes.append(Vote(poly, crop, label, score, upright[i].text, turned[i].text, over))
+        votes.append(Vote(line.poly, crop, label, score, upright[i].text, turned[i].text, line.upside_down))
     return votes
 
 
-def _rejected(reader: PageReader, prob: np.ndarray, image: np.ndarray, found: list[np.ndarray]) -> list[Rejected]:
+def _rejected(reader: Reader, prob: np.ndarray, image: np.ndarray, found: list[np.ndarray]) -> list[Rejected]:
     """Regions that lower thresholds would have given, each with the first option that lets it in."""
     post = reader.post.with_(box_type="quad")
     looser = {
@@ -117,7 +115,7 @@ def _inside(point: np.ndarray, poly: np.ndarray) -> bool:
     return bool(x0 <= point[0] <= x1 and y0 <= point[1] <= y1)
 
 
-def _advice(found: Diagnosis, reader: PageReader) -> list[str]:
+def _advice(found: Diagnosis, reader: Reader) -> list[str]:
     """Settings that would have helped, in words with numbers."""
     advice = []
     for option in ("text_det_box_thresh", "text_det_thresh"):

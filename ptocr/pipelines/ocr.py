@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from ptocr.document import tree
 from ptocr.document.results import OCRResult
+from ptocr.document.tree import Line
 from ptocr.inputs.ahead import read_ahead
 from ptocr.inputs.page import Page
 from ptocr.inputs.read import iter_pages
 from ptocr.pipelines import orientation as direction
 from ptocr.pipelines.config import PipelineSpec
+from ptocr.pipelines.detect import find_in_tiles, tile_size
 from ptocr.pipelines.doc_preprocessor import Prepared, prepare, wanted
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.options import OCROptions
-from ptocr.pipelines.page_map import PageMap, Turned
-from ptocr.pipelines.parts import character_boxes, words
-from ptocr.pipelines.reader import Line, PageLines, PageReader
+from ptocr.pipelines.page_map import Turned
+from ptocr.pipelines.reader import Reader
+from ptocr.processing.geometry import sort_boxes
 from ptocr.processing.image import rotate
 
 
@@ -53,7 +58,7 @@ class OCRPipeline:
             SpecError: unknown option, or one that needs a model the pipeline does not have.
         """
         settings = self.defaults.merged(options)
-        return self._predict(input, settings)
+        return (self.read(page, settings) for page in read_ahead(iter_pages(input, **settings.reading())))
 
     __call__ = predict
 
@@ -72,24 +77,28 @@ class OCRPipeline:
         names = ["TextDetection", "TextRecognition", *(name for name, wanted in optional.items() if wanted)]
         self.models.warm_up(names)
 
-    def _predict(self, input: Any, options: OCROptions) -> Iterator[OCRResult]:
-        for page in read_ahead(iter_pages(input, **options.reading())):
-            yield self.read(page, options)
-
     def read(self, page: Page, options: OCROptions) -> OCRResult:
-        """Read one page."""
+        """Read one page: make it upright and flat if asked, find its lines, recognise them."""
         if self.spec.text_type == "seal" and options.text_det_box_type is None:
             options = options.merged({"text_det_box_type": "poly"})
         call = self._call(options)
+        prepared = Prepared(page.image)
         if call.preprocess:
             prepared = prepare(page, self.models, call.orientation, call.unwarping)
-        else:
-            prepared = Prepared(page.image)
-        reader = PageReader(self.models, options, call.line_orientation)
-        lines = reader.read(prepared.image, dict(prepared.timings))
-        if call.line_orientation and options.textline_orientation == "evidence" and not call.orientation:
-            lines = _upright(reader, lines)
-        return self._result(page, prepared, lines, reader, call)
+        reader = Reader(self.models, options, call.line_orientation)
+        readings: list[tuple[int, np.ndarray, list[Line]]] = []
+        for angle in _angles(reader, readings, not call.orientation):
+            image = rotate(prepared.image, angle) if angle else prepared.image
+            tile = tile_size(options.text_det_tile, reader.pre, image.shape[:2])
+            if tile:
+                polys = find_in_tiles(self.models.detector, image, reader.post, tile)
+            else:
+                polys = self.models.detector(image, reader.pre, reader.post).polys
+            reader.lap("det")
+            readings.append((angle, image, reader.recognise(image, [polys[i] for i in sort_boxes(polys)])))
+        if len(readings) > 1 and not direction.reads_better(readings[1][2], readings[0][2]):
+            readings.pop()
+        return self._result(page, prepared, *readings[-1], reader, call)
 
     def _call(self, options: OCROptions) -> _Call:
         spec, rec = self.spec, self.spec.SubModules.TextRecognition
@@ -108,40 +117,56 @@ class OCRPipeline:
             rec.return_word_box if words is None else words,
         )
 
-    def _result(self, page: Page, prepared: Prepared, found: PageLines, reader: PageReader, call: _Call) -> OCRResult:
-        kept = [line for line in found.lines if line.text.score >= call.score_thresh]
-        # A page that was turned because its lines said so is reported in the picture that went in, each polygon from
-        # the top left of its text.
-        turn = PageMap((Turned(found.angle, found.image.shape[:2]),)) if found.angle else PageMap()
-        polys = [turn.back(line.poly) for line in kept]
+    def _result(
+        self,
+        page: Page,
+        prepared: Prepared,
+        angle: int,
+        image: np.ndarray,
+        lines: list[Line],
+        reader: Reader,
+        call: _Call,
+    ) -> OCRResult:
+        """The result of a page whose lines were read in `image`: the prepared page turned by `angle`."""
+        for line in lines:
+            line.kept = line.score >= call.score_thresh
+            if call.word_boxes:
+                reader.add_words(line)
+            if call.options.return_char_box:
+                reader.add_characters(line)
+            if not call.options.keep_line_images:
+                line.crop = None
+        if angle:
+            # A page that was turned because its lines said so is reported in the picture that went in, each polygon
+            # from the top left of its text.
+            lines = [line.mapped(Turned(angle, image.shape[:2]).back) for line in lines]
+        for line in lines:
+            line.original = prepared.map.back(line.poly)
         return OCRResult(
-            input_path=page.input_path,
-            page_index=page.page_index,
-            image=prepared.image,
-            timings=found.timings,
+            page=tree.Page(
+                lines,
+                prepared.image,
+                page.input_path,
+                page.page_index,
+                angle,
+                pdf=page.pdf,
+                languages=reader.languages if lines else (),
+            ),
+            asked=_asked(call),
+            timings={**prepared.timings, **reader.timings},
             model_settings={
                 "use_doc_preprocessor": call.preprocess,
                 "use_textline_orientation": call.line_orientation,
             },
             doc_preprocessor_res=prepared.result,
-            dt_polys=[turn.back(line.poly) for line in found.lines],
             text_det_params=_detection_parameters(reader),
             text_type=self.spec.text_type,
-            textline_orientation_angles=[int(n.upside_down) if call.line_orientation else -1 for n in found.lines],
             text_rec_score_thresh=call.score_thresh,
             return_word_box=call.word_boxes,
-            rec_texts=[line.text.text for line in kept],
-            rec_scores=[line.text.score for line in kept],
-            rec_polys=polys,
-            page_angle=found.angle,
-            polys_original=[prepared.map.back(poly) for poly in polys],
-            pdf=page.pdf,
-            line_images=[line.crop for line in kept] if call.options.keep_line_images else None,
-            **_parts(kept, turn, call),
         )
 
 
-def _detection_parameters(reader: PageReader) -> dict[str, Any]:
+def _detection_parameters(reader: Reader) -> dict[str, Any]:
     """The settings that were in force, in PaddleX's order."""
     pre, post = reader.pre, reader.post
     return {
@@ -154,26 +179,24 @@ def _detection_parameters(reader: PageReader) -> dict[str, Any]:
     }
 
 
-def _parts(kept: Sequence[Line], turn: PageMap, call: _Call) -> dict[str, Any]:
-    """The fields of a result that a call has to ask for."""
-    fields: dict[str, Any] = {}
-    if call.word_boxes:
-        found = [words(line) for line in kept]
-        fields["text_word"] = [entry.texts for entry in found]
-        fields["text_word_region"] = [list(turn.back(entry.regions)) for entry in found]
-    if call.options.return_char_box:
-        fields["char_boxes"] = [turn.back(character_boxes(line)) for line in kept]
-        fields["char_scores"] = [line.text.char_scores.tolist() for line in kept]
-    if call.options.text_rec_alternatives:
-        fields["alternatives"] = [list(line.read.alternatives) for line in kept]
-    return fields
+def _asked(call: _Call) -> frozenset[str]:
+    """The lists of a result that a call has to ask for."""
+    wanted = {
+        "polys_original": True,
+        "text_word": call.word_boxes,
+        "char_boxes": call.options.return_char_box,
+        "char_scores": call.options.return_char_box,
+        "alternatives": call.options.text_rec_alternatives > 0,
+        "line_images": call.options.keep_line_images,
+    }
+    return frozenset(name for name, asked in wanted.items() if asked)
 
 
-def _upright(reader: PageReader, lines: PageLines) -> PageLines:
-    """The page turned as its lines say, if it reads well that way."""
-    angle = direction.page_turn(lines.lines)
-    if not angle or (angle == 90 and reader.in_columns(lines.lines)):
-        return lines
-    turned = reader.read(rotate(lines.image, angle), lines.timings)
-    turned.angle = angle
-    return turned if direction.reads_better(turned.lines, lines.lines) else lines
+def _angles(reader: Reader, readings: list[tuple[int, np.ndarray, list[Line]]], turnable: bool) -> Iterator[int]:
+    """By how many degrees to turn the page for each reading: as it is, then as the lines that were read say."""
+    yield 0
+    if turnable and reader.orientation and reader.options.textline_orientation == "evidence":
+        _, _, lines = readings[0]
+        angle = direction.page_turn(lines)
+        if angle and not (angle == 90 and reader.in_columns(lines)):
+            yield angle

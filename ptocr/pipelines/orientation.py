@@ -11,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
+from ptocr.document.tree import Line
 from ptocr.processing.image import rotate
-from ptocr.spec.vocabulary import CTCText
 
 MARGIN = 0.5  # mean log-odds per character that a line needs against the vote of a unanimous page
 LOW, HIGH = -4.0, 5.0  # bounds of one character's log-odds, so that none decides alone
@@ -21,30 +21,26 @@ KEPT = 0.7  # a page that was turned must read this well, compared with before; 
 COLUMNS = 0.25  # share of the log-odds of standing lines that their characters side by side must have in columns
 
 
-class Line(Protocol):
-    """What the votes need to know of a line of a page."""
+class Scored(Protocol):
+    """A reading of a line: the recogniser's answer, or a line that has one."""
 
     @property
-    def text(self) -> CTCText: ...
-    @property
-    def upside_down(self) -> bool: ...
-    @property
-    def tall(self) -> bool: ...
+    def char_scores(self) -> np.ndarray | None: ...
 
 
-def log_odds(text: CTCText) -> float:
+def log_odds(text: Scored) -> float:
     """Sum over the characters of log(p / (1 - p)): what a reading says for itself; 0 for an empty one."""
-    probs = np.clip(np.asarray(text.char_scores, np.float64), 1e-6, 1 - 1e-6)
+    probs = np.clip(_scores(text), 1e-6, 1 - 1e-6)
     return float(np.clip(np.log(probs / (1 - probs)), LOW, HIGH).sum())
 
 
-def advantage(turned: CTCText, upright: CTCText) -> float:
+def advantage(turned: Scored, upright: Scored) -> float:
     """How much better the line reads turned by 180 degrees, in log-odds per character."""
-    count = max(len(turned.char_scores), len(upright.char_scores), 1)
+    count = max(len(_scores(turned)), len(_scores(upright)), 1)
     return (log_odds(turned) - log_odds(upright)) / count
 
 
-def decide(turned: Sequence[CTCText], upright: Sequence[CTCText], sure_upright: float) -> list[bool]:
+def decide(turned: Sequence[Scored], upright: Sequence[Scored], sure_upright: float) -> list[bool]:
     """For each suspect line, whether to keep it turned.
 
     turned, upright: its two readings. sure_upright: characters of the page's lines that nobody doubts. First every
@@ -58,9 +54,13 @@ def decide(turned: Sequence[CTCText], upright: Sequence[CTCText], sure_upright: 
     return [gain > MARGIN * vote for gain in gains]
 
 
-def weight(text: CTCText) -> float:
+def weight(text: Scored) -> float:
     """Characters of a line, each counted by how sure it is."""
-    return float(np.sum(text.char_scores))
+    return float(np.sum(_scores(text)))
+
+
+def _scores(text: Scored) -> np.ndarray:
+    return np.zeros(0) if text.char_scores is None else np.asarray(text.char_scores, np.float64)
 
 
 def page_turn(lines: Sequence[Line]) -> int:
@@ -69,10 +69,10 @@ def page_turn(lines: Sequence[Line]) -> int:
     Most characters in lines that stand: 90 or 270, depending on which way up those read after their quarter turn to
     the left; most in level lines that are upside down: 180. Otherwise 0.
     """
-    total = sum(weight(line.text) for line in lines)
-    standing = sum(weight(line.text) for line in lines if line.tall)
-    tall_over = sum(weight(line.text) for line in lines if line.tall and line.upside_down)
-    level_over = sum(weight(line.text) for line in lines if not line.tall and line.upside_down)
+    total = sum(weight(line) for line in lines)
+    standing = sum(weight(line) for line in lines if line.turned)
+    tall_over = sum(weight(line) for line in lines if line.turned and line.upside_down)
+    level_over = sum(weight(line) for line in lines if not line.turned and line.upside_down)
     if standing > max(total / 2, ENOUGH):
         return 270 if tall_over > standing / 2 else 90
     return 180 if level_over > max(total / 2, ENOUGH) else 0
@@ -80,7 +80,7 @@ def page_turn(lines: Sequence[Line]) -> int:
 
 def reads_better(turned: Sequence[Line], before: Sequence[Line]) -> bool:
     """Whether a page that was turned and read again reads about as well as before, or better."""
-    after, was = (sum(max(log_odds(line.text), 0.0) for line in lines) for lines in (turned, before))
+    after, was = (sum(max(log_odds(line), 0.0) for line in lines) for lines in (turned, before))
     return after >= KEPT * was
 
 
@@ -101,7 +101,7 @@ def side_by_side(crop: np.ndarray, centers: Sequence[float]) -> np.ndarray:
     return np.concatenate([column[a : a + side] for a in starts], axis=1)
 
 
-def written_in_columns(level: Sequence[CTCText], standing: Sequence[CTCText]) -> bool:
+def written_in_columns(level: Sequence[Scored], standing: Sequence[Scored]) -> bool:
     """Whether standing lines are columns of upright ideographs, not level lines of a page on its side.
 
     level: readings of `side_by_side` pictures, which make sense for columns only; standing: those of the lines.

@@ -1,55 +1,29 @@
-"""The lines of one page: found, made upright and read."""
+"""Reading the regions of a page: cut out, made upright, recognised."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
+from ptocr.document.tree import Line, Piece
 from ptocr.pipelines import orientation as direction
 from ptocr.pipelines.config import Detection
-from ptocr.pipelines.detect import detection_settings, find_lines, tile_size
+from ptocr.pipelines.detect import detection_settings
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.options import OCROptions
 from ptocr.pipelines.recognise import Decoding, ReadLine, read_lines
 from ptocr.predictors.predictor import Classification
-from ptocr.processing.geometry import Crop, crop_poly, crop_quad
+from ptocr.processing.geometry import crop_poly, crop_quad, rectangle
 from ptocr.processing.image import rotate180
-from ptocr.spec.vocabulary import CTCText
+from ptocr.processing.words import character_quads, per_character, word_boxes
 
 WITNESSES = 4  # lines that are asked whether a page is written in columns
 
 
-@dataclass(eq=False)
-class Line:
-    """One line. poly: (n, 2) in the page as it was read; crop: upright as it was read; tall: it was turned a quarter
-    first; upside_down: it was turned by 180 degrees then."""
-
-    poly: np.ndarray
-    crop: np.ndarray
-    tall: bool
-    read: ReadLine
-    upside_down: bool = False
-
-    @property
-    def text(self) -> CTCText:
-        return self.read.text
-
-
-@dataclass(eq=False)
-class PageLines:
-    """All lines of a page picture. angle: by how much the page was turned counter-clockwise for this."""
-
-    image: np.ndarray
-    lines: list[Line]
-    angle: int = 0
-    timings: dict[str, float] = field(default_factory=dict)
-
-
-class PageReader:
-    """Reads page pictures with the settings of one call."""
+class Reader:
+    """Reads lines of page pictures with the settings of one call. timings: seconds per step, summed over its calls."""
 
     def __init__(self, models: Models, options: OCROptions, orientation: bool) -> None:
         module = models.module("TextDetection")
@@ -66,81 +40,114 @@ class PageReader:
             options.text_rec_alternatives,
             options.text_rec_gap_spaces,
         )
+        self.timings: dict[str, float] = {}
+        self._last = time.perf_counter()
 
-    def read(self, image: np.ndarray, timings: dict[str, float]) -> PageLines:
-        """Find and read the lines of a picture (H, W, 3) uint8 BGR; seconds are added to `timings`."""
-        clock = _Clock(timings)
-        tile = tile_size(self.options.text_det_tile, self.pre, image.shape[:2])
-        polys = find_lines(self.models.detector, image, self.pre, self.post, tile)
-        clock.lap("det")
-        crop = crop_quad if self.post.box_type == "quad" else crop_poly
-        crops = [crop(image, poly) for poly in polys]
-        clock.lap("crop")
-        classes = self.classify([c.image for c in crops]) if self.orientation and crops else None
-        if classes is not None:
-            clock.lap("cls")
-        lines = self._read_upright(polys, crops, classes)
-        clock.lap("rec")
-        return PageLines(image, lines, timings=timings)
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """ISO 639 codes of what the recogniser reads."""
+        return self.models.recognizer.spec.languages
+
+    def lap(self, name: str) -> None:
+        """Add the seconds since the last call to a step's."""
+        now = time.perf_counter()
+        self.timings[name] = self.timings.get(name, 0.0) + now - self._last
+        self._last = now
+
+    def recognise(self, image: np.ndarray, polys: Sequence[np.ndarray]) -> list[Line]:
+        """The lines in some regions (n, 2) of a picture (H, W, 3) uint8 BGR, in their order."""
+        cut = crop_quad if self.post.box_type == "quad" else crop_poly
+        crops = [cut(image, poly) for poly in polys]
+        lines = [
+            Line(poly, turned=crop.turned, crop=crop.image, angle=0 if self.orientation else -1)
+            for poly, crop in zip(polys, crops, strict=True)
+        ]
+        self.lap("crop")
+        suspects: list[Line] = []
+        if self.orientation and lines:
+            suspects = self._upside_down(lines)
+            self.lap("cls")
+        if suspects and self.options.textline_orientation == "paddle":  # the classifier is believed
+            for line in suspects:
+                line.angle, line.crop = 1, rotate180(_crop(line))
+            suspects = []
+        read = read_lines(self.models.recognizer, [_crop(line) for line in lines], self.decoding) if lines else []
+        for line, reading in zip(lines, read, strict=True):
+            _put(line, reading)
+        if suspects:
+            self._judge(lines, suspects)
+        self.lap("rec")
+        return lines
 
     def classify(self, crops: Sequence[np.ndarray]) -> list[Classification]:
+        """Which way up line pictures (h, w, 3) are, by the classifier alone."""
         classifier, shape = self.models.line_classifier, self.options.textline_orientation_image_shape
         pre = classifier.pre if shape is None else classifier.pre.with_(image_shape=shape)
         return classifier(crops, self.models.batch_size("TextLineOrientation"), pre)
 
-    def _read_upright(
-        self, polys: list[np.ndarray], cut: list[Crop], classes: list[Classification] | None
-    ) -> list[Line]:
-        crops = [crop.image for crop in cut]
-        over = [False] * len(crops) if classes is None else [c.label.startswith("180") for c in classes]
-        evidence = self.options.textline_orientation != "paddle"
-        if classes is not None and not evidence:
+    def _upside_down(self, lines: Sequence[Line]) -> list[Line]:
+        """The lines that the classifier calls upside-down; where it is believed, only those it is sure about."""
+        threshold = -1.0
+        if self.options.textline_orientation == "paddle":
             asked = self.options.textline_orientation_thresh
             threshold = self.models.line_classifier.post.threshold if asked is None else asked
-            over = [turn and c.score > threshold for turn, c in zip(over, classes, strict=True)]
-            crops = [rotate180(c) if turn else c for turn, c in zip(over, crops, strict=True)]
-        read = self._recognise(crops)
-        lines = [
-            Line(poly, crop, turned, text, not evidence and turn)
-            for poly, crop, (_, turned), text, turn in zip(polys, crops, cut, read, over, strict=True)
+        classes = self.classify([_crop(line) for line in lines])
+        return [
+            line
+            for line, found in zip(lines, classes, strict=True)
+            if found.label.startswith("180") and found.score > threshold
         ]
-        if evidence:
-            self._judge(lines, over)
-        return lines
 
-    def _judge(self, lines: list[Line], over: Sequence[bool]) -> None:
+    def _judge(self, lines: Sequence[Line], suspects: Sequence[Line]) -> None:
         """Read the suspect lines the other way up too, and keep what the evidence is for."""
-        suspects = [line for line, turn in zip(lines, over, strict=True) if turn]
-        turned = [rotate180(line.crop) for line in suspects]
-        other = self._recognise(turned)
-        sure = sum(direction.weight(line.text) for line, turn in zip(lines, over, strict=True) if not turn)
-        kept = direction.decide([read.text for read in other], [line.text for line in suspects], sure)
+        turned = [rotate180(_crop(line)) for line in suspects]
+        other = read_lines(self.models.recognizer, turned, self.decoding)
+        doubted = {id(line) for line in suspects}
+        sure = sum(direction.weight(line) for line in lines if id(line) not in doubted)
+        kept = direction.decide([read.text for read in other], suspects, sure)
         for line, crop, read, keep in zip(suspects, turned, other, kept, strict=True):
             if keep:
-                line.crop, line.read, line.upside_down = crop, read, True
+                line.angle, line.crop = 1, crop
+                _put(line, read)
 
     def in_columns(self, lines: Sequence[Line]) -> bool:
         """Whether the standing lines of a page are columns of upright ideographs, by its longest ones."""
-        standing = [line for line in lines if line.tall and not line.upside_down and len(line.text.columns) > 1]
-        longest = sorted(standing, key=lambda line: -len(line.text.columns))[:WITNESSES]
-        if not direction.in_ideographs("".join(line.text.text for line in longest)):
+        standing = [line for line in lines if line.turned and not line.upside_down and len(_columns(line)) > 1]
+        longest = sorted(standing, key=lambda line: -len(_columns(line)))[:WITNESSES]
+        if not direction.in_ideographs("".join(line.text for line in longest)):
             return False
-        centers = [(line.text.columns + 0.5) / max(line.read.steps, 1.0) for line in longest]
-        level = [direction.side_by_side(line.crop, c.tolist()) for line, c in zip(longest, centers, strict=True)]
-        read = self._recognise(level)
-        return direction.written_in_columns([r.text for r in read], [line.text for line in longest])
+        centers = [(_columns(line) + 0.5) / max(line.steps, 1.0) for line in longest]
+        level = [direction.side_by_side(_crop(line), c.tolist()) for line, c in zip(longest, centers, strict=True)]
+        read = read_lines(self.models.recognizer, level, self.decoding)
+        return direction.written_in_columns([r.text for r in read], longest)
 
-    def _recognise(self, crops: Sequence[np.ndarray]) -> list[ReadLine]:
-        return read_lines(self.models.recognizer, crops, self.decoding) if len(crops) else []
+    def add_words(self, line: Line) -> None:
+        """Set the words of a line by upstream's rule, in the page as it was read."""
+        line.pieces = []
+        if line.text and line.steps > 0:
+            quad = rectangle(line.poly)
+            columns = per_character(line.text, _columns(line)).tolist()
+            texts, regions = word_boxes(list(line.text), columns, line.steps, quad, line.turned)
+            if line.upside_down:  # they run the other way
+                regions = quad.min(axis=0) + quad.max(axis=0) - regions
+            line.pieces = [Piece(text, region) for text, region in zip(texts, regions, strict=True)]
+
+    def add_characters(self, line: Line) -> None:
+        """Set the places of a line's characters, in the page as it was read."""
+        columns = per_character(line.text, _columns(line))
+        line.char_quads = character_quads(columns, line.steps, line.quad)
 
 
-class _Clock:
-    """Adds the seconds between laps to a table."""
+def _put(line: Line, read: ReadLine) -> None:
+    line.text, line.score = read.text.text, float(read.text.score)
+    line.columns, line.steps, line.char_scores = read.text.columns, read.steps, read.text.char_scores
+    line.alternatives = list(read.alternatives)
 
-    def __init__(self, timings: dict[str, float]) -> None:
-        self.timings, self.last = timings, time.perf_counter()
 
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.timings[name] = self.timings.get(name, 0.0) + now - self.last
-        self.last = now
+def _crop(line: Line) -> np.ndarray:
+    assert line.crop is not None
+    return line.crop
+
+
+def _columns(line: Line) -> np.ndarray:
+    return np.zeros(0, np.int64) if line.columns is None else line.columns

@@ -180,6 +180,14 @@ def bounding_boxes(polys: Sequence[np.ndarray]) -> np.ndarray:
     return np.array([(*np.min(p, axis=0), *np.max(p, axis=0)) for p in polys])
 
 
+def box_of(quads: Sequence[np.ndarray]) -> tuple[int, int, int, int]:
+    """Upright box around some polygons (n, 2): x0, y0, x1, y1 in whole pixels, at least one pixel large."""
+    points = np.concatenate([np.asarray(quad, np.float64).reshape(-1, 2) for quad in quads])
+    x0, y0 = np.floor(points.min(axis=0) + 1e-3).astype(int)
+    x1, y1 = np.ceil(points.max(axis=0) - 1e-3).astype(int)
+    return int(x0), int(y0), int(max(x1, x0 + 1)), int(max(y1, y0 + 1))
+
+
 def rotate_points(points: np.ndarray, angle: int, size: tuple[int, int]) -> np.ndarray:
     """Where pixels (..., 2) of a picture of `size` (height, width) go when `image.rotate` turns it by `angle`.
 

@@ -78,6 +78,34 @@ def word_boxes(
     return texts, np.array(_in_reading_order(quads), dtype=np.asarray(box).dtype).reshape(-1, 4, 2)
 
 
+def per_character(text: str, values: np.ndarray) -> np.ndarray:
+    """Columns or scores of the decoded entries, (m,), as one per character of the text, (len(text),): an entry of
+    several characters gives each of them its own. Empty where there are none."""
+    values = np.asarray(values)
+    if len(values) in (0, len(text)):
+        return values
+    return values[np.linspace(0, len(values) - 1, len(text)).round().astype(int)]
+
+
+def character_quads(columns: np.ndarray, steps: float, quad: np.ndarray) -> np.ndarray:
+    """Quads (n, 4, 2) float32 of the characters, along the line's own slant; corners from the text's top left.
+
+    columns: (n,) time step of each; steps: how many cover the line; quad: (4, 2) the line in reading direction. A
+    character reaches half-way to its neighbours' columns, at most one and a half times its usual width.
+    """
+    if len(columns) == 0 or steps <= 0:
+        return np.zeros((0, 4, 2), np.float32)
+    centers = (np.asarray(columns, np.float64) + 0.5) / steps
+    usual = float(np.median(np.diff(centers))) if len(centers) > 1 else 1.0
+    middles = (centers[1:] + centers[:-1]) / 2
+    starts = np.maximum(np.concatenate([[0.0], middles]), centers - 0.75 * usual)
+    ends = np.minimum(np.concatenate([middles, [1.0]]), centers + 0.75 * usual)
+    top, bottom = quad[1] - quad[0], quad[2] - quad[3]
+    a, b = np.clip(starts, 0, 1)[:, None], np.clip(ends, 0, 1)[:, None]
+    corners = (quad[0] + top * a, quad[0] + top * b, quad[3] + bottom * b, quad[3] + bottom * a)
+    return np.stack(corners, axis=1).astype(np.float32)
+
+
 def _runs_down(box: np.ndarray, turned: bool | None) -> bool:
     """Whether a line is divided from top to bottom: upstream goes by the upright box around it alone, which for short
     lines contradicts the turn of the crop; a level line of steep slant runs down too."""

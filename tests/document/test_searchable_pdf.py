@@ -15,7 +15,6 @@ import pytest
 from PIL import ImageFont
 
 from ptocr.document import invisible_font as font
-from ptocr.document.layout import layout_of
 from ptocr.document.results import OCRResult
 from ptocr.document.writers import write_results
 from ptocr.inputs.page import PdfPage
@@ -71,7 +70,7 @@ def test_lines_on_their_head_keep_the_order_of_words(tmp_path: Path, measured: b
     words = [quad(370, 40, 100), quad(230, 40, 100), quad(50, 40, 100)] if measured else []
     more = {"text_word": [["one", "two", "three"]], "text_word_region": [words]} if measured else {}
     result = page(("one two three", poly), textline_orientation_angles=[1], **more)
-    assert layout_of(result).lines[0].measured == measured
+    assert result.page.lines[0].measured == measured
     assert text_of(written(tmp_path, result)) == ["one two three"]
 
 
@@ -113,7 +112,7 @@ def test_words_lie_where_they_stand(tmp_path: Path, degrees: float) -> None:
     textpage = document[0].get_textpage()
     whole = textpage.get_text_range()
     checked = 0
-    for line in layout_of(result).lines:
+    for line in result.page.lines:
         for word in line.words:
             at = whole.find(word.text)
             assert at >= 0, (word.text, whole)
@@ -193,7 +192,7 @@ def test_real_page(corpus: Path, tmp_path: Path) -> None:
         rec_polys=[np.array(line["box"]) for line in lines],
     )
     document = written(tmp_path, result)
-    assert text_of(document) == [line.text for line in layout_of(result).lines]
+    assert text_of(document) == [line.text for line in result.page.lines]
     assert source.pdf is not None
     assert document[0].get_size() == pytest.approx(source.pdf.size, abs=1)
 

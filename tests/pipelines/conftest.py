@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ptocr.checkpoint import save_checkpoint
+from ptocr.predictors.predictor import Detection
 from tests.random_models import random_checkpoint
 
 SMALL = ("PP-OCRv4_mobile_det", "PP-OCRv4_mobile_rec", "ch_ppocr_mobile_v2.0_cls", "PP-LCNet_x1_0_doc_ori", "UVDoc")
@@ -53,5 +54,7 @@ def page() -> np.ndarray:
 def found_lines(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     """Three level lines, whatever the random detector sees."""
     boxes = [np.array([[20, y], [360, y], [360, y + 36], [20, y + 36]], np.int32) for y in (30, 90, 150)]
-    monkeypatch.setattr("ptocr.pipelines.reader.find_lines", lambda *_: [box.copy() for box in boxes])
+    monkeypatch.setattr(
+        "ptocr.pipelines.detect.TextDetector.__call__", lambda *_: Detection([box.copy() for box in boxes], [1.0] * 3)
+    )
     return boxes

@@ -9,7 +9,7 @@ import torch
 
 import ptocr
 from ptocr.pipelines.modules import Models
-from ptocr.predictors.predictor import Classification, Classifier, Unwarper
+from ptocr.predictors.predictor import Classification, Classifier, Detection, Unwarper
 from ptocr.processing.cls import unwarp_input, unwarp_output
 from tests.pipelines.test_page_map import bent_grid
 
@@ -32,7 +32,7 @@ def test_the_page_is_turned_and_its_lines_are_mapped_back(
 ) -> None:
     """A page turned clockwise by `angle` has class `angle`; boxes come back on the picture that went in."""
     box = np.array([[20, 30], [360, 30], [360, 66], [20, 66]], np.int32)
-    monkeypatch.setattr("ptocr.pipelines.reader.find_lines", lambda *_: [box])
+    monkeypatch.setattr("ptocr.pipelines.detect.TextDetector.__call__", lambda *_: Detection([box], [1.0]))
     monkeypatch.setattr(Classifier, "__call__", lambda *_: [Classification(angle // 90, str(angle), 0.99)])
     given = np.ascontiguousarray(np.rot90(page, -angle // 90))
     pipeline = ptocr.create_pipeline("PP-OCRv4_mobile", device="cpu", use_textline_orientation=False)
@@ -60,13 +60,14 @@ def test_a_warped_page_is_mapped_back(monkeypatch: pytest.MonkeyPatch) -> None:
         sampled = unwarp(torch.from_numpy(unwarp_input(image)[None]), torch.from_numpy(grid)[None])
         return unwarp_output(sampled[0].numpy()), grid
 
-    def spots(detector: object, image: np.ndarray, *_: object) -> list[np.ndarray]:
+    def spots(detector: object, image: np.ndarray, *_: object) -> Detection:
         red = ((image[:, :, 2] > 200) & (image[:, :, 0] < 80)).astype(np.uint8)
         _, _, boxes, _ = cv2.connectedComponentsWithStats(red)
-        return [np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], np.int32) for x, y, w, h, _ in boxes[1:]]
+        quads = [np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], np.int32) for x, y, w, h, _ in boxes[1:]]
+        return Detection(quads, [1.0] * len(quads))
 
     monkeypatch.setattr(Unwarper, "flat_and_grid", flat)
-    monkeypatch.setattr("ptocr.pipelines.reader.find_lines", spots)
+    monkeypatch.setattr("ptocr.pipelines.detect.TextDetector.__call__", spots)
     pipeline = ptocr.create_pipeline("PP-OCRv4_mobile", device="cpu", use_textline_orientation=False)
     result = next(pipeline.predict(given, use_doc_orientation_classify=False, use_doc_unwarping=True))
     assert len(result.rec_polys) == len(marks)

@@ -13,6 +13,7 @@ import pytest
 import ptocr
 from ptocr.pipelines import config
 from ptocr.pipelines.spread import device_list
+from ptocr.predictors.predictor import Detection
 from ptocr.spec.settings import DBPostprocess
 from tests.pipelines.conftest import put_random
 
@@ -74,7 +75,7 @@ def test_unknown_options_are_named_with_what_is_allowed() -> None:
 
 @pytest.mark.usefixtures("offline")
 def test_an_empty_page_is_an_empty_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("ptocr.pipelines.reader.find_lines", lambda *_: [])
+    monkeypatch.setattr("ptocr.pipelines.detect.TextDetector.__call__", lambda *_: Detection([], []))
     result = next(make().predict(np.zeros((50, 60, 3), np.uint8), return_word_box=True, return_char_box=True))
     plain = result.json["res"]
     assert [plain[k] for k in ("dt_polys", "rec_texts", "rec_scores", "rec_polys", "rec_boxes", "text_word")] == [
@@ -177,11 +178,11 @@ def test_seals_are_read_in_polygons(page: np.ndarray, monkeypatch: pytest.Monkey
     ring = np.array([[20, 60], [200, 20], [380, 60], [380, 110], [200, 70], [20, 110]], np.int32)
     asked: list[str] = []
 
-    def find(detector: object, image: np.ndarray, pre: object, post: DBPostprocess, tile: int) -> list[np.ndarray]:
+    def find(detector: object, image: np.ndarray, pre: object, post: DBPostprocess) -> Detection:
         asked.append(post.box_type)
-        return [ring]
+        return Detection([ring], [1.0])
 
-    monkeypatch.setattr("ptocr.pipelines.reader.find_lines", find)
+    monkeypatch.setattr("ptocr.pipelines.detect.TextDetector.__call__", find)
     spec = config.load_pipeline("PP-OCRv4_mobile").model_dump() | {"text_type": "seal"}
     pipeline = ptocr.create_pipeline(config=spec, device="cpu", use_hpip=False, pp_option=None)
     result = next(pipeline.predict(page, return_word_box=True, return_char_box=True))

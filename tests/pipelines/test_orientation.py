@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 import ptocr
+from ptocr.document.tree import Line
 from ptocr.pipelines import orientation as direction
 from ptocr.spec.vocabulary import CTCText
 
@@ -18,8 +18,9 @@ def reading(text: str, probability: float) -> CTCText:
     return CTCText(text, probability, np.arange(len(text)), np.full(len(text), probability, np.float32))
 
 
-def line(text: str, probability: float = 0.95, tall: bool = False, upside_down: bool = False) -> SimpleNamespace:
-    return SimpleNamespace(text=reading(text, probability), tall=tall, upside_down=upside_down)
+def line(text: str, probability: float = 0.95, turned: bool = False, upside_down: bool = False) -> Line:
+    scores = np.full(len(text), probability, np.float32)
+    return Line(np.zeros((4, 2)), text, probability, turned, int(upside_down), char_scores=scores)
 
 
 def test_the_clearly_better_reading_wins_against_any_page() -> None:
@@ -49,13 +50,13 @@ def test_log_odds_count_every_character_and_bound_each() -> None:
         ([], 0),
         ([line("all is well here"), line("upside", upside_down=True)], 0),
         ([line("most of the page", upside_down=True), line("small")], 180),
-        ([line("standing on its side", tall=True), line("1")], 90),
-        ([line("standing on its side", tall=True, upside_down=True), line("1")], 270),
-        ([line("no", tall=True)], 0),  # too little to go by
+        ([line("standing on its side", turned=True), line("1")], 90),
+        ([line("standing on its side", turned=True, upside_down=True), line("1")], 270),
+        ([line("no", turned=True)], 0),  # too little to go by
     ],
 )
-def test_how_a_page_should_be_turned(lines: list[SimpleNamespace], angle: int) -> None:
-    assert direction.page_turn(lines) == angle  # type: ignore[arg-type]
+def test_how_a_page_should_be_turned(lines: list[Line], angle: int) -> None:
+    assert direction.page_turn(lines) == angle
 
 
 def test_characters_side_by_side_come_as_they_stand_on_the_page() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ptocr.document.layout import layout_of
 from ptocr.document.results import OCRResult
 from ptocr.processing.geometry import crop_quad, order_quads, text_quad
 from ptocr.processing.words import word_boxes
@@ -32,7 +31,8 @@ def test_crop_line_and_words_agree(seed: int) -> None:
         long_side_first = crop.image.shape[1] > crop.image.shape[0]
         assert crop.turned == long_side_first
         result = OCRResult(rec_texts=["ab"], rec_scores=[1.0], rec_polys=[quad], dt_polys=[quad])
-        (line,) = layout_of(result).lines
+        (line,) = result.page.lines
+        assert line.turned == crop.turned
         np.testing.assert_array_equal(line.quad[0], quad[int(crop.turned)])
         _, words = word_boxes(["a", "中"], [0, 9], 10.0, quad, crop.turned)
         first, second = words.mean(axis=1)

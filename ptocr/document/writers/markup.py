@@ -11,8 +11,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from ptocr.document.layout import Block, Line, box_of, layout_of
-from ptocr.document.results import OCRResult
+from ptocr.document.tree import Block, Box, Line, Page
 
 _XHTML = "http://www.w3.org/1999/xhtml"
 _ALTO = "http://www.loc.gov/standards/alto/ns-v4#"
@@ -35,15 +34,15 @@ def _clean(text: str) -> str:
     return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)
 
 
-def _bbox(quads: list[np.ndarray]) -> str:
-    x0, y0, x1, y1 = box_of(quads)
+def _bbox(box: Box) -> str:
+    x0, y0, x1, y1 = box
     return f"bbox {max(0, x0)} {max(0, y0)} {max(0, x1)} {max(0, y1)}"
 
 
 # ---- hOCR ----
 
 
-def to_hocr(results: Iterable[OCRResult]) -> str:
+def to_hocr(pages: Iterable[Page]) -> str:
     """XHTML with a div per page and block and a span per line and word; boxes in pixels, confidence 0..100."""
     ET.register_namespace("", _XHTML)
     root = ET.Element(f"{{{_XHTML}}}html", {"lang": "und"})
@@ -57,35 +56,35 @@ def to_hocr(results: Iterable[OCRResult]) -> str:
     ):
         ET.SubElement(head, f"{{{_XHTML}}}meta", {"name": name, "content": content})
     body = ET.SubElement(root, f"{{{_XHTML}}}body")
-    for number, result in enumerate(results, 1):
-        _hocr_page(body, number, result)
+    for number, page in enumerate(pages, 1):
+        _hocr_page(body, number, page)
     ET.SubElement(head, f"{{{_XHTML}}}meta", {"name": "ocr-number-of-pages", "content": str(len(body))})
     ET.indent(root, " ")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{_DOCTYPE}\n' + ET.tostring(root, "unicode") + "\n"
 
 
-def _hocr_page(body: ET.Element, number: int, result: OCRResult) -> None:
-    layout = layout_of(result)
-    image = _clean(result.input_path or "").replace('"', "%22")
-    title = f'image "{image}"; bbox 0 0 {layout.width} {layout.height}; ppageno {number - 1}'
-    page = _hocr(body, "div", "ocr_page", f"page_{number}", title)
-    for block_number, block in enumerate(layout.blocks, 1):
+def _hocr_page(body: ET.Element, number: int, page: Page) -> None:
+    image = _clean(page.source or "").replace('"', "%22")
+    width, height = page.extent
+    title = f'image "{image}"; bbox 0 0 {width} {height}; ppageno {number - 1}'
+    division = _hocr(body, "div", "ocr_page", f"page_{number}", title)
+    for block_number, block in enumerate(page.blocks, 1):
         key = f"{number}_{block_number}"
-        box = _bbox([line.quad for line in block.lines])
-        area = _hocr(page, "div", "ocr_carea", f"block_{key}", box)
+        box = _bbox(block.box)
+        area = _hocr(division, "div", "ocr_carea", f"block_{key}", box)
         paragraph = _hocr(area, "p", "ocr_par", f"par_{key}", box)
         for line_number, line in enumerate(block.lines, 1):
             _hocr_line(paragraph, f"{key}_{line_number}", line)
 
 
 def _hocr_line(paragraph: ET.Element, key: str, line: Line) -> None:
-    title = _bbox([line.quad])
+    title = _bbox(line.box)
     angle = math.degrees(math.atan2(*(line.quad[0] - line.quad[1])[::-1] * (1, -1)))
     if abs(angle) > 0.5:
         title += f"; textangle {angle % 360:.1f}"
     span = _hocr(paragraph, "span", "ocr_line", f"line_{key}", title)
     for number, word in enumerate(line.words, 1):
-        title = _bbox([word.quad]) + f"; x_wconf {round(100 * line.score)}"
+        title = _bbox(word.box) + f"; x_wconf {round(100 * line.score)}"
         element = _hocr(span, "span", "ocrx_word", f"word_{key}_{number}", title)
         element.text = _clean(word.text)
 
@@ -97,7 +96,7 @@ def _hocr(parent: ET.Element, tag: str, kind: str, key: str, title: str) -> ET.E
 # ---- ALTO ----
 
 
-def to_alto(results: Iterable[OCRResult]) -> str:
+def to_alto(pages: Iterable[Page]) -> str:
     """ALTO 4.4 in pixels: a Page per page, a TextBlock per block; String confidence is that of its line."""
     ET.register_namespace("", _ALTO)
     ET.register_namespace("xsi", _XSI)
@@ -113,9 +112,9 @@ def to_alto(results: Iterable[OCRResult]) -> str:
     ET.SubElement(software, f"{{{_ALTO}}}softwareVersion").text = _version()
     layout = ET.SubElement(root, f"{{{_ALTO}}}Layout")
     names = []
-    for number, result in enumerate(results, 1):
-        names.append(_clean(PurePath(result.input_path or "").name))
-        _alto_page(layout, number, result)
+    for number, page in enumerate(pages, 1):
+        names.append(_clean(PurePath(page.source or "").name))
+        _alto_page(layout, number, page)
     source.text = next((name for name in names if name), "")
     if not names:  # the schema wants a page
         ET.SubElement(layout, f"{{{_ALTO}}}Page", {"ID": "page_1", "PHYSICAL_IMG_NR": "1"})
@@ -123,26 +122,25 @@ def to_alto(results: Iterable[OCRResult]) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode") + "\n"
 
 
-def _alto_page(parent: ET.Element, number: int, result: OCRResult) -> None:
-    layout = layout_of(result)
-    size = {"WIDTH": str(layout.width), "HEIGHT": str(layout.height)}
-    physical = str(number if result.page_index is None else result.page_index + 1)
-    page = ET.SubElement(parent, f"{{{_ALTO}}}Page", {"ID": f"page_{number}", "PHYSICAL_IMG_NR": physical} | size)
-    space = ET.SubElement(page, f"{{{_ALTO}}}PrintSpace", {"HPOS": "0", "VPOS": "0"} | size)
-    for block_number, block in enumerate(layout.blocks, 1):
+def _alto_page(parent: ET.Element, number: int, page: Page) -> None:
+    size = dict(zip(("WIDTH", "HEIGHT"), map(str, page.extent), strict=True))
+    physical = str(number if page.index is None else page.index + 1)
+    element = ET.SubElement(parent, f"{{{_ALTO}}}Page", {"ID": f"page_{number}", "PHYSICAL_IMG_NR": physical} | size)
+    space = ET.SubElement(element, f"{{{_ALTO}}}PrintSpace", {"HPOS": "0", "VPOS": "0"} | size)
+    for block_number, block in enumerate(page.blocks, 1):
         _alto_block(space, f"{number}_{block_number}", block)
 
 
-def _place(quads: list[np.ndarray]) -> dict[str, str]:
-    x0, y0, x1, y1 = box_of(quads)
+def _place(box: Box) -> dict[str, str]:
+    x0, y0, x1, y1 = box
     return {"HPOS": str(x0), "VPOS": str(y0), "WIDTH": str(x1 - x0), "HEIGHT": str(y1 - y0)}
 
 
 def _alto_block(space: ET.Element, key: str, block: Block) -> None:
-    place = _place([line.quad for line in block.lines])
+    place = _place(block.box)
     element = ET.SubElement(space, f"{{{_ALTO}}}TextBlock", {"ID": f"block_{key}"} | place)
     for number, line in enumerate(block.lines, 1):
-        attributes = {"ID": f"line_{key}_{number}"} | _place([line.quad])
+        attributes = {"ID": f"line_{key}_{number}"} | _place(line.box)
         text_line = ET.SubElement(element, f"{{{_ALTO}}}TextLine", attributes)
         points = " ".join(f"{x:g},{y:g}" for x, y in np.round(line.quad, 1))
         shape = ET.SubElement(text_line, f"{{{_ALTO}}}Shape")
@@ -152,4 +150,4 @@ def _alto_block(space: ET.Element, key: str, block: Block) -> None:
                 ET.SubElement(text_line, f"{{{_ALTO}}}SP")
             confidence = f"{min(1.0, max(0.0, line.score)):.4f}"
             content = {"CONTENT": _clean(word.text), "WC": confidence}
-            ET.SubElement(text_line, f"{{{_ALTO}}}String", content | _place([word.quad]))
+            ET.SubElement(text_line, f"{{{_ALTO}}}String", content | _place(word.box))

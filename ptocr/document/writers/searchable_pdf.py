@@ -15,8 +15,7 @@ from PIL import Image
 
 from ptocr.document.draw import to_picture
 from ptocr.document.invisible_font import ASCENT, DESCENT, UNITS, font_bytes, glyph_of, width_of
-from ptocr.document.layout import Line, layout_of
-from ptocr.document.results import OCRResult
+from ptocr.document.tree import Line, Page
 from ptocr.files import write_atomic
 from ptocr.inputs.pdf import PDFIUM_LOCK
 
@@ -38,21 +37,21 @@ end
 """
 
 
-def write_pdf(results: Iterable[OCRResult], path: str | Path, jpeg_quality: int = 85) -> None:
-    """Write one page per result. Pages of a PDF keep their size; the shorter side of other pictures becomes that of A4,
+def write_pdf(pages: Iterable[Page], path: str | Path, jpeg_quality: int = 85) -> None:
+    """Write one page per page. Pages of a PDF keep their size; the shorter side of other pictures becomes that of A4,
     small ones get a point per pixel.
 
-    Pictures are stored as JPEG. Raises ValueError for a result without its picture, OSError when writing fails.
+    Pictures are stored as JPEG. Raises ValueError for a page without its picture, OSError when writing fails.
     """
     with PDFIUM_LOCK:
         document = pdfium.PdfDocument.new()
     try:
-        for result in results:
-            if result.image is None:
-                raise ValueError(f"result of {result.input_path} holds no picture to put into a PDF")
-            picture = _jpeg(result.image, jpeg_quality)
+        for page in pages:
+            if page.image is None:
+                raise ValueError(f"result of {page.source} holds no picture to put into a PDF")
+            picture = _jpeg(page.image, jpeg_quality)
             with PDFIUM_LOCK:
-                _add_page(document, result, picture)
+                _add_page(document, page, picture)
         buffer = io.BytesIO()
         with PDFIUM_LOCK:
             document.save(buffer)
@@ -71,17 +70,17 @@ def _jpeg(image: np.ndarray, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def _add_page(document: pdfium.PdfDocument, result: OCRResult, jpeg: bytes) -> None:
-    assert result.image is not None
+def _add_page(document: pdfium.PdfDocument, source: Page, jpeg: bytes) -> None:
+    assert source.image is not None
     # points per pixel
-    scale = min(1.0, _A4_WIDTH / min(result.image.shape[:2])) if result.pdf is None else 1.0 / result.pdf.scale
-    height, width = (side * scale for side in result.image.shape[:2])
+    scale = min(1.0, _A4_WIDTH / min(source.image.shape[:2])) if source.pdf is None else 1.0 / source.pdf.scale
+    height, width = (side * scale for side in source.image.shape[:2])
     page = document.new_page(width, height)
     image = pdfium.PdfImage.new(document)
     image.load_jpeg(io.BytesIO(jpeg), inline=True)
     image.set_matrix(pdfium.PdfMatrix().scale(width, height))
     page.insert_obj(image)
-    lines = layout_of(result).lines
+    lines = source.lines
     if lines:
         chars = sorted({char for line in lines for char in line.text + "\n"})
         codes = {char: number for number, char in enumerate(chars, 1)}

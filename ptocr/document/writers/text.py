@@ -1,51 +1,49 @@
-"""Plain text, Markdown, TSV and JSON."""
+"""Plain text, Markdown and TSV."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Iterable
 
 import numpy as np
 
-from ptocr.document.layout import Block, Line, box_of, layout_of
-from ptocr.document.results import OCRResult
+from ptocr.document.tree import Block, Box, Line, Page
 
 _TSV_HEAD = "level\tpage_num\tblock_num\tpar_num\tline_num\tword_num\tleft\ttop\twidth\theight\tconf\ttext"
 _HEADING = 1.4  # times the usual height of a line
 
 
-def to_json(results: Iterable[OCRResult]) -> str:
-    """A list with the fields of each page, as `OCRResult.json` has them under "res"."""
-    return json.dumps([result.json["res"] for result in results], indent=1, ensure_ascii=False) + "\n"
-
-
-def to_txt(results: Iterable[OCRResult]) -> str:
+def to_txt(pages: Iterable[Page]) -> str:
     """One line per row in reading order (cells of a row two spaces apart), an empty line between blocks, a form feed
     between pages.
     """
-    pages = []
-    for result in results:
-        blocks = ["\n".join("  ".join(line.text for line in row) for row in b.rows) for b in layout_of(result).blocks]
-        pages.append("\n\n".join(blocks))
-    return "\n\f\n".join(pages) + "\n"
+    texts = []
+    for page in pages:
+        blocks = ["\n".join("  ".join(line.text for line in row) for row in rows_of(block)) for block in page.blocks]
+        texts.append("\n\n".join(blocks))
+    return "\n\f\n".join(texts) + "\n"
 
 
-def to_markdown(results: Iterable[OCRResult]) -> str:
+def rows_of(block: Block) -> list[list[Line]]:
+    """The rows of a block; of one whose content is no rows, a row per line."""
+    return [[line] for line in block.lines] if block.content is not None else block.rows
+
+
+def to_markdown(pages: Iterable[Page]) -> str:
     """Paragraphs in reading order; larger lines become headings, aligned rows tables, pages are ruled off."""
-    pages = []
-    for result in results:
-        layout = layout_of(result)
-        usual = float(np.median([line.height for line in layout.lines])) if layout.lines else 0.0
-        pages.append("\n\n".join(_markdown_block(block, usual) for block in layout.blocks))
-    return "\n\n---\n\n".join(pages) + "\n"
+    texts = []
+    for page in pages:
+        lines = page.lines
+        usual = float(np.median([line.height for line in lines])) if lines else 0.0
+        texts.append("\n\n".join(_markdown_block(block, usual) for block in page.blocks))
+    return "\n\n---\n\n".join(texts) + "\n"
 
 
 def _markdown_block(block: Block, usual: float) -> str:
     """Rows of one line each are running text; rows of several cells are tables or stay rows."""
     parts = []
-    for cells, group in itertools.groupby(block.rows, key=lambda row: len(row) > 1):
+    for cells, group in itertools.groupby(rows_of(block), key=lambda row: len(row) > 1):
         rows = list(group)
         parts.append(_markdown_rows(rows) if cells else _markdown_text([row[0] for row in rows], usual))
     return "\n\n".join(parts)
@@ -86,30 +84,28 @@ def _escape(text: str) -> str:
     return re.sub(r"^(\s*)([#+-]|\d+[.)](?=\s))", lambda m: m[1] + m[2][:-1] + "\\" + m[2][-1], text)
 
 
-def to_tsv(results: Iterable[OCRResult]) -> str:
+def to_tsv(pages: Iterable[Page]) -> str:
     """Tesseract's table: levels 1 page, 2 block, 3 paragraph, 4 line, 5 word; confidence 0..100 for words, else -1."""
     rows = [_TSV_HEAD]
-    for page, result in enumerate(results, 1):
-        layout = layout_of(result)
-        rows.append(_tsv((1, page, 0, 0, 0, 0), (0, 0, layout.width, layout.height)))
-        for number, block in enumerate(layout.blocks, 1):
-            rows += _tsv_block(page, number, block)
+    for number, page in enumerate(pages, 1):
+        rows.append(_tsv((1, number, 0, 0, 0, 0), (0, 0, *page.extent)))
+        for block_number, block in enumerate(page.blocks, 1):
+            rows += _tsv_block(number, block_number, block)
     return "\n".join(rows) + "\n"
 
 
 def _tsv_block(page: int, number: int, block: Block) -> list[str]:
-    around = box_of([line.quad for line in block.lines])
-    rows = [_tsv((2, page, number, 0, 0, 0), around), _tsv((3, page, number, 1, 0, 0), around)]
+    rows = [_tsv((2, page, number, 0, 0, 0), block.box), _tsv((3, page, number, 1, 0, 0), block.box)]
     for line_number, line in enumerate(block.lines, 1):
-        rows.append(_tsv((4, page, number, 1, line_number, 0), box_of([line.quad])))
+        rows.append(_tsv((4, page, number, 1, line_number, 0), line.box))
         rows += [
-            _tsv((5, page, number, 1, line_number, i), box_of([word.quad]), 100 * line.score, word.text)
+            _tsv((5, page, number, 1, line_number, i), word.box, 100 * line.score, word.text)
             for i, word in enumerate(line.words, 1)
         ]
     return rows
 
 
-def _tsv(ids: tuple[int, ...], box: tuple[int, int, int, int], conf: float = -1, text: str = "") -> str:
+def _tsv(ids: tuple[int, ...], box: Box, conf: float = -1, text: str = "") -> str:
     x0, y0, x1, y1 = box
     confidence = "-1" if conf < 0 else f"{conf:.4f}"
     return "\t".join([*map(str, ids), str(x0), str(y0), str(x1 - x0), str(y1 - y0), confidence, text])

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ptocr.document.draw import encode
 from ptocr.document.results import OCRResult
+from ptocr.document.tree import MIN_SCORE, Page
 from ptocr.document.writers.markup import to_alto, to_hocr
 from ptocr.document.writers.searchable_pdf import write_pdf
-from ptocr.document.writers.text import to_json, to_markdown, to_tsv, to_txt
+from ptocr.document.writers.text import to_markdown, to_tsv, to_txt
 from ptocr.files import write_atomic
 
 # Longest first, so that .alto.xml is not taken for another kind of .xml.
-TEXT_FORMATS: dict[str, Callable[[Iterable[OCRResult]], str]] = {
+TEXT_FORMATS: dict[str, Callable[[Iterable[Page]], str]] = {
     ".alto.xml": to_alto,
     ".alto": to_alto,
     ".hocr": to_hocr,
-    ".json": to_json,
     ".txt": to_txt,
     ".md": to_markdown,
     ".tsv": to_tsv,
 }
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-SUFFIXES = (*TEXT_FORMATS, ".pdf", *PICTURES)
+SUFFIXES = (*TEXT_FORMATS, ".json", ".pdf", *PICTURES)
 
 
 def suffix_of(path: str | Path) -> str:
@@ -35,20 +36,23 @@ def suffix_of(path: str | Path) -> str:
     raise ValueError(f"{path}: unknown kind of output; use a name that ends in {', '.join(SUFFIXES)}")
 
 
-def write_results(results: Iterable[OCRResult], path: str | Path) -> list[Path]:
+def write_results(results: Iterable[OCRResult], path: str | Path, *, min_score: float = MIN_SCORE) -> list[Path]:
     """Write pages into one file of the kind that its suffix names; returns the files written.
 
     .json, .txt, .md, .tsv (Tesseract's table), .hocr, .alto.xml and .pdf (searchable) hold all pages. A picture holds
     one: further pages go to `{stem}_2.png`, `{stem}_3.png` ... Folders are made; files appear complete or not at all.
+    Lines that score less than `min_score` are left out of all but .json and pictures.
     Raises ValueError for an unknown suffix, before the first result is asked for.
     """
     path, suffix = Path(path), suffix_of(path)
-    if suffix in TEXT_FORMATS:
-        # lone surrogates cannot be written, and nothing here makes them but a broken file name
-        write_atomic(path, TEXT_FORMATS[suffix](results).encode("utf-8", errors="replace"))
-        return [path]
+    pages = (result.page.above(min_score) for result in results)
     if suffix == ".pdf":
-        write_pdf(results, path)
+        write_pdf(pages, path)
+        return [path]
+    if suffix not in PICTURES:
+        text = to_json(results) if suffix == ".json" else TEXT_FORMATS[suffix](pages)
+        # lone surrogates cannot be written, and nothing here makes them but a broken file name
+        write_atomic(path, text.encode("utf-8", errors="replace"))
         return [path]
     written = []
     for number, result in enumerate(results, 1):
@@ -56,3 +60,8 @@ def write_results(results: Iterable[OCRResult], path: str | Path) -> list[Path]:
         write_atomic(target, encode(result.img["ocr_res_img"], path.suffix))
         written.append(target)
     return written
+
+
+def to_json(results: Iterable[OCRResult]) -> str:
+    """A list with the fields of each page, as `OCRResult.json` has them under "res"."""
+    return json.dumps([result.json["res"] for result in results], indent=1, ensure_ascii=False) + "\n"

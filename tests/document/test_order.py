@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from ptocr.document.layout import box_of, layout_of
 from ptocr.document.results import OCRResult
+from ptocr.processing.geometry import box_of
 
 
 def quad(x: float, y: float, width: float, height: float = 20) -> np.ndarray:
@@ -28,7 +28,7 @@ def page(*lines: tuple[str, np.ndarray], **more: object) -> OCRResult:
 
 
 def order(result: OCRResult) -> list[str]:
-    return [line.text for line in layout_of(result).lines]
+    return [line.text for line in result.page.lines]
 
 
 def shuffled(*lines: tuple[str, np.ndarray]) -> OCRResult:
@@ -69,7 +69,7 @@ def test_receipts_and_tables_are_read_by_rows() -> None:
     ]
     result = shuffled(*cells)
     assert order(result) == [text for text, _ in cells]
-    assert [len(row) for block in layout_of(result).blocks for row in block.rows] == [3] * 6
+    assert [len(row) for block in result.page.blocks for row in block.rows] == [3] * 6
 
 
 def test_upright_chinese_columns_from_right_to_left() -> None:
@@ -86,14 +86,14 @@ def test_a_note_in_the_margin_does_not_cut_into_the_text() -> None:
 def test_paragraphs() -> None:
     lines = [(f"line {i}", quad(50, 40 + 28 * i + 60 * (i > 3), 500)) for i in range(8)]
     big = ("heading", quad(50, 400, 500, 48))
-    sizes = [len(block.lines) for block in layout_of(page(*lines, big)).blocks]
+    sizes = [len(block.lines) for block in page(*lines, big).page.blocks]
     assert sizes == [4, 4, 1]
 
 
 def test_empty_pages_and_empty_texts() -> None:
-    assert layout_of(page()).blocks == []
+    assert page().page.blocks == []
     assert order(page(("", quad(0, 0, 50)), ("  ", quad(0, 40, 50)), ("x", quad(0, 80, 50)))) == ["x"]
-    assert layout_of(OCRResult(rec_texts=["x"], rec_scores=[1.0], rec_polys=[quad(5, 5, 20)])).width == 25
+    assert OCRResult(rec_texts=["x"], rec_scores=[1.0], rec_polys=[quad(5, 5, 20)]).page.extent == (25, 25)
 
 
 # ---- directions ----
@@ -102,7 +102,7 @@ def test_empty_pages_and_empty_texts() -> None:
 def test_orientation_belongs_to_the_detected_regions() -> None:
     polys = [quad(0, 0, 100), quad(0, 50, 100), quad(0, 100, 100)]
     result = page(("kept", polys[1]), ("turned", polys[2]), dt_polys=polys, textline_orientation_angles=[1, 0, 1])
-    kept, turned = layout_of(result).lines
+    kept, turned = result.page.lines
     np.testing.assert_array_equal(kept.quad[0], polys[1][0])
     np.testing.assert_array_equal(turned.quad[0], polys[2][2])
 
@@ -111,7 +111,7 @@ def test_orientation_belongs_to_the_detected_regions() -> None:
 
 
 def test_guessed_words_lie_in_order_inside_the_line() -> None:
-    (line,) = layout_of(page(("iiii WWWW 中文", quad(100, 10, 600)))).lines
+    (line,) = page(("iiii WWWW 中文", quad(100, 10, 600))).lines
     assert [word.text for word in line.words] == ["iiii", "WWWW", "中文"]
     edges = [(float(word.quad[0, 0]), float(word.quad[1, 0])) for word in line.words]
     assert edges[0][0] == 100
@@ -125,7 +125,7 @@ def test_known_words_take_their_places() -> None:
     words = ["Hello", "中", "文", "a1"]
     regions = [quad(100, 10, 150), quad(300, 10, 40), quad(340, 10, 40), quad(600, 10, 80)]
     result = page(("Hello 中文 a1", poly), text_word=[words], text_word_region=[regions], return_word_box=True)
-    (line,) = layout_of(result).lines
+    (line,) = result.page.lines
     assert [(word.text, box_of([word.quad])[::2]) for word in line.words] == [
         ("Hello", (100, 250)),
         ("中文", (300, 380)),
@@ -136,7 +136,7 @@ def test_known_words_take_their_places() -> None:
 def test_words_that_do_not_fit_are_guessed_instead() -> None:
     poly = quad(100, 10, 600)
     result = page(("Hello you", poly), text_word=[["Other"]], text_word_region=[[poly]], return_word_box=True)
-    assert [word.text for word in layout_of(result).lines[0].words] == ["Hello", "you"]
+    assert [word.text for word in result.page.lines[0].words] == ["Hello", "you"]
 
 
 def test_boxes_are_never_empty() -> None:
