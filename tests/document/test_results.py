@@ -193,10 +193,10 @@ def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     target = tmp_path / "out.json"
     target.write_text("old")
 
-    def fail(self: Path, other: object) -> None:
+    def fail(source: object, target: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         ocr().save_to_json(target)
     assert target.read_text() == "old"
