@@ -1,41 +1,32 @@
-"""`ptocr diagnose`: one HTML file that shows what was found, rejected and read, and why."""
+"""`ptocr diagnose`: an HTML file per page that shows what was found, rejected and read, and why."""
 
 from __future__ import annotations
 
 import argparse
-import base64
-import html
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-import cv2
-import numpy as np
+from pathlib import Path, PurePath
 
 from ptocr.cli.guard import Failures
 from ptocr.cli.ocr import add_model_arguments, add_runtime_arguments, make_pipeline
-from ptocr.files import write_atomic
-from ptocr.inputs.read import iter_pages
-
-if TYPE_CHECKING:
-    from ptocr.pipelines.diagnose import Diagnosis
+from ptocr.errors import SpecError
+from ptocr.files import Claims, write_atomic
+from ptocr.inputs.read import count_inputs, iter_pages
 
 DESCRIPTION = (
     "Explain what happens to a page: resized input, probability map, rejected boxes, direction votes, times, advice."
 )
-EXAMPLES = ("ptocr diagnose page.jpg", "ptocr diagnose page.pdf --page 2 --output why.html --text_det_box_thresh 0.4")
-COLOURS = {"found": "#0a0", "text_det_box_thresh": "#e60", "text_det_thresh": "#06d", "min_size": "#c0c"}
-STYLE = """body{font:15px/1.5 sans-serif;margin:2em auto;max-width:1200px;padding:0 1em;color:#222}
-table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.25em .6em;text-align:left;vertical-align:middle}
-svg{max-width:100%;height:auto;border:1px solid #ccc}img.line{max-height:40px;max-width:360px}li b{font-weight:600}"""
+EXAMPLES = (
+    "ptocr diagnose page.jpg",
+    "ptocr diagnose page.pdf --page 2 --output why.html --text_det_box_thresh 0.4",
+    "ptocr diagnose scans/ --output why/",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the subcommand."""
     add = parser.add_argument
-    add("input", help="a picture or PDF")
+    add("inputs", nargs="+", metavar="IN", help="pictures, PDFs, folders; one report for each file")
     add("--page", type=int, default=1, help="which page of a PDF, from 1")
-    add("--output", help="HTML file to write (default: NAME_diagnosis.html)")
+    add("--output", help="HTML file to write, or a folder for NAME_diagnosis.html (default: the current folder)")
     add("--pipeline", default="OCR")
     add_runtime_arguments(parser)
     add_model_arguments(parser)
@@ -46,107 +37,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, failures: Failures) -> None:
-    """Diagnose and write the page."""
+    """Diagnose page by page, and write a report for each."""
+    from ptocr.document.writers.report import to_report
     from ptocr.pipelines.diagnose import diagnose
     from ptocr.pipelines.options import OCROptions
 
     names = [name for name in OCROptions.model_fields if getattr(args, name, None) is not None]
     options = OCROptions().merged({name: getattr(args, name) for name in names})
-    page = next(iter(iter_pages(args.input, page_range=str(args.page))))
-    found = diagnose(make_pipeline(args), page, options)
-    target = Path(args.output or f"{Path(args.input).stem}_diagnosis.html")
-    write_atomic(target, render(found, str(args.input)).encode("utf-8", errors="replace"))
-    print(target)
+    if args.page < 1:
+        raise SpecError(f"--page {args.page}: pages are counted from 1")
+    output, claims = _output(args), Claims()
+    pipeline = make_pipeline(args)
+    for page in iter_pages(args.inputs, page_range=str(args.page), on_error=failures):
+        found = diagnose(pipeline, page, options)
+        name, target = str(page.input_path), output
+        if not _is_html(output):
+            target = claims.claim(output, found.result.file_name().stem, "_diagnosis.html", str(Path(name).absolute()))
+        write_atomic(target, to_report(found, name).encode("utf-8", errors="replace"))
+        print(target, flush=True)
 
 
-def render(found: Diagnosis, name: str) -> str:
-    """The report as one HTML document without anything outside it."""
-    result = found.result
-    width, height = result.page_size or (1, 1)
-    rows, columns = found.resized.shape[:2]
-    boxes = [("found", poly) for poly in result.dt_polys] + [(r.reason, r.poly) for r in found.rejected]
-    heat = cv2.applyColorMap(np.asarray(np.clip(found.prob * 255, 0, 255), np.uint8), cv2.COLORMAP_VIRIDIS)
-    blend = cv2.addWeighted(cv2.resize(found.resized, heat.shape[1::-1]), 0.45, heat, 0.55, 0)
-    seconds = "".join(
-        f"<tr><td>{html.escape(k)}</td><td>{v * 1000:.0f} ms</td></tr>" for k, v in result.timings.items()
-    )
-    legend = " ".join(f'<b style="color:{colour}">&#9632; {_e(key)}</b>' for key, colour in COLOURS.items())
-    return "\n".join(
-        [
-            "<!DOCTYPE html>",
-            f'<html lang="en"><head><meta charset="utf-8"><title>{_e(name)}</title><style>{STYLE}</style>'
-            '<link rel="icon" href="data:,"></head><body>',
-            f"<h1>{_e(name)}</h1><p>{width} x {height} px; detector input {columns} x {rows} px; "
-            f"{len(result.dt_polys)} regions found, {len(result.rec_texts)} lines kept, "
-            f"{len(found.rejected)} rejected</p>",
-            "<h2>What would have helped</h2><ul>",
-            *(f"<li>{_e(line)}</li>" for line in found.advice),
-            "</ul><h2>Settings</h2><p><code>",
-            _e(
-                ", ".join(
-                    f"{key}={value}" for key, value in {**result.text_det_params, **result.model_settings}.items()
-                )
-            ),
-            f"</code></p><h2>Times</h2><table>{seconds}</table>",
-            f"<h2>Regions</h2><p>{legend}</p>{_overlay(found.resized, boxes, (width, height))}",
-            f"<h2>Probability map</h2>{_overlay(blend, [], (columns, rows))}",
-            "<h2>Rejected regions</h2>",
-            _table(
-                ("by", "mean probability", "would read", "score"),
-                ((r.reason, f"{r.score:.3f}", r.text, f"{r.text_score:.3f}") for r in found.rejected),
-            ),
-            "<h2>Lines and their direction</h2>",
-            _votes(found),
-            "</body></html>",
-        ]
-    )
+def _output(args: argparse.Namespace) -> Path:
+    """The HTML file or the folder that reports go to.
+
+    Raises:
+        SpecError: it is a file of another kind, an input, or one file for several inputs.
+    """
+    output = Path(args.output or ".")
+    if not _is_html(output):
+        if output.exists() and not output.is_dir():
+            raise SpecError(f"--output {output}: neither a folder nor a name that ends in .html")
+        return output
+    count = count_inputs(args.inputs)
+    if count > 1:
+        raise SpecError(f"--output {output}: one file for {count} inputs; name a folder")
+    if output.exists() and any(Path(name).exists() and output.samefile(name) for name in args.inputs):
+        raise SpecError(f"--output {output}: is the input")
+    return output
 
 
-def _votes(found: Diagnosis) -> str:
-    rows = [
-        (
-            _picture(vote.crop, "line"),
-            _e(f"{vote.label or '-'} ({vote.probability:.2f})"),
-            _e(f"{vote.upright.text} ({vote.upright.score:.3f})"),
-            _e(f"{vote.turned.text} ({vote.turned.score:.3f})"),
-            "turned" if vote.kept_turned else "as it is",
-        )
-        for vote in found.votes
-    ]
-    return _table(("line", "classifier", "as it is", "turned by 180", "kept"), rows, escaped=True)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], escaped: bool = False) -> str:
-    body = "".join(
-        "<tr>" + "".join(f"<td>{cell if escaped else _e(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return (
-        f"<table><tr>{''.join(f'<th>{_e(cell)}</th>' for cell in head)}</tr>{body}</table>" if body else "<p>none</p>"
-    )
-
-
-def _overlay(image: np.ndarray, boxes: Iterable[tuple[str, np.ndarray]], size: tuple[int, int]) -> str:
-    """A picture with outlines; boxes are in a page of `size` (width, height)."""
-    shapes = "".join(
-        f'<polygon points="{" ".join(f"{x},{y}" for x, y in poly.tolist())}" fill="none" stroke="{COLOURS[kind]}" '
-        'stroke-width="2" vector-effect="non-scaling-stroke"/>'
-        for kind, poly in boxes
-    )
-    data = _data(image)
-    return (
-        f'<svg viewBox="0 0 {size[0]} {size[1]}" width="{min(size[0], 1100)}" xmlns="http://www.w3.org/2000/svg">'
-        f'<image href="{data}" width="{size[0]}" height="{size[1]}" preserveAspectRatio="none"/>{shapes}</svg>'
-    )
-
-
-def _picture(image: np.ndarray, kind: str) -> str:
-    return f'<img class="{kind}" alt="" src="{_data(image)}">'
-
-
-def _data(image: np.ndarray) -> str:
-    encoded = base64.b64encode(cv2.imencode(".jpg", image)[1].tobytes()).decode()
-    return f"data:image/jpeg;base64,{encoded}"
-
-
-def _e(text: str) -> str:
-    return html.escape(text)
+def _is_html(path: PurePath) -> bool:
+    return path.suffix.lower() in (".html", ".htm")

@@ -115,7 +115,8 @@ class Result(Mapping[str, Any]):
 
     # ---- file names ----
 
-    def _file_name(self) -> PurePath:
+    def file_name(self) -> PurePath:
+        """The input's name without its folder; one made up for a picture from memory."""
         if self.input_path is None:
             if self._unnamed is None:
                 self._unnamed = f"{int(time.time())}_{next(_UNNAMED):04d}"
@@ -126,11 +127,11 @@ class Result(Mapping[str, Any]):
         return PurePath(PurePath(path).name)
 
     def _stem(self) -> str:
-        stem = self._file_name().stem
+        stem = self.file_name().stem
         return stem if self.page_index is None else f"{stem}_{self.page_index}"
 
     def _picture_suffix(self) -> str:
-        suffix = self._file_name().suffix
+        suffix = self.file_name().suffix
         return suffix if _is_picture_name(PurePath("x" + suffix)) else ".png"
 
     def _identity(self) -> str:

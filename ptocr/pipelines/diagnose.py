@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
+from ptocr.document.diagnosis import Diagnosis, Reading, Rejected, Vote
 from ptocr.document.results import OCRResult
 from ptocr.inputs.page import Page
 from ptocr.pipelines.ocr import OCRPipeline
@@ -15,47 +14,10 @@ from ptocr.pipelines.recognise import read_lines
 from ptocr.processing.det import REGIONS, resize_det
 from ptocr.processing.geometry import crop_quad
 from ptocr.processing.image import rotate180
-from ptocr.spec.vocabulary import CTCText
 
 GOOD = 0.8  # a rejected region that reads at least this well was probably text
 LOW_THRESH, LOW_BOX_THRESH, LOW_SIZE = 0.12, 0.15, 1
 SMALL_LINE = 14  # pixels of the resized page; lower lines are hard to find
-
-
-@dataclass(frozen=True, eq=False)
-class Rejected:
-    """A region that was not kept. reason: the option that rejected it; text: what it would have read as."""
-
-    poly: np.ndarray
-    score: float
-    reason: str
-    text: str
-    text_score: float
-
-
-@dataclass(frozen=True, eq=False)
-class Vote:
-    """A line and both of its readings. label, probability: the classifier's word; empty without one."""
-
-    poly: np.ndarray
-    crop: np.ndarray
-    label: str
-    probability: float
-    upright: CTCText
-    turned: CTCText
-    kept_turned: bool
-
-
-@dataclass(eq=False)
-class Diagnosis:
-    """Everything the report shows. resized: the detector's input picture; prob: its probability map."""
-
-    result: OCRResult
-    resized: np.ndarray
-    prob: np.ndarray
-    votes: list[Vote]
-    rejected: list[Rejected]
-    advice: list[str] = field(default_factory=list)
 
 
 def diagnose(pipeline: OCRPipeline, page: Page, options: OCROptions) -> Diagnosis:
@@ -79,13 +41,16 @@ def _votes(reader: Reader, result: OCRResult) -> list[Vote]:
     if not crops:
         return []
     classes = reader.classify(crops) if reader.orientation else None
-    upright = read_lines(reader.models.recognizer, crops, reader.decoding)
-    turned = read_lines(reader.models.recognizer, [rotate180(crop) for crop in crops], reader.decoding)
-    votes = []
-    for i, (line, crop) in enumerate(zip(lines, crops, strict=True)):
-        label, score = ("", 0.0) if classes is None else (classes[i].label, classes[i].score)
-        votes.append(Vote(line.poly, crop, label, score, upright[i].text, turned[i].text, line.upside_down))
-    return votes
+    upright = _readings(reader, crops)
+    turned = _readings(reader, [rotate180(crop) for crop in crops])
+    labels = [("", 0.0)] * len(crops) if classes is None else [(found.label, found.score) for found in classes]
+    rows = zip(lines, crops, labels, upright, turned, strict=True)
+    return [Vote(crop, *label, up, over, line.upside_down) for line, crop, label, up, over in rows]
+
+
+def _readings(reader: Reader, crops: list[np.ndarray]) -> list[Reading]:
+    read = read_lines(reader.models.recognizer, crops, reader.decoding) if crops else []
+    return [Reading(line.text.text, float(line.text.score)) for line in read]
 
 
 def _rejected(reader: Reader, prob: np.ndarray, image: np.ndarray, found: list[np.ndarray]) -> list[Rejected]:
@@ -103,11 +68,8 @@ def _rejected(reader: Reader, prob: np.ndarray, image: np.ndarray, found: list[n
             if not any(_inside(poly.mean(axis=0), other) for other in seen):
                 seen.append(np.asarray(poly, np.float64))
                 rows.append((poly, score, reason))
-    read = read_lines(reader.models.recognizer, [crop_quad(image, poly).image for poly, _, _ in rows], reader.decoding)
-    return [
-        Rejected(poly, score, reason, line.text.text, line.text.score)
-        for (poly, score, reason), line in zip(rows, read, strict=True)
-    ]
+    read = _readings(reader, [crop_quad(image, poly).image for poly, _, _ in rows])
+    return [Rejected(poly, score, reason, found) for (poly, score, reason), found in zip(rows, read, strict=True)]
 
 
 def _inside(point: np.ndarray, poly: np.ndarray) -> bool:
@@ -119,12 +81,14 @@ def _advice(found: Diagnosis, reader: Reader) -> list[str]:
     """Settings that would have helped, in words with numbers."""
     advice = []
     for option in ("text_det_box_thresh", "text_det_thresh"):
-        lost = [r for r in found.rejected if r.reason == option and r.text_score >= GOOD and len(r.text.strip()) > 1]
+        lost = [
+            r for r in found.rejected if r.reason == option and r.read.score >= GOOD and len(r.read.text.strip()) > 1
+        ]
         if lost:
             now = reader.post.box_thresh if option == "text_det_box_thresh" else reader.post.thresh
             value = max(min(r.score for r in lost) - 0.02, 0.05) if option == "text_det_box_thresh" else LOW_THRESH
             advice.append(
-                f"{option}={value:.2f} (now {now}) finds {len(lost)} more: {_samples([r.text for r in lost])}"
+                f"{option}={value:.2f} (now {now}) finds {len(lost)} more: {_samples([r.read.text for r in lost])}"
             )
     scale = found.resized.shape[0] / max(found.result.page_size[1], 1) if found.result.page_size else 1.0
     heights = [min(np.ptp(poly[:, 0]), np.ptp(poly[:, 1])) * scale for poly in found.result.dt_polys]

@@ -55,6 +55,38 @@ def test_the_report_is_one_well_formed_file(report: Path) -> None:
         assert part in text
 
 
+@pytest.mark.usefixtures("offline")
+def test_a_folder_gets_a_report_for_each_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files that share a stem do not share a report, and a broken one costs only its own."""
+    scans, out = tmp_path / "scans", tmp_path / "why"
+    scans.mkdir()
+    for name in ("a.png", "a.jpg", "b.png"):
+        cv2.imwrite(str(scans / name), np.full((60, 80, 3), 255, np.uint8))
+    (scans / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    flags = ["--pipeline", "PP-OCRv4_mobile", "--device", "cpu"]
+    assert main(["diagnose", str(scans), "--output", str(out), *flags]) == 1
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["a_diagnosis.html", "a~2_diagnosis.html", "b_diagnosis.html"]
+    printed = capsys.readouterr()
+    assert printed.out.split() == [str(out / name) for name in names] and "broken.png" in printed.err
+    reports = dict(zip(("a.jpg", "a.png", "b.png"), names, strict=True))
+    assert all(str(scans / name) in (out / report).read_text("utf-8") for name, report in reports.items())
+
+
+@pytest.mark.parametrize(
+    ("output", "message"), [("why.html", "one file for 2 inputs"), ("scans/a.png", "neither a folder nor")]
+)
+def test_an_output_that_cannot_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str, message: str
+) -> None:
+    (tmp_path / "scans").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "scans" / name).write_bytes(b"picture")
+    assert main(["diagnose", str(tmp_path / "scans"), "--output", str(tmp_path / output)]) == 2
+    assert message in capsys.readouterr().err
+    assert (tmp_path / "scans" / "a.png").read_bytes() == b"picture"
+
+
 @pytest.mark.weights
 def test_advice_names_the_threshold_that_lost_lines(report: Path) -> None:
     text = report.read_text("utf-8")
