@@ -21,3 +21,7 @@ class InputError(PtocrError):
 
 class DeviceError(PtocrError):
     """A device, data type, engine or compiler that was asked for is not there."""
+
+
+class TrainError(PtocrError):
+    """A training run cannot go on, or would destroy an earlier one."""

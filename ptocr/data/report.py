@@ -123,6 +123,6 @@ def _label(
         report.characters.update(text)
         report.missing.update(c for c in text if c not in encoder.charset)
         if not encoder.accepts(text):
-            report.note(f"texts that cannot be used (longer than {encoder.max_length - 2}, or unknown)", item.where)
+            report.note(f"texts that cannot be used (longer than {encoder.longest}, or unknown)", item.where)
         elif size[0] and size[1] / size[0] > 25:
             report.note("very long lines", f"{item.where} ({size[1]} x {size[0]})")

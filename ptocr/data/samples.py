@@ -78,7 +78,7 @@ class OCRSamples(Dataset[Sample]):
         return decode(data, image)
 
     def make(self, draw: Draw, rng: np.random.Generator) -> Sample | None:
-        """One sample; None where the item cannot be used (a text that is too long)."""
+        """One sample; None where the item cannot be used."""
         raise NotImplementedError
 
     def __getitem__(self, draw: Draw | int) -> Sample:
@@ -149,7 +149,7 @@ class RecSamples(OCRSamples):
                 others.append((self.load(int(index), rng), str(self.items[int(index)].label)))
             except InputError:  # it is reported when its own turn comes
                 continue
-        return join_lines(image, text, others, self.encoder.max_length, max_ratio)
+        return join_lines(image, text, others, self.encoder.longest, max_ratio)
 
 
 class LineImages(OCRSamples):

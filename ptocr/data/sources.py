@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from ptocr.data.settings import LabelSource
 from ptocr.errors import InputError
+from ptocr.inputs.image_files import decode_frames
+from ptocr.inputs.page import ReadOptions
 
 IGNORED_TEXTS = ("*", "###")  # labels of text that nobody could read
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -220,10 +221,12 @@ def read_bytes(image: str) -> bytes:
 
 
 def decode(data: bytes, name: str) -> np.ndarray:
-    """BGR uint8 picture of encoded bytes."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if image is None:
-        raise InputError(f"{name}: not a readable picture")
+    """BGR uint8 picture of encoded bytes, read as the product reads its inputs (of several frames the first).
+
+    Raises:
+        InputError: not a picture, damaged, or of more pixels than `ReadOptions.max_pixels`.
+    """
+    image, _, _ = next(decode_frames(data, name, ReadOptions()))
     return image
 
 
@@ -234,6 +237,6 @@ def aspect_ratios(items: Sequence[Item]) -> np.ndarray:
         try:
             with Image.open(io.BytesIO(read_bytes(item.images[0]))) as image:
                 ratios[number] = image.width / image.height
-        except (InputError, OSError, ValueError):
+        except (InputError, OSError, ValueError, Image.DecompressionBombError):
             continue  # the sample itself is reported when it is drawn
     return ratios

@@ -142,6 +142,7 @@ class LabelEncoder:
 
     def __init__(self, charset: Charset, max_length: int = 25, guide: Guide = "nrtr") -> None:
         self.charset, self.max_length, self.guide = charset, max_length, guide
+        self.longest = max_length - 2  # characters: two places of the guide's row are taken by start and end
         count = len(charset.characters)
         self.sar_end, self.sar_padding = count + 1, count + 2
 
@@ -153,8 +154,7 @@ class LabelEncoder:
         if not text or len(text) > self.max_length:
             return None
         classes = self.charset.encode(text)
-        # two places of the guide's row are taken by start and end
-        return classes if classes and len(classes) < self.max_length - 1 else None
+        return classes if classes and len(classes) <= self.longest else None
 
     def __call__(self, text: str) -> RecTarget | None:
         """Labels of a text, or None where it does not fit (`accepts`)."""

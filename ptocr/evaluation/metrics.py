@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ptocr.errors import DeviceError
+
 
 class DetMetric:
     """Precision, recall, hmean over pages: one-to-one matches of IoU > 0.5 (ICDAR 2015 protocol, upstream DetMetric).
@@ -63,8 +65,10 @@ class DetMetric:
 
 
 def _polygon(points: np.ndarray) -> Any:
-    from shapely.geometry import Polygon
-
+    try:
+        from shapely.geometry import Polygon
+    except ImportError:
+        raise _missing("shapely") from None
     points = np.asarray(points, np.float64)
     if len(points) < 3:
         return None
@@ -102,8 +106,10 @@ class RecMetric:
 
     def add(self, predicted: str, labelled: str) -> None:
         """One line."""
-        from rapidfuzz.distance import Levenshtein
-
+        try:
+            from rapidfuzz.distance import Levenshtein
+        except ImportError:
+            raise _missing("rapidfuzz") from None
         got, want = self.folded(predicted), self.folded(labelled)
         edits = Levenshtein.distance(got, want)
         self.lines += 1
@@ -174,6 +180,10 @@ class ClsMetric:
     def result(self) -> dict[str, float]:
         """acc in 0..1."""
         return {"acc": self.right / max(self.pictures, 1)}
+
+
+def _missing(package: str) -> DeviceError:
+    return DeviceError(f'scores need {package}; install it with `pip install "ptocr[eval]"`')
 
 
 Metric = DetMetric | RecMetric | ClsMetric

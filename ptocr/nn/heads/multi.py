@@ -45,8 +45,10 @@ class MultiHead(nn.Module):
         return self.ctc_head(self.ctc_encoder(x))
 
     def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """Logits of the branches: "ctc" (N, T, classes) and, with targets["gtc"], "gtc" (N, L, tokens)."""
-        outputs = {"ctc": self.logits(x)}
+        """Logits of the branches: "ctc" (N, T, classes) and, with targets["gtc"], "gtc" (N, L, tokens); "features" (N,
+        T, D) are what the CTC head sees."""
+        features = self.ctc_encoder(x)
+        outputs = {"ctc": self.ctc_head.logits(features), "features": features}
         if targets is None or "gtc" not in targets:
             return outputs
         if hasattr(self, "gtc_head"):

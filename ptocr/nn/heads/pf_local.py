@@ -74,9 +74,10 @@ class PFHeadLocal(DBHead):
     def forward_train(
         self, x: Tensor, targets: dict[str, Tensor] | None = None, merged: dict[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """The three maps of the DB loss, each (N, 1, H, W): the refined one is the one that counts, the other one goes
-        into the binary map."""
+        """The maps of the DB loss, each (N, 1, H, W): the refined one is the one that counts, the other one goes into
+        the binary map, which upstream's loss sees a second time, as its "cbn_maps"."""
         assert self.thresh is not None, "built without train=True"
         base, refined = self._both(x)
         threshold = self.thresh(x)
-        return {"shrink": refined, "threshold": threshold, "binary": step(base, threshold, self.k)}
+        binary = step(base, threshold, self.k)
+        return {"shrink": refined, "threshold": threshold, "binary": binary, "cbn": binary}
