@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.fuse import fuse
-from ptocr.nn.heads.pf_local import PFHeadLocal
 from ptocr.train import distill
 from ptocr.train.losses import CenterLoss, CTCLoss, DBLoss, NRTRLoss, SARLoss, SmoothCELoss
 from ptocr.train.optim import keep_norms
@@ -15,6 +16,20 @@ from ptocr.train.recipe import DistillPart, LossPart
 
 Losses = dict[str, Tensor]
 Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Helpers:
+    """What distillation adds to an objective.
+
+    teacher: of the labelled pictures ("teacher", "mutual") or of the unlabelled ones under "keep_image" ("keep"); peer:
+    a second student; rows: class of the network for each class of the teacher.
+    """
+
+    part: DistillPart | None = None
+    teacher: Frozen | None = None
+    peer: nn.Module | None = None
+    rows: Tensor | None = None
 
 
 class Frozen:
@@ -35,27 +50,16 @@ class Frozen:
 
 
 class Objective(nn.Module):
-    """Base: labelled losses of the network (and of a peer, for mutual learning), distillation on top.
-
-    teacher: of the labelled pictures ("teacher", "mutual") or of the unlabelled ones under "keep_image" ("keep");
-    rows: class of the network for each class of the teacher.
-    """
+    """Base: labelled losses of the network (and of a peer, for mutual learning), distillation on top."""
 
     rows: Tensor | None
 
-    def __init__(
-        self,
-        network: nn.Module,
-        freeze_norm: bool = False,
-        part: DistillPart | None = None,
-        teacher: Frozen | None = None,
-        peer: nn.Module | None = None,
-        rows: Tensor | None = None,
-    ) -> None:
+    def __init__(self, network: nn.Module, freeze_norm: bool = False, helpers: Helpers | None = None) -> None:
         super().__init__()
-        self.network, self.peer = network, peer
-        self.freeze_norm, self.part, self.teacher = freeze_norm, part, teacher
-        self.register_buffer("rows", rows, persistent=False)
+        helpers = helpers or Helpers()
+        self.network, self.peer = network, helpers.peer
+        self.freeze_norm, self.part, self.teacher = freeze_norm, helpers.part, helpers.teacher
+        self.register_buffer("rows", helpers.rows, persistent=False)
 
     def train(self, mode: bool = True) -> Objective:
         super().train(mode)
@@ -63,12 +67,12 @@ class Objective(nn.Module):
             keep_norms(self)
         return self
 
-    def outputs(self, network: nn.Module, batch: Batch) -> Batch:
-        """What the losses need of one network."""
-        return network.forward_train(batch["image"])  # type: ignore[operator]
+    def targets(self, batch: Batch) -> Batch | None:
+        """What training-only branches of the network are told (teacher forcing)."""
+        return None
 
     def labelled(self, out: Batch, batch: Batch) -> Losses:
-        """Losses against the labels, weighted, without a sum."""
+        """Losses of the outputs of `forward_train` against the labels, weighted, without a sum."""
         raise NotImplementedError
 
     def agree(self, a: Batch, b: Batch) -> Tensor:
@@ -84,19 +88,18 @@ class Objective(nn.Module):
         raise NotImplementedError
 
     def forward(self, batch: Batch) -> Losses:
-        out = self.outputs(self.network, batch)
+        image, targets, part = batch["image"], self.targets(batch), self.part
+        out = self.network.forward_train(image, targets)  # type: ignore[operator]
         losses = self.labelled(out, batch)
-        part = self.part
         if part is not None and part.mode == "keep" and self.teacher is not None and "keep_image" in batch:
-            image = batch["keep_image"]
-            now = self.network.forward_train(image)  # type: ignore[operator]
-            losses["keep"] = part.weight * self.stay(now, self.teacher.logits(image))
+            now = self.network.forward_train(batch["keep_image"])  # type: ignore[operator]
+            losses["keep"] = part.weight * self.stay(now, self.teacher.logits(batch["keep_image"]))
         answer = None
         if part is not None and part.mode != "keep" and self.teacher is not None:
-            answer = self.teacher.logits(batch["image"])
+            answer = self.teacher.logits(image)
             losses["teacher"] = part.weight * self.follow(out, answer, batch)
         if part is not None and self.peer is not None:
-            other = self.outputs(self.peer, batch)
+            other = self.peer.forward_train(image, targets)  # type: ignore[operator]
             losses |= {f"peer_{k}": v for k, v in self.labelled(other, batch).items()}
             losses["mutual"] = part.weight * self.agree(out, other)
             if answer is not None:  # CML: the teacher has two students
@@ -108,16 +111,13 @@ class Objective(nn.Module):
 class DetObjective(Objective):
     """DB loss, and what a teacher or the start says about text regions."""
 
-    def __init__(self, network: nn.Module, loss: LossPart, **options: object) -> None:
-        super().__init__(network, **options)  # type: ignore[arg-type]
+    def __init__(
+        self, network: nn.Module, loss: LossPart, freeze_norm: bool = False, helpers: Helpers | None = None
+    ) -> None:
+        super().__init__(network, freeze_norm, helpers)
         self.loss = DBLoss(
             loss.main, loss.alpha, loss.beta, loss.ohem_ratio, loss.focal_alpha, loss.focal_gamma, loss.aux
         )
-
-    def outputs(self, network: nn.Module, batch: Batch) -> Batch:
-        out = super().outputs(network, batch)
-        # upstream's loss sees the binary map of this head a second time, as its "cbn_maps"
-        return out | {"cbn": out["binary"]} if isinstance(network.head, PFHeadLocal) else out
 
     def labelled(self, out: Batch, batch: Batch) -> Losses:
         losses = self.loss(out, batch)
@@ -141,25 +141,22 @@ class RecObjective(Objective):
         self,
         network: nn.Module,
         loss: LossPart,
+        freeze_norm: bool = False,
+        helpers: Helpers | None = None,
         sar_padding: int | None = None,
         centers: Tensor | None = None,
-        **options: object,
     ) -> None:
-        super().__init__(network, **options)  # type: ignore[arg-type]
+        super().__init__(network, freeze_norm, helpers)
         self.weights = loss
         self.ctc = CTCLoss(loss.ctc_focal)
         self.nrtr, self.sar, self.sar_padding = NRTRLoss(), SARLoss(), sar_padding
         self.center = CenterLoss(centers) if centers is not None else None
 
-    def outputs(self, network: nn.Module, batch: Batch) -> Batch:
+    def targets(self, batch: Batch) -> Batch:
         tokens = batch["label_gtc"]
         if self.sar_padding is None:
             tokens = tokens[:, : 2 + int(batch["length"].max())]
-        targets = {"gtc": tokens, "valid_ratio": batch["valid_ratio"]}
-        out = network.forward_train(batch["image"], targets)  # type: ignore[operator]
-        if self.center is not None:
-            out["features"] = network.head.ctc_encoder(network.features(batch["image"]))  # type: ignore[operator,union-attr]
-        return out
+        return {"gtc": tokens, "valid_ratio": batch["valid_ratio"]}
 
     def labelled(self, out: Batch, batch: Batch) -> Losses:
         losses = {"ctc": self.weights.ctc_weight * self.ctc(out["ctc"], batch["label_ctc"], batch["length"])}
@@ -188,8 +185,10 @@ class RecObjective(Objective):
 class ClsObjective(Objective):
     """Cross entropy of a classifier."""
 
-    def __init__(self, network: nn.Module, loss: LossPart, **options: object) -> None:
-        super().__init__(network, **options)  # type: ignore[arg-type]
+    def __init__(
+        self, network: nn.Module, loss: LossPart, freeze_norm: bool = False, helpers: Helpers | None = None
+    ) -> None:
+        super().__init__(network, freeze_norm, helpers)
         self.ce = SmoothCELoss(loss.smoothing)
 
     def labelled(self, out: Batch, batch: Batch) -> Losses:

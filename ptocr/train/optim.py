@@ -15,6 +15,14 @@ from ptocr.nn.fuse import fuse
 from ptocr.train.recipe import OptimPart
 
 
+def at_batch(part: OptimPart, batch: int) -> OptimPart:
+    """The settings with the rates of a global batch of so many samples: linear in it (upstream's rule)."""
+    if part.lr_batch is None:
+        return part
+    factor = batch / part.lr_batch
+    return part.model_copy(update={"lr": part.lr * factor, "min_lr": part.min_lr * factor})
+
+
 def parameter_groups(network: nn.Module, part: OptimPart) -> list[dict[str, object]]:
     """Parameters by learning rate; those of rate 0 are frozen and left out.
 
@@ -97,6 +105,14 @@ def run_fused(module: nn.Module) -> None:
         raise ValueError("a module that learns cannot run fused")
     twin = fuse(module).requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module.forward = twin.forward  # a plain attribute: the copy is neither saved nor moved with the module
+
+
+def fuse_frozen(network: nn.Module) -> None:
+    """`run_fused` for the parts of a network (backbone, neck, head, or stages) of which nothing learns."""
+    for part in network.children():
+        parameters = list(part.parameters())
+        if parameters and not any(p.requires_grad for p in parameters):
+            run_fused(part)
 
 
 def keep_norms(network: nn.Module) -> None:

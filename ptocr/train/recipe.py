@@ -62,6 +62,8 @@ class DistillPart(Part):
 class OptimPart(Part):
     """Optimiser, schedule, and which layers learn how fast.
 
+    lr, lr_batch: the learning rate, and the samples per step (batch size x accumulated batches x processes) that it is
+    for: another number of samples changes the rate in proportion. Without lr_batch the rate is taken as it stands.
     lr_scale: prefix of parameter names -> factor of the learning rate; the longest matching prefix counts, 0 freezes.
     freeze_norm: batch norms keep their running statistics, which is wise for small batches and little data.
     freeze_rows: characters that the start knew keep their rows in the last layer; those of added ones learn.
@@ -71,6 +73,7 @@ class OptimPart(Part):
 
     name: Literal["adam", "adamw", "sgd"] = "adam"
     lr: float = Field(default=1e-3, gt=0)
+    lr_batch: int | None = Field(default=None, ge=1)
     betas: tuple[float, float] = (0.9, 0.999)
     momentum: float = 0.9
     weight_decay: float = 0.0
@@ -111,9 +114,15 @@ class RunPart(Part):
     patience: int | None = None
     max_base_loss: float | None = Field(default=None, ge=0)
     interpolate: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
-    log_every: int = 10
+    log_every: int = Field(default=10, ge=1)
     tensorboard: bool = False
     output: Path = Path("output/train")
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _no(cls, value: Any) -> Any:
+        """In YAML 1.1, `no` is a truth value."""
+        return "no" if value is False else value
 
 
 class TrainRecipe(Part):
@@ -141,6 +150,12 @@ class TrainRecipe(Part):
     distill: DistillPart | None = None
     optim: OptimPart = OptimPart()
     run: RunPart = RunPart()
+
+    @field_validator("gtc", mode="before")
+    @classmethod
+    def _on_or_off(cls, value: Any) -> Any:
+        """In YAML 1.1, `on` and `off` are truth values."""
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _comparable(self) -> TrainRecipe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ class Progress:
     """Where a run stands.
 
     batch: next batch of `epoch`; step: optimiser steps done; waited: evaluations without a better score; evaluated:
-    step of the last evaluation; broken: samples skipped so far, by name; before, best_scores: start and best.
+    step of the last evaluation; broken: samples skipped so far, each named once; before, best_scores, last_scores: of
+    the start, of the best state and of the last one.
     """
 
     epoch: int = 0
@@ -34,6 +36,32 @@ class Progress:
     broken: list[str] = field(default_factory=list)
     before: Scores = field(default_factory=dict)
     best_scores: Scores = field(default_factory=dict)
+    last_scores: Scores = field(default_factory=dict)
+
+
+# What may differ in a resumed run: it changes neither what is learnt from nor how the best state is chosen.
+FREE = (
+    "run.output", "run.epochs", "run.max_steps", "run.patience", "run.eval_every", "run.log_every", "run.tensorboard",
+    "data.workers", "data.cache", "data.val_batch_size", "data.max_broken",
+)  # fmt: skip
+
+
+def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Settings of a resumed run that differ from those it was begun with, in words: refused ones, applied ones.
+
+    before, now: recipes as plain containers; a setting that only one of them knows is no change.
+    """
+    old, new = _flattened(before), _flattened(now)
+    changed = {key: f"{key}: was {old[key]!r}, is {new[key]!r}" for key in new if key in old and old[key] != new[key]}
+    refused = [text for key, text in changed.items() if key not in FREE]
+    return refused, [text for key, text in changed.items() if key in FREE and key != "run.output"]
+
+
+def _flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def random_state() -> dict[str, Any]:

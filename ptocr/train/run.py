@@ -1,242 +1,228 @@
-"""The parts of one run (data, network, optimiser, averages) and the small steps that the loop is made of."""
+"""One run: its parts, each made from what concerns it of the recipe, and the bookkeeping between the steps."""
 
 from __future__ import annotations
 
-import copy
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch import nn
 
-from ptocr.checkpoint import save_checkpoint
-from ptocr.data.samplers import EpochBatches, batch_plan
-from ptocr.data.samples import OCRSamples, collate, read_sources
-from ptocr.data.sources import Item, aspect_ratios
-from ptocr.errors import InputError
-from ptocr.evaluation.metrics import Metric
-from ptocr.train.optim import make_average, make_optimizer, make_schedule, run_fused
+from ptocr.data.samples import read_sources
+from ptocr.errors import DeviceError, TrainError
+from ptocr.evaluation.models import EvalOptions
+from ptocr.train.feed import Feed, Place
+from ptocr.train.jury import Jury
+from ptocr.train.learner import Learner, copied
+from ptocr.train.optim import at_batch
 from ptocr.train.recipe import TrainRecipe
-from ptocr.train.resume import Progress, Scores, load_state, save_state, seed_everything
+from ptocr.train.resume import Progress, Scores, seed_everything
+from ptocr.train.run_folder import RunFolder
 from ptocr.train.start import added_rows, freeze_rows, load_start
-from ptocr.train.tasks import Task, make_task
+from ptocr.train.tasks import make_helpers, make_training
 
 log = logging.getLogger(__name__)
 
 
-class Run:
-    """The parts of one run, and the small steps that `fit` is made of."""
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. before, after: scores on "val" and "base" of the start and of the best checkpoint.
 
-    def __init__(self, recipe: TrainRecipe) -> None:
+    stopped: "done", "steps" (run.max_steps), "patience", or "interrupted" (Ctrl-C; `resume` goes on). score: the one
+    that chooses the best; rate: the highest learning rate.
+    """
+
+    best: Path
+    last: Path
+    progress: Progress
+    before: Scores
+    after: Scores
+    stopped: str
+    score: str
+    rate: float
+
+
+class Run:
+    """The parts of a run and where it stands (`progress`). Nothing else keeps state between two steps."""
+
+    def __init__(self, recipe: TrainRecipe, resume: bool = False, overwrite: bool = False) -> None:
+        part = self.part = recipe.run
+        self.accelerator = make_accelerator(part.precision)
+        self.folder = RunFolder(part.output, self.accelerator.is_main_process, part.tensorboard)
+        self.folder.check(recipe, resume, overwrite)
+        seed_everything(part.seed)
+        self.start = load_start(recipe.model, recipe.start, recipe.charset, recipe.start_charset, recipe.gtc)
+        self.training = make_training(self.start, recipe.augment, recipe.max_text_length)
+        place = Place(self.accelerator.process_index, self.accelerator.num_processes, self.accelerator.device)
+        self.feed = Feed(self.training, recipe.data, recipe.sampler, part.seed, place)
+        sources = {"val": recipe.data.val, "base": recipe.data.base}
+        sets = {k: read_sources(v, self.training.task, recipe.data)[0] for k, v in sources.items() if v}
+        options = EvalOptions(recipe.data.val_batch_size, recipe.ignore_space, recipe.ignore_case)
+        self.jury = Jury(sets, self.training, options, self.accelerator, part.max_base_loss)
+        self.steps_per_epoch = -(-len(self.feed) // part.accumulate)
+        self.learner = self._learner(recipe)
+        self.begun = copied(self.learner.network) if part.interpolate else {}
+        self.progress = Progress(broken=list(self.feed.broken))
+        self.accelerator.wait_for_everyone()  # no process looks for an earlier run when this one has begun to write
+        self.folder.begin(recipe, resume)
+        if resume:
+            self.progress = self.folder.load(self.learner.parts())
+            self.feed.broken |= dict.fromkeys(self.progress.broken)
+            log.info("resumed at epoch %d, step %d", self.progress.epoch, self.progress.step)
+        else:  # each process drops out its own features
+            torch.manual_seed(part.seed + self.accelerator.process_index)
+
+    def _learner(self, recipe: TrainRecipe) -> Learner:
+        part, processes = recipe.run, self.accelerator.num_processes
+        samples = recipe.data.batch_size * part.accumulate * processes
+        optim = at_batch(recipe.optim, samples)
+        log.info(
+            "learning rate %.3g for %d samples per step (batch size %d x %d accumulated x %d processes)%s",
+            optim.lr,
+            samples,
+            recipe.data.batch_size,
+            part.accumulate,
+            processes,
+            f": {recipe.optim.lr:.3g} for {recipe.optim.lr_batch}, in proportion" if recipe.optim.lr_batch else "",
+        )
+        helpers = make_helpers(recipe.distill, self.start)
+        if recipe.distill is not None and recipe.distill.mode == "keep":
+            self.feed.keep(recipe.distill)
+        objective = self.training.objective(recipe.loss, helpers, optim.freeze_norm)
+        if optim.freeze_rows:
+            freeze_rows(self.start)
+        epochs = part.epochs
+        return Learner(objective, optim, self.accelerator, self.steps_per_epoch, epochs, part.accumulate, part.ema)
+
+    def count(self, losses: Mapping[str, float], boundary: bool) -> None:
+        """One more batch, and at a boundary one more step.
+
+        Raises:
+            TrainError: the losses are no numbers any more.
+        """
+        progress = self.progress
+        progress.batch += 1
+        progress.step += boundary
+        progress.broken = list(self.feed.broken)
+        if self.learner.lost(losses):
+            bad = ", ".join(f"{name} {value}" for name, value in losses.items())
+            raise self._diverged(f"the losses are no numbers any more ({bad})")
+        if boundary and progress.step % self.part.log_every == 0:
+            self.folder.note({"step": progress.step, "lr": self.learner.rate, "losses": dict(losses)})
+
+    def _diverged(self, what: str) -> TrainError:
+        saved = self.folder.saved_step
+        good = "nothing was saved yet" if saved is None else f"last good checkpoint: {self.folder.last} of step {saved}"
+        return TrainError(
+            f"step {self.progress.step}: {what}; {good}. Try a smaller optim.lr (it is {self.learner.rate:.3g}), a "
+            "longer optim.warmup, optim.clip, or run.precision no"
+        )
+
+    def judge_start(self) -> None:
+        """Score the start of a run, where it has one. What does not beat it is not kept."""
+        if self.start.base is None or not self.jury.sets:
+            return
+        self.progress.before = scores = self.jury.scores(self.learner.network)
+        self.learner.objective.train()
+        self.folder.note({"step": 0, "scores": scores})
+        if "val" in scores:
+            self._keep(scores, self.learner.network)
+        self.progress.last_scores = scores
+
+    def judge(self, save: bool = True) -> None:
+        """Score the network as it is now, unless that was done at this step; keep it when it is the best so far."""
+        if self.progress.evaluated == self.progress.step or not self.jury.sets:
+            return
+        self._check_finite()
+        self.progress.evaluated = self.progress.step
+        self._weigh(self.learner.result)
+        if save:
+            self.save_last()
+
+    def _weigh(self, network: nn.Module, **notes: float) -> None:
+        scores, progress = self.jury.scores(network), self.progress
+        self.learner.objective.train()
+        if not notes:
+            progress.last_scores = scores
+        if "val" not in scores:
+            progress.best_scores = scores
+        elif self.jury.prefers(scores, progress):
+            self._keep(scores, network, **notes)
+        else:
+            progress.waited += 1
+        self.folder.note({"step": progress.step, **notes, "scores": scores})
+        log.info("step %d%s: %s", progress.step, f" {notes}" if notes else "", scores)
+
+    def _keep(self, scores: Scores, network: nn.Module, **notes: float) -> None:
+        progress = self.progress
+        progress.best, progress.best_step, progress.waited = scores["val"][self.training.score], progress.step, 0
+        progress.best_scores = scores
+        self.folder.save(self.folder.best, self._checkpoint(network, **notes))
+
+    def _checkpoint(self, network: nn.Module, **notes: float) -> Any:
+        done = {"step": self.progress.step, "epoch": self.progress.epoch, "start": self.start.name, **notes}
+        return self.start.checkpoint_of(network.state_dict(), {"trained": done})
+
+    def _check_finite(self) -> None:
+        if not self.learner.finite():
+            raise self._diverged("some weights are no numbers any more")
+
+    def save_last(self) -> None:
+        """last.pth, and what is needed to go on from here."""
+        self._check_finite()
+        self.folder.save_last(self._checkpoint(self.learner.result), self.progress, self.learner.parts())
+
+    def stop(self, flag: threading.Event) -> str:
+        """Why the run has to stop after this step; "" to go on."""
+        part, progress, stop = self.part, self.progress, flag.is_set()
+        if self.accelerator.num_processes > 1 and progress.step % part.log_every == 0:  # all processes stop together
+            mine = torch.tensor(float(stop), device=self.accelerator.device)
+            stop = bool(self.accelerator.reduce(mine) > 0)
+        elif self.accelerator.num_processes > 1:
+            stop = False
+        if stop:
+            return "interrupted"
+        if part.patience is not None and progress.waited >= part.patience:
+            return "patience"
+        return "steps" if part.max_steps is not None and progress.step >= part.max_steps else ""
+
+    def finish(self, stopped: str) -> Outcome:
+        """The end: the last state and mixtures with the start are scored; without `val`, the last is the best."""
+        if stopped != "interrupted":
+            self.judge(save=False)
+            if "val" not in self.jury.sets:
+                self.folder.save(self.folder.best, self._checkpoint(self.learner.result))
+            for share in self.part.interpolate if "val" in self.jury.sets else ():
+                self._weigh(self.learner.mixture(self.begun, share, added_rows(self.start)), share=share)
+        self.save_last()
+        self.accelerator.end_training()
+        progress, folder = self.progress, self.folder
+        if progress.broken:
+            log.warning("%d samples could not be used; the first: %s", len(progress.broken), progress.broken[0])
+        best = folder.best if folder.best.is_file() else folder.last
+        before, after = progress.before, progress.best_scores
+        rate = float(max(self.learner.schedule.base_lrs))
+        return Outcome(best, folder.last, progress, before, after, stopped, self.training.score, rate)
+
+
+def make_accelerator(precision: str) -> Any:
+    """Accelerate for this process.
+
+    Raises:
+        DeviceError: accelerate is not installed.
+    """
+    try:
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
         from accelerate.utils import DistributedDataParallelKwargs
-
-        seed_everything(recipe.run.seed)
-        AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
-        handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
-        # without `cpu`, accelerate overlooks the processes that torchrun starts on a machine without accelerators
-        here = not torch.accelerator.is_available()
-        self.accelerator = Accelerator(cpu=here, mixed_precision=recipe.run.precision, kwargs_handlers=handlers)
-        self.recipe, self.out = recipe, recipe.run.output
-        start = load_start(recipe)
-        self.task: Task = make_task(recipe, start)
-        self.items, weights, broken = read_sources(recipe.data.train, self.task.name, recipe.data)
-        if not self.items:
-            raise InputError("data.train names no sources; there is nothing to learn from")
-        sets = {"val": recipe.data.val, "base": recipe.data.base}
-        self.sets = {k: read_sources(v, self.task.name, recipe.data)[0] for k, v in sets.items() if v}
-        self.progress = Progress(broken=broken)
-        self._board: Any = None
-        self.batches = self._batches(weights)
-        self.steps_per_epoch = -(-len(self.batches) // recipe.run.accumulate)
-        objective = self.task.objective().train()
-        if recipe.optim.freeze_rows:
-            freeze_rows(start)
-        optimizer = make_optimizer(objective.network, recipe.optim, objective.peer)
-        self.schedule = make_schedule(optimizer, recipe.optim, self.steps_per_epoch, recipe.run.epochs)
-        self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
-        backbone = self.network.get_submodule("backbone")
-        if recipe.optim.freeze_norm and not any(p.requires_grad for p in backbone.parameters()):
-            run_fused(backbone)
-        self.begun = _copied(self.network) if recipe.run.interpolate else {}
-        self.average = make_average(self.network, recipe.run.ema) if recipe.run.ema else None
-        self._train_loader = self._loader(self.task.samples(self.items), self.batches)
-        self.keep = self._keep_loader()
-        torch.manual_seed(recipe.run.seed + self.accelerator.process_index)  # each process drops out its own features
-
-    @property
-    def network(self) -> nn.Module:
-        """The network that learns, without wrappers."""
-        return self.accelerator.unwrap_model(self.objective).network
-
-    @property
-    def result(self) -> nn.Module:
-        """The network that is evaluated and saved: the average where the recipe has one."""
-        return self.average.module if self.average is not None else self.network
-
-    def _batches(self, weights: np.ndarray) -> EpochBatches:
-        part, data = self.recipe.sampler, self.recipe.data
-        plan = self._plan(data.batch_size)
-        ratios = self._ratios(self.items)
-        where = self.accelerator.process_index, self.accelerator.num_processes
-        return EpochBatches(len(self.items), plan, self.recipe.run.seed, *where, ratios, part.max_width, weights)
-
-    def _plan(self, batch_size: int) -> list[tuple[int, int, int]]:
-        return batch_plan(self.recipe.sampler, batch_size) if self.task.name == "rec" else [(0, 0, batch_size)]
-
-    def _ratios(self, items: Sequence[Item]) -> np.ndarray | None:
-        return aspect_ratios(items) if self.recipe.sampler.by_ratio and self.task.name == "rec" else None
-
-    def _loader(self, samples: OCRSamples, batches: EpochBatches) -> DataLoader[Any]:
-        return DataLoader(
-            samples,
-            batch_sampler=batches,
-            num_workers=self.recipe.data.workers,
-            persistent_workers=self.recipe.data.workers > 0,
-            collate_fn=collate,
-            generator=torch.Generator(),  # workers' seeds must not be drawn from the generator of the dropout
-            pin_memory=self.accelerator.device.type == "cuda",
-        )
-
-    def epoch_batches(self) -> DataLoader[Any]:
-        """What is left of the epoch that `progress` stands in."""
-        self.batches.start(self.progress.epoch, self.progress.batch)
-        return self._train_loader
-
-    def _keep_loader(self) -> Iterator[dict[str, Any]] | None:
-        part = self.recipe.distill
-        if part is None or part.mode != "keep":
-            return None
-        items, weights, _ = read_sources(part.data, self.task.name, self.recipe.data)
-        where = self.accelerator.process_index, self.accelerator.num_processes
-        plan = self._plan(part.batch_size)
-        width = self.recipe.sampler.max_width
-        batches = EpochBatches(len(items), plan, self.recipe.run.seed + 1, *where, self._ratios(items), width, weights)
-        loader = self._loader(self.task.pictures(items), batches)
-
-        def endless() -> Iterator[dict[str, Any]]:
-            while True:  # places follow from the step alone, so that a resumed run goes on with the same pictures
-                done = self.progress.epoch * len(self.batches) + self.progress.batch
-                batches.start(done // len(batches), done % len(batches))
-                yield from loader
-
-        return endless()
-
-    def on_device(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Tensors to the device; lists stay; the names of skipped samples go to `progress`."""
-        for name in batch.pop("broken"):
-            log.warning("%s; skipped", name)
-            self.progress.broken.append(name)
-        if len(self.progress.broken) > self.recipe.data.max_broken:
-            raise InputError(
-                f"{len(self.progress.broken)} samples could not be used, more than data.max_broken = "
-                f"{self.recipe.data.max_broken}; the last: {self.progress.broken[-1]}"
-            )
-        device = self.accelerator.device
-        return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
-
-    def step(self, batch: dict[str, Any], boundary: bool) -> dict[str, float]:
-        """Forward and backward of one batch; at a boundary the weights move. Returns the losses."""
-        if self.keep is not None:
-            batch["keep_image"] = self.on_device(next(self.keep))["image"]
-        run = self.recipe.run
-        with nullcontext() if boundary else self.accelerator.no_sync(self.objective):
-            with self.accelerator.autocast():
-                losses = self.objective(batch)
-            self.accelerator.backward(losses["loss"] / run.accumulate)
-        if boundary:
-            if self.recipe.optim.clip is not None:
-                self.accelerator.clip_grad_norm_(self.objective.parameters(), self.recipe.optim.clip)
-            self.optimizer.step()
-            self.schedule.step()
-            self.optimizer.zero_grad()
-            if self.average is not None:
-                self.average.update_parameters(self.network)
-            self.progress.step += 1
-        return {k: float(v.detach()) for k, v in losses.items()}
-
-    def evaluate(self, network: nn.Module) -> Scores:
-        """Scores of a network on the evaluation sets, shared out among processes."""
-        module = self.task.for_evaluation(network).eval()
-        device = self.accelerator.device
-
-        def predict(batch: np.ndarray) -> list[np.ndarray]:
-            with torch.inference_mode(), self.accelerator.autocast():
-                out = module(torch.from_numpy(batch).to(device))
-            return [
-                o.float().cpu().numpy() if o.is_floating_point() else o.cpu().numpy()
-                for o in (out if isinstance(out, tuple) else (out,))
-            ]
-
-        scores: Scores = {}
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        for name, items in self.sets.items():
-            metric = self.task.evaluate(predict, items[rank::world])
-            scores[name] = self._summed(metric).result()
-        self.objective.train()
-        return scores
-
-    def mixture(self, share: float) -> nn.Module:
-        """A network with the weights start + share * (now - start); rows of added characters stay as they are now."""
-        mixed = copy.deepcopy(self.result)
-        now = mixed.state_dict()
-        state = {k: torch.lerp(self.begun[k], v, share) if v.is_floating_point() else v for k, v in now.items()}
-        for name, added in added_rows(self.task.start).items():
-            state[name][added] = now[name][added]
-        mixed.load_state_dict(state)
-        return mixed
-
-    def _summed(self, metric: Metric) -> Metric:
-        counts = torch.tensor(metric.counts(), dtype=torch.float64, device=self.accelerator.device)
-        return metric.with_counts(self.accelerator.reduce(counts).tolist())
-
-    def save(self, name: str, network: nn.Module | None = None, **notes: float) -> Path:
-        """`name`.pth, an ordinary checkpoint of a network (default: the result). notes: what its source tells besides
-        step, epoch and start."""
-        path = self.out / f"{name}.pth"
-        if self.accelerator.is_main_process:
-            done = {"step": self.progress.step, "epoch": self.progress.epoch, "start": self.recipe.start, **notes}
-            state = (network or self.result).state_dict()
-            save_checkpoint(path, self.task.start.checkpoint_of(state, {"trained": done}))
-        return path
-
-    def _parts(self) -> dict[str, Any]:
-        parts = {
-            "objective": self.accelerator.unwrap_model(self.objective),
-            "optimizer": self.optimizer,
-            "schedule": self.schedule,
-        }
-        if self.average is not None:
-            parts["average"] = self.average
-        if self.accelerator.scaler is not None:
-            parts["scaler"] = self.accelerator.scaler
-        return parts
-
-    def save_last(self) -> Path:
-        """last.pth and what is needed to go on from here."""
-        path = self.save("last")
-        if self.accelerator.is_main_process:
-            save_state(self.out / "state.pt", self.progress, self._parts())
-        return path
-
-    def board(self) -> Any:
-        """The TensorBoard writer of this run."""
-        if self._board is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._board = SummaryWriter(str(self.out / "tensorboard"))
-        return self._board
-
-    def resume(self) -> None:
-        """Go on where the run in the same folder stopped."""
-        self.progress = load_state(self.out / "state.pt", self._parts())
-
-
-def _copied(network: nn.Module) -> dict[str, Tensor]:
-    return {k: v.detach().clone() for k, v in network.state_dict().items()}
+    except ImportError as error:
+        raise DeviceError(f'training needs {error.name}; install it with `pip install "ptocr[train]"`') from None
+    AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
+    handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
+    # without `cpu`, accelerate overlooks the processes that torchrun starts on a machine without accelerators
+    here = not torch.accelerator.is_available()
+    return Accelerator(cpu=here, mixed_precision=precision, kwargs_handlers=handlers)

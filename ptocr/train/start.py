@@ -7,7 +7,7 @@ import dataclasses
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,6 @@ from ptocr.nn.heads.nrtr import NRTRHead
 from ptocr.nn.heads.sar import SARHead
 from ptocr.spec.model import ModelSpec, load_spec
 from ptocr.spec.vocabulary import Charset
-from ptocr.train.recipe import TrainRecipe
 from ptocr.weights import store
 
 log = logging.getLogger(__name__)
@@ -30,7 +29,8 @@ log = logging.getLogger(__name__)
 class Start:
     """A network to train and what belongs to it.
 
-    checkpoint: spec, charset and form of what will be saved (its tensors are those of the start). base: the checkpoint
+    name: of the weights, as the recipe gives it. checkpoint: spec, charset and form of what will be saved (its tensors
+    are those of the start). base: the checkpoint
     as it was before its characters changed, None when training begins with random numbers. rows: (old classes,) new
     class of each old one, -1 for dropped characters.
     """
@@ -39,29 +39,36 @@ class Start:
     checkpoint: Checkpoint
     base: Checkpoint | None
     rows: Tensor | None
+    name: str | None = None
 
     def checkpoint_of(self, state: dict[str, Tensor], note: dict[str, Any]) -> Checkpoint:
         """The ordinary checkpoint of a trained state of `network`."""
         return dataclasses.replace(self.checkpoint, state_dict=state, source={**self.checkpoint.source, **note})
 
 
-def load_start(recipe: TrainRecipe) -> Start:
-    """The network of a recipe, with the start's weights, in training mode.
+def load_start(
+    model: str,
+    start: str | None = None,
+    charset_file: Path | None = None,
+    start_charset: Path | None = None,
+    gtc: Literal["auto", "on", "off"] = "auto",
+) -> Start:
+    """The network of a model, with the weights to begin with, in training mode.
+
+    Arguments as in `TrainRecipe`.
 
     Raises:
         SpecError, WeightsError: start and model do not belong together, no such weights.
     """
-    spec = load_spec(recipe.model)
-    charset = _charset(recipe.charset, spec)
-    if recipe.start is None:
-        return _from_nothing(spec, charset, recipe)
-    base = store.load(recipe.start, None if recipe.start.endswith(".pth") else recipe.model, recipe.start_charset)
+    spec = load_spec(model)
+    charset = _charset(charset_file, spec)
+    if start is None:
+        return _from_nothing(spec, charset, guide=gtc != "off")
+    base = store.load(start, None if start.endswith(".pth") else model, start_charset)
     if base.spec.architecture != spec.architecture:
-        raise SpecError(
-            f"start {recipe.start}: holds {base.spec.name}, whose architecture is not that of model {spec.name}"
-        )
+        raise SpecError(f"start {start}: holds {base.spec.name}, whose architecture is not that of model {spec.name}")
     base = dataclasses.replace(base, state_dict={k: v.clone() for k, v in base.state_dict.items()})
-    guide = recipe.gtc == "on" or (recipe.gtc == "auto" and has_guide(base))
+    guide = gtc == "on" or (gtc == "auto" and has_guide(base))
     network = network_of(base if guide else without_guide(base), train=True)
     network = network.requires_grad_(True).train()
     checkpoint, rows = base, None
@@ -70,7 +77,7 @@ def load_start(recipe: TrainRecipe) -> Start:
         checkpoint = dataclasses.replace(base, charset=charset)
     elif base.charset is not None:
         rows = torch.arange(base.charset.classes)
-    return Start(network, checkpoint, base, rows)
+    return Start(network, checkpoint, base, rows, start)
 
 
 def _charset(path: Path | None, spec: ModelSpec) -> Charset | None:
@@ -81,9 +88,9 @@ def _charset(path: Path | None, spec: ModelSpec) -> Charset | None:
     return Charset.load(path, spec.postprocess.space)
 
 
-def _from_nothing(spec: ModelSpec, charset: Charset | None, recipe: TrainRecipe) -> Start:
+def _from_nothing(spec: ModelSpec, charset: Charset | None, guide: bool) -> Start:
     charset = charset or spec.load_charset()
-    architecture = _bare(spec.architecture) if recipe.gtc == "off" else spec.architecture
+    architecture = spec.architecture if guide else _bare(spec.architecture)
     classes = charset.classes if charset is not None else spec.classes
     network = build_network(architecture, classes, train=True).train()
     checkpoint = Checkpoint(spec=spec, charset=charset, form="train", state_dict={}, source={"name": spec.name})
@@ -94,14 +101,15 @@ def _from_nothing(spec: ModelSpec, charset: Charset | None, recipe: TrainRecipe)
 def _bare(architecture: dict[str, Any]) -> dict[str, Any]:
     """An architecture without the guide of recognisers.
 
-    `use_guide` lets nothing but the guide teach the backbone; without one it has to learn from CTC.
+    An encoder's `use_guide` lets nothing but the guide teach the backbone; without one it has to learn from CTC. (The
+    same word in a CTC head means layers of its own, which stay.)
     """
     architecture = copy.deepcopy(architecture)
     head = architecture.get("head", {})
     head.pop("gtc", None)
-    for part in head.get("ctc", {}).values():
-        if "use_guide" in part:
-            part["use_guide"] = False
+    encoder = head.get("ctc", {}).get("neck", {})
+    if "use_guide" in encoder:
+        encoder["use_guide"] = False
     return architecture
 
 

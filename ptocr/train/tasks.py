@@ -1,49 +1,36 @@
-"""The three tasks: how samples, objective and evaluation of det, rec and cls are made from a recipe and a start."""
+"""The three tasks: how samples and objective of det, rec and cls are made from the parts of a recipe and a start."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ptocr.checkpoint import network_of
 from ptocr.data.samples import ClsSamples, DetSamples, LineImages, OCRSamples, RecSamples
+from ptocr.data.settings import AugmentPart
 from ptocr.data.sources import Item
 from ptocr.data.targets import LabelEncoder
 from ptocr.errors import SpecError
-from ptocr.evaluation.metrics import Metric
-from ptocr.evaluation.models import EVALUATORS, EvalOptions, Predict
 from ptocr.nn.build import build_network
 from ptocr.nn.decode import GreedyCTC
 from ptocr.nn.heads.sar import SARHead
 from ptocr.spec.settings import ClsPostprocess, ClsPreprocess, DBPostprocess, DetPreprocess, RecPreprocess
-from ptocr.spec.vocabulary import Charset
-from ptocr.train.objectives import ClsObjective, DetObjective, Frozen, Objective, RecObjective
-from ptocr.train.recipe import TrainRecipe
+from ptocr.train.objectives import ClsObjective, DetObjective, Frozen, Helpers, Objective, RecObjective
+from ptocr.train.recipe import DistillPart, LossPart
 from ptocr.train.start import Start, class_rows
 from ptocr.weights import store
 
 
-@dataclass(frozen=True)
-class Helpers:
-    """What distillation adds to an objective: a frozen teacher, a second student, the classes of the teacher."""
-
-    teacher: Frozen | None = None
-    peer: nn.Module | None = None
-    rows: Tensor | None = None
-
-
-def make_helpers(recipe: TrainRecipe, start: Start) -> Helpers:
-    """Teacher and peer of the recipe's distillation.
+def make_helpers(part: DistillPart | None, start: Start) -> Helpers:
+    """Teacher and peer of a recipe's distillation.
 
     Raises:
         SpecError: "keep" without a start, or a teacher of another task.
     """
-    part = recipe.distill
     if part is None:
         return Helpers()
     teacher, rows = None, start.rows
@@ -58,7 +45,7 @@ def make_helpers(recipe: TrainRecipe, start: Start) -> Helpers:
         teacher = Frozen(network_of(checkpoint))
         if checkpoint.charset is not None and start.checkpoint.charset is not None:
             rows = class_rows(checkpoint.charset, start.checkpoint.charset)
-    return Helpers(teacher, _peer(start) if part.mode == "mutual" else None, rows)
+    return Helpers(part, teacher, _peer(start) if part.mode == "mutual" else None, rows)
 
 
 def _peer(start: Start) -> nn.Module:
@@ -71,130 +58,117 @@ def _peer(start: Start) -> nn.Module:
     return peer
 
 
-class Task:
-    """Base of the tasks. `score` names the metric that chooses the best checkpoint."""
+class Training:
+    """Base of what is particular to a task while training: samples, objective, what is evaluated.
 
-    name = ""
+    score: the metric that chooses the best checkpoint; lines: whether batches may be as wide as their pictures need;
+    limit: what cannot be learnt, in words; checkpoint: spec, charset and form of what will be saved.
+    """
+
     score = "acc"
+    lines = False
+    limit = ""
 
-    def __init__(self, recipe: TrainRecipe, start: Start) -> None:
-        self.recipe, self.start = recipe, start
-        self.spec = start.checkpoint.spec
+    def __init__(self, start: Start, augment: AugmentPart, max_text_length: int) -> None:
+        self.checkpoint, self.network, self.augment = start.checkpoint, start.network, augment
 
-    def options(self) -> dict[str, Any]:
-        """Arguments that all data sets take."""
-        return {"seed": self.recipe.run.seed, "cache": self.recipe.data.cache}
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self.checkpoint.spec.task
 
-    def samples(self, items: Sequence[Item]) -> OCRSamples:
-        """Training samples with augmentation."""
+    def learns(self, item: Item) -> bool:
+        """Whether the label of an item can be learnt."""
+        return True
+
+    def samples(self, items: Sequence[Item], **options: Any) -> OCRSamples:
+        """Training samples with augmentation. options: `seed` and `cache` of the data set."""
         raise NotImplementedError
 
-    def pictures(self, items: Sequence[Item]) -> OCRSamples:
+    def pictures(self, items: Sequence[Item], **options: Any) -> OCRSamples:
         """Unlabelled pictures for distillation."""
-        raise NotImplementedError
+        return self.samples(items, **options)
 
-    def objective(self) -> Objective:
+    def objective(self, loss: LossPart, helpers: Helpers, freeze_norm: bool) -> Objective:
         """The network with its losses."""
         raise NotImplementedError
 
     def for_evaluation(self, network: nn.Module) -> nn.Module:
-        """The module whose outputs `evaluate` is given."""
+        """The module whose outputs the evaluator is given."""
         return network
 
-    def evaluate(self, predict: Predict, items: Sequence[Item]) -> Metric:
-        """Score of labelled pictures; predict: NCHW batch -> arrays."""
-        options = EvalOptions(self.recipe.data.val_batch_size, self.recipe.ignore_space, self.recipe.ignore_case)
-        return EVALUATORS[self.name](self.start.checkpoint, predict, items, options)
 
-    def _objective_options(self) -> dict[str, Any]:
-        helpers = make_helpers(self.recipe, self.start)
-        return {
-            "freeze_norm": self.recipe.optim.freeze_norm,
-            "part": self.recipe.distill,
-            "teacher": helpers.teacher,
-            "peer": helpers.peer,
-            "rows": helpers.rows,
-        }
-
-
-class DetTask(Task):
+class DetTraining(Training):
     """Text detection."""
 
-    name, score = "det", "hmean"
+    score = "hmean"
 
-    def __init__(self, recipe: TrainRecipe, start: Start) -> None:
-        super().__init__(recipe, start)
-        assert isinstance(self.spec.preprocess, DetPreprocess) and isinstance(self.spec.postprocess, DBPostprocess)
-        self.pre = self.spec.preprocess
+    def samples(self, items: Sequence[Item], **options: Any) -> OCRSamples:
+        pre, post = self.checkpoint.spec.preprocess, self.checkpoint.spec.postprocess
+        assert isinstance(pre, DetPreprocess) and isinstance(post, DBPostprocess)
+        return DetSamples(items, pre, self.augment, **options)
 
-    def samples(self, items: Sequence[Item]) -> OCRSamples:
-        return DetSamples(items, self.pre, self.recipe.augment, **self.options())
-
-    pictures = samples
-
-    def objective(self) -> Objective:
-        return DetObjective(self.start.network, self.recipe.loss, **self._objective_options())
+    def objective(self, loss: LossPart, helpers: Helpers, freeze_norm: bool) -> Objective:
+        return DetObjective(self.network, loss, freeze_norm, helpers)
 
 
-class RecTask(Task):
-    """Text recognition."""
+class RecTraining(Training):
+    """Text recognition. max_text_length: of the labels, two more than the longest text that is learnt."""
 
-    name, score = "rec", "acc"
+    lines = True
 
-    def __init__(self, recipe: TrainRecipe, start: Start) -> None:
-        super().__init__(recipe, start)
-        assert isinstance(self.spec.preprocess, RecPreprocess) and start.checkpoint.charset is not None
-        self.pre = self.spec.preprocess
-        self.charset: Charset = start.checkpoint.charset
+    def __init__(self, start: Start, augment: AugmentPart, max_text_length: int) -> None:
+        super().__init__(start, augment, max_text_length)
+        pre, charset = self.checkpoint.spec.preprocess, self.checkpoint.charset
+        assert isinstance(pre, RecPreprocess) and charset is not None
+        self.pre, self.charset = pre, charset
         sar = any(isinstance(m, SARHead) for m in start.network.modules())
-        self.encoder = LabelEncoder(self.charset, recipe.max_text_length, "sar" if sar else "nrtr")
+        self.encoder = LabelEncoder(charset, max_text_length, "sar" if sar else "nrtr")
+        self.limit = (
+            f"texts of more than {self.encoder.longest} characters (max_text_length {max_text_length} less two) or "
+            "without a character that the charset has"
+        )
 
-    def samples(self, items: Sequence[Item]) -> OCRSamples:
-        return RecSamples(items, self.pre, self.encoder, self.recipe.augment, **self.options())
+    def learns(self, item: Item) -> bool:
+        return self.encoder.accepts(str(item.label))
 
-    def pictures(self, items: Sequence[Item]) -> OCRSamples:
-        return LineImages(items, self.pre, self.recipe.augment, **self.options())
+    def samples(self, items: Sequence[Item], **options: Any) -> OCRSamples:
+        return RecSamples(items, self.pre, self.encoder, self.augment, **options)
 
-    def objective(self) -> Objective:
+    def pictures(self, items: Sequence[Item], **options: Any) -> OCRSamples:
+        return LineImages(items, self.pre, self.augment, **options)
+
+    def objective(self, loss: LossPart, helpers: Helpers, freeze_norm: bool) -> Objective:
         padding = self.encoder.sar_padding if self.encoder.guide == "sar" else None
-        loss = self.recipe.loss
         centers = None if loss.centers is None else torch.from_numpy(np.load(loss.centers, allow_pickle=False))
-        return RecObjective(self.start.network, loss, padding, centers, **self._objective_options())
+        return RecObjective(self.network, loss, freeze_norm, helpers, padding, centers)
 
     def for_evaluation(self, network: nn.Module) -> nn.Module:
         return GreedyCTC(network)  # type: ignore[arg-type]
 
 
-class ClsTask(Task):
+class ClsTraining(Training):
     """Direction of lines or pages."""
 
-    name, score = "cls", "acc"
+    def samples(self, items: Sequence[Item], **options: Any) -> OCRSamples:
+        pre, post = self.checkpoint.spec.preprocess, self.checkpoint.spec.postprocess
+        assert isinstance(pre, ClsPreprocess) and isinstance(post, ClsPostprocess)
+        return ClsSamples(items, pre, post.labels, self.augment, **options)
 
-    def __init__(self, recipe: TrainRecipe, start: Start) -> None:
-        super().__init__(recipe, start)
-        assert isinstance(self.spec.preprocess, ClsPreprocess) and isinstance(self.spec.postprocess, ClsPostprocess)
-        self.pre, self.labels = self.spec.preprocess, self.spec.postprocess.labels
-
-    def samples(self, items: Sequence[Item]) -> OCRSamples:
-        return ClsSamples(items, self.pre, self.labels, self.recipe.augment, **self.options())
-
-    pictures = samples
-
-    def objective(self) -> Objective:
-        return ClsObjective(self.start.network, self.recipe.loss, **self._objective_options())
+    def objective(self, loss: LossPart, helpers: Helpers, freeze_norm: bool) -> Objective:
+        return ClsObjective(self.network, loss, freeze_norm, helpers)
 
 
-TASKS: dict[str, type[Task]] = {"det": DetTask, "rec": RecTask, "cls": ClsTask}
+OBJECTIVES: dict[str, type[Training]] = {"det": DetTraining, "rec": RecTraining, "cls": ClsTraining}
 
 
-def make_task(recipe: TrainRecipe, start: Start) -> Task:
-    """The task of the recipe's model.
+def make_training(start: Start, augment: AugmentPart, max_text_length: int) -> Training:
+    """What is particular to the task of a start's model.
 
     Raises:
         SpecError: models for this task are not trained here.
     """
-    task = start.checkpoint.spec.task
-    if task not in TASKS:
-        name, known = start.checkpoint.spec.name, ", ".join(TASKS)
-        raise SpecError(f"{name}: models for {task!r} cannot be trained; known: {known}")
-    return TASKS[task](recipe, start)
+    spec = start.checkpoint.spec
+    if spec.task not in OBJECTIVES:
+        raise SpecError(f"{spec.name}: models for {spec.task!r} cannot be trained; known: {', '.join(OBJECTIVES)}")
+    return OBJECTIVES[spec.task](start, augment, max_text_length)

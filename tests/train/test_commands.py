@@ -10,11 +10,11 @@ import yaml
 
 from ptocr.checkpoint import load_checkpoint, network_of
 from ptocr.cli.commands import main
+from ptocr.cli.train import score_table
 from ptocr.convert.formats.foreign import read
 from ptocr.convert.mapping import map_state
 from ptocr.data import synth
 from ptocr.evaluation.metrics import RecMetric
-from ptocr.train.score_table import score_table
 
 
 @pytest.fixture
@@ -34,7 +34,9 @@ def test_train_eval_and_use(config, lines, tmp_path, capsys):
     assert yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())["optim"]["lr"] == 1e-4
     assert main(["eval", "--model", str(best), "--data", str(lines), "--device", "cpu", "--format", "json"]) == 0
     assert set(json.loads(capsys.readouterr().out)) == set(RecMetric().result())
-    assert main(["train", "--config", str(config), "--resume"]) == 0
+    assert main(["train", "--config", str(config), "--resume"]) == 2  # with another learning rate
+    assert "optim.lr: was 0.0001, is 0.001" in capsys.readouterr().err
+    assert main(["train", "--config", str(config), "--resume", "-o", "optim.lr=1e-4"]) == 0
     assert "done after 4 steps" in capsys.readouterr().out
 
 

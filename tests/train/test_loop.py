@@ -22,18 +22,21 @@ from ptocr.data.settings import LabelSource
 from ptocr.data.sources import read_source
 from ptocr.errors import InputError, SpecError, WeightsError
 from ptocr.evaluation.models import score_model
-from ptocr.train import loop
 from ptocr.train.centers import class_centers
+from ptocr.train.jury import Jury
+from ptocr.train.learner import Learner
 from ptocr.train.loop import fit
 from ptocr.train.recipe import parse_recipe
+from ptocr.train.run import Run
+from ptocr.train.start import added_rows
 
 from .conftest import NO_AUGMENT, SPECS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def run(settings, **options):
-    return fit(parse_recipe(settings, "test"), **options)
+def run(settings, resume=False, overwrite=True):
+    return fit(parse_recipe(settings, "test"), resume, overwrite and not resume)
 
 
 def changed(settings, path="run", **values):
@@ -79,15 +82,15 @@ def test_resume_without_a_run_is_an_error(rec_recipe):
 
 
 def test_ctrl_c_saves_and_resumes(rec_recipe, monkeypatch):
-    step = loop.Run.step
+    step, done = Learner.step, []
 
     def interrupting(self, batch, boundary):
-        losses = step(self, batch, boundary)
-        if self.progress.step == 2:
+        done.append(boundary)
+        if len(done) == 2:
             os.kill(os.getpid(), signal.SIGINT)
-        return losses
+        return step(self, batch, boundary)
 
-    monkeypatch.setattr(loop.Run, "step", interrupting)
+    monkeypatch.setattr(Learner, "step", interrupting)
     if threading.current_thread() is not threading.main_thread():
         pytest.skip("signals reach the main thread only")
     outcome = run(rec_recipe)
@@ -171,11 +174,11 @@ def scripted(rec_recipe, tmp_path, monkeypatch):
     def outcome(pairs, **options):
         answers = iter(pairs)
 
-        def evaluate(self, network):
+        def scores(self, network):
             val, base = next(answers)
             return {"val": {"acc": val}, "base": {"acc": base}}
 
-        monkeypatch.setattr(loop.Run, "evaluate", evaluate)
+        monkeypatch.setattr(Jury, "scores", scores)
         ended = run(changed(settings, epochs=2, **options))
         assert next(answers, None) is None
         return start, ended
@@ -203,12 +206,12 @@ def test_added_characters_are_not_mixed(rec_recipe, tmp_path):
     (tmp_path / "more.txt").write_text("\n".join(["ф", *characters[:-1]]), encoding="utf-8")
     settings = {**rec_recipe, "start": str(start.last), "charset": str(tmp_path / "more.txt"), "gtc": "off"}
     settings = changed(settings, "data", val=rec_recipe["data"]["train"])
-    parts = loop.Run(parse_recipe(changed(settings, interpolate=[0.25]), "test"))
+    parts = Run(parse_recipe(changed(settings, interpolate=[0.25]), "test"))
     weight = "head.ctc_head.fc.weight"
     before = parts.begun[weight].clone()
     with torch.no_grad():
-        parts.network.get_parameter(weight).add_(1.0)
-    mixed = parts.mixture(0.25).state_dict()[weight]
+        parts.learner.network.get_parameter(weight).add_(1.0)
+    mixed = parts.learner.mixture(parts.begun, 0.25, added_rows(parts.start)).state_dict()[weight]
     torch.testing.assert_close(mixed[1], before[1] + 1)  # of the added one
     others = [i for i in range(len(before)) if i != 1]
     torch.testing.assert_close(mixed[others], before[others] + 0.25)

@@ -48,7 +48,7 @@ def test_one_batch_of_every_recipe(name):
     elif spec.task == "rec":
         sar = any(isinstance(m, SARHead) for m in network.modules())
         encoder = LabelEncoder(spec.load_charset(), recipe.max_text_length, "sar" if sar else "nrtr")
-        objective = RecObjective(network, recipe.loss, encoder.sar_padding if sar else None)
+        objective = RecObjective(network, recipe.loss, sar_padding=encoder.sar_padding if sar else None)
         batch, parts = rec_batch(encoder), {"ctc", "gtc"}
     else:
         objective, parts = ClsObjective(network, recipe.loss), {"ce"}

@@ -24,6 +24,10 @@ SPECS = Path(__file__).parent / "specs"
 OLD, NEW = Charset.from_lines("abcde", True), Charset.from_lines("xcaфe", True)
 
 
+def begin(recipe) -> Start:
+    return load_start(recipe.model, recipe.start, recipe.charset, recipe.start_charset, recipe.gtc)
+
+
 def rec_checkpoint(form="train", gtc=None, charset=OLD) -> Checkpoint:
     torch.manual_seed(0)
     spec = load_spec(SPECS / "tiny_rec.yaml")
@@ -120,7 +124,7 @@ def test_a_new_charset_through_the_recipe(tmp_path, dictionary):
     recipe = parse_recipe(
         {"model": str(SPECS / "tiny_rec.yaml"), "start": str(path), "charset": str(tmp_path / "new.txt")}, "test"
     )
-    start = load_start(recipe)
+    start = begin(recipe)
     assert start.checkpoint.charset == NEW and start.checkpoint.form == "deploy"
     assert all(p.requires_grad for p in start.network.parameters()) and start.network.training
     saved = start.checkpoint_of(start.network.state_dict(), {"trained": {"step": 1}})
@@ -135,7 +139,7 @@ def test_the_backbone_learns_from_ctc_where_there_is_no_guide(tmp_path):
     save_checkpoint(path, rec_checkpoint())
     for gtc, learns in (("off", True), ("on", False)):
         recipe = parse_recipe({"model": str(SPECS / "tiny_rec.yaml"), "start": str(path), "gtc": gtc}, "test")
-        network = load_start(recipe).network
+        network = begin(recipe).network
         network.forward_train(torch.rand(2, 3, 32, 64))["ctc"].sum().backward()
         first = next(network.backbone.parameters())
         assert (first.grad is not None and bool(first.grad.abs().sum() > 0)) == learns
@@ -147,7 +151,7 @@ def test_auto_builds_the_guide_only_with_weights_for_it(tmp_path):
     for name, checkpoint in (("whole", whole), ("bare", dataclasses.replace(whole, state_dict=bare))):
         save_checkpoint(tmp_path / f"{name}.pth", checkpoint)
         recipe = parse_recipe({"model": str(SPECS / "tiny_rec.yaml"), "start": str(tmp_path / f"{name}.pth")}, "test")
-        keys = load_start(recipe).network.state_dict()
+        keys = begin(recipe).network.state_dict()
         assert any("gtc_head" in k for k in keys) == (name == "whole")
 
 
@@ -162,7 +166,7 @@ def test_official_forms_are_starts_too(tmp_path, monkeypatch):
     for name, characters in (("old", "abc"), ("new", "cbx")):
         (tmp_path / f"{name}.txt").write_text("\n".join(characters), encoding="utf-8")
     settings = {"model": spec.name, "start": str(tmp_path / "start.pdparams"), "charset": str(tmp_path / "new.txt")}
-    start = load_start(parse_recipe({**settings, "start_charset": str(tmp_path / "old.txt")}, "test"))
+    start = begin(parse_recipe({**settings, "start_charset": str(tmp_path / "old.txt")}, "test"))
     assert start.rows.tolist() == [0, -1, 2, 1, 4]
     assert any("gtc_head" in k for k in start.network.state_dict())  # a training checkpoint brings its guide
     row = start.network.head.gtc_head.embedding.embedding.weight[4]
@@ -173,7 +177,7 @@ def test_another_architecture_is_refused(tmp_path):
     save_checkpoint(tmp_path / "base.pth", rec_checkpoint())
     recipe = parse_recipe({"model": "PP-OCRv4_mobile_rec", "start": str(tmp_path / "base.pth")}, "test")
     with pytest.raises(SpecError, match=r"base\.pth: holds tiny_rec"):
-        load_start(recipe)
+        begin(recipe)
 
 
 def test_layers_learn_at_their_own_rate_or_not_at_all():

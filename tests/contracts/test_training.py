@@ -1,0 +1,142 @@
+"""Every recipe from every kind of start: a step, a checkpoint, its scores, and the way back to Paddle.
+
+The networks are those of the recipes, with few characters and small pictures. Weights are random: what is tested is
+that a run can be made, that what it saves can be loaded and used, and that a step moves the weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from ptocr.checkpoint import Checkpoint, load_checkpoint, network_of, save_checkpoint
+from ptocr.convert.to_paddle import write_pdparams
+from ptocr.data.settings import LabelSource
+from ptocr.evaluation.models import EvalOptions, score_model
+from ptocr.runtime.export import export_onnx
+from ptocr.spec.model import ModelSpec, load_spec
+from ptocr.train.loop import Outcome, fit
+from ptocr.train.recipe import load_recipe, recipes_folder
+
+RECIPES = sorted(path.stem for path in recipes_folder().glob("*.yaml"))
+SMALL = {  # per task: sizes that cost little
+    "det": {"preprocess": {"limit_side_len": 64, "limit_type": "max"}},
+    "rec": {"preprocess": {"image_shape": [3, 48, 64]}},
+    "cls": {},
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Pictures this small are computed faster by one thread than by several."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def small_spec(name: str, folder: Path) -> ModelSpec:
+    """The spec of a model with the preprocessing of small pictures, written beside the data."""
+    spec = load_spec(name)
+    data = spec.model_dump(mode="json")
+    for part, values in SMALL[spec.task].items():
+        data[part] |= values
+    (folder / "spec.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    return load_spec(folder / "spec.yaml")
+
+
+def labels(spec: ModelSpec, folder: Path) -> Path:
+    """A label file of two pictures, noise with dark strokes."""
+    rng = np.random.default_rng(0)
+    texts = {
+        "det": '[{"transcription": "ab", "points": [[8, 8], [56, 8], [56, 40], [8, 40]]}]',
+        "rec": "ab",
+        "cls": "0",
+    }
+    rows = []
+    for number in range(2):
+        image = rng.integers(120, 256, (64, 64, 3), dtype=np.uint8)
+        image[12:36:4, 12:52] = 20
+        cv2.imwrite(str(folder / f"{number}.png"), image)
+        rows.append(f"{number}.png\t{texts[spec.task]}\n")
+    path = folder / "labels.txt"
+    path.write_text("".join(rows), encoding="utf-8")
+    return path
+
+
+def one_step(recipe: str, spec: ModelSpec, start: Path | None, output: Path, *settings: str) -> Outcome:
+    folder = output.parent
+    source = yaml.safe_dump([{"path": str(folder / "labels.txt")}], default_flow_style=True).strip()
+    overrides = [f"model={folder / 'spec.yaml'}", f"start={start or 'null'}", f"run.output={output}"]
+    overrides += [f"data.{name}={source}" for name in ("train", "val")]
+    overrides += ["data.batch_size=2", "data.workers=0", "augment.crop_size=[64, 64]", "run.max_steps=1"]
+    if spec.task == "rec":
+        (folder / "dict.txt").write_text("\n".join("abcdefgh"), encoding="utf-8")
+        overrides += [f"charset={folder / 'dict.txt'}", "sampler.scales=[[64, 48]]", "augment.concat=0"]
+    return fit(load_recipe(recipe, [*overrides, *settings]))
+
+
+def check(outcome: Outcome, folder: Path) -> Checkpoint:
+    """The checkpoint of a step, which can be loaded, scored by the product and written for Paddle.
+
+    Some merged networks have no way back to Paddle's training branches: those are written from what was trained only.
+    """
+    saved = load_checkpoint(outcome.last)
+    assert outcome.progress.step == 1 and saved.source["trained"]["step"] == 1
+    scores = score_model(str(outcome.last), LabelSource(path=folder / "labels.txt"), "cpu", EvalOptions(batch_size=2))
+    assert set(scores) == set(outcome.after["val"])
+    if saved.form == "train":
+        assert write_pdparams(saved, folder / "back.pdparams").is_file()
+    return saved
+
+
+def moved(before: Checkpoint, after: Checkpoint) -> list[str]:
+    return [name for name, value in before.state_dict.items() if not torch.equal(value, after.state_dict[name])]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_step_with_every_recipe_from_every_start(recipe: str, tmp_path: Path) -> None:
+    spec = small_spec(load_recipe(recipe).model, tmp_path)
+    labels(spec, tmp_path)
+    first = one_step(recipe, spec, None, tmp_path / "nothing")
+    trained = check(first, tmp_path)
+    network = network_of(trained, form="deploy")
+    deployed = dataclasses.replace(trained, form="deploy", state_dict=network.state_dict())
+    save_checkpoint(tmp_path / "deployed.pth", deployed)
+    for start, path in ((trained, first.last), (deployed, tmp_path / "deployed.pth")):
+        saved = check(one_step(recipe, spec, path, tmp_path / start.form), tmp_path)
+        assert saved.form == start.form
+        assert any(name.startswith(("backbone", "conv1")) for name in moved(start, saved))
+
+
+def guided() -> list[str]:
+    """The first recipe of every head that has a guide."""
+    heads = {name: load_spec(load_recipe(name).model).architecture.get("head", {}) for name in RECIPES}
+    first = {json.dumps(head, sort_keys=True): name for name, head in reversed(heads.items()) if head.get("gtc")}
+    return sorted(first.values())
+
+
+@pytest.mark.parametrize("recipe", guided())
+def test_a_step_without_the_guide(recipe: str, tmp_path: Path) -> None:
+    spec = small_spec(load_recipe(recipe).model, tmp_path)
+    labels(spec, tmp_path)
+    outcome = one_step(recipe, spec, None, tmp_path / "run", "gtc=off")
+    check(outcome, tmp_path)
+    assert '"gtc"' not in (tmp_path / "run" / "history.jsonl").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("recipe", ["PP-LCNet_x0_25_textline_ori", "PP-OCRv3_mobile_det", "PP-OCRv6_tiny_rec"])
+def test_what_was_trained_becomes_onnx(recipe: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    spec = small_spec(load_recipe(recipe).model, tmp_path)
+    labels(spec, tmp_path)
+    outcome = one_step(recipe, spec, None, tmp_path / "run")
+    assert export_onnx(load_checkpoint(outcome.last), tmp_path / "model.onnx").is_file()
