@@ -16,7 +16,7 @@ from ptocr.document import draw
 from ptocr.document.base_result import Result, need_image, point_array
 from ptocr.document.lists import OPTIONAL, ListViews, regions_of
 from ptocr.document.tree import MIN_SCORE, Line, Page
-from ptocr.inputs.page import PdfPage
+from ptocr.inputs.page import Original, PdfPage
 
 if TYPE_CHECKING:
     import pandas
@@ -186,6 +186,7 @@ class OCRResult(ListViews, Result):
         page_size: tuple[int, int] | None = None,
         page_angle: int = 0,
         pdf: PdfPage | None = None,
+        original: Original | None = None,
         **lists: Unpack[Lists],
     ) -> None:
         """Of a page (`asked`: which of the lists that a call has to ask for it has), or of PaddleX's parallel lists.
@@ -194,7 +195,7 @@ class OCRResult(ListViews, Result):
             ValueError: lists of the same lines differ in length.
         """
         if page is None:
-            page = Page(regions_of(lists), image, input_path, page_index, page_angle, page_size, pdf)
+            page = Page(regions_of(lists), image, input_path, page_index, page_angle, page_size, pdf, original)
             asked = frozenset(name for name in OPTIONAL if lists.get(name) is not None)
         self.page, self.asked, self._unnamed = page, asked, None
         self.timings = timings or {}

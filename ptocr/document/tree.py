@@ -19,7 +19,7 @@ import numpy as np
 
 from ptocr.document.invisible_font import width_of
 from ptocr.document.order import reading_order
-from ptocr.inputs.page import PdfPage
+from ptocr.inputs.page import Original, PdfPage
 from ptocr.processing.geometry import box_of, text_quad
 from ptocr.processing.words import per_character
 
@@ -214,7 +214,8 @@ class Page:
     regions: every region that was detected, in the detector's order; those with `kept` and a text are the `lines`.
     image: (H, W, 3) uint8 BGR, by reference. source: the input as the user gave it, None from memory. index: 0-based
     page number in it, None for single pictures. angle: degrees counter-clockwise by which the page was turned to be
-    read. size: (width, height) in pixels where there is no image. pdf: set for pages of a PDF. languages: ISO 639
+    read. size: (width, height) in pixels where there is no image. pdf: set for pages of a PDF. original: the
+    PDF or JPEG file that the picture comes from. languages: ISO 639
     codes that the recogniser reads, or the user's choice.
     """
 
@@ -225,6 +226,7 @@ class Page:
     angle: int = 0
     size: tuple[int, int] | None = None
     pdf: PdfPage | None = None
+    original: Original | None = field(default=None, repr=False)
     languages: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,6 +29,14 @@ class PdfPage:
 
 
 @dataclass(frozen=True, eq=False)
+class Original:
+    """The file that a page was read from, for writers that keep it: its path, or its bytes where it has none."""
+
+    data: str | bytes = field(repr=False)
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
 class Page:
     """One picture to read.
 
@@ -37,6 +45,7 @@ class Page:
     page_index: 0-based page or frame number; None for inputs that hold one picture only (a PDF page always has one).
     page_count: pages or frames of that input.
     pdf: set for PDF pages.
+    original: the PDF or JPEG file that it comes from; None for other pictures.
     """
 
     image: np.ndarray
@@ -44,6 +53,7 @@ class Page:
     page_index: int | None = None
     page_count: int = 1
     pdf: PdfPage | None = None
+    original: Original | None = field(default=None, repr=False)
 
     @property
     def size(self) -> tuple[int, int]:

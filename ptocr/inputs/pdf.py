@@ -24,7 +24,7 @@ _SCAN_BYTES = 64 * 2**20  # of a PDF that does not open, so much is searched for
 def count_pdf_pages(source: str | bytes, name: str, password: str | None = None) -> int:
     """Number of pages of a PDF given as path or bytes. Raises InputError if it cannot be opened."""
     with PDFIUM_LOCK:
-        document = _open(source, name, password)
+        document = open_pdf(source, name, password)
         try:
             return len(document)
         finally:
@@ -38,7 +38,7 @@ def pdf_pages(source: str | bytes, name: str, options: ReadOptions) -> Iterator[
     Raises InputError when the file cannot be opened or a page cannot be rendered.
     """
     with PDFIUM_LOCK:
-        document = _open(source, name, options.password)
+        document = open_pdf(source, name, options.password)
     try:
         count = len(document)
         for index in select_pages(count, options, name):
@@ -50,7 +50,8 @@ def pdf_pages(source: str | bytes, name: str, options: ReadOptions) -> Iterator[
             document.close()
 
 
-def _open(source: str | bytes, name: str, password: str | None) -> pdfium.PdfDocument:
+def open_pdf(source: str | bytes, name: str, password: str | None) -> pdfium.PdfDocument:
+    """Open a PDF given as path or bytes; hold `PDFIUM_LOCK`. Raises InputError that says why it cannot be opened."""
     try:
         document = pdfium.PdfDocument(source, password=password)
     except (pdfium.PdfiumError, OSError, ValueError) as error:

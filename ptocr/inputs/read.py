@@ -16,7 +16,7 @@ from PIL import Image
 from ptocr.errors import InputError
 from ptocr.inputs.arrays import to_bgr
 from ptocr.inputs.image_files import HEAD_BYTES, decode_frames, describe_unknown, pillow_to_bgr, sniff
-from ptocr.inputs.page import MAX_PIXELS, PDF_DPI, Page, PageRange, ReadOptions, check_pixels
+from ptocr.inputs.page import MAX_PIXELS, PDF_DPI, Original, Page, PageRange, ReadOptions, check_pixels
 from ptocr.inputs.pdf import pdf_pages
 from ptocr.inputs.url import fetch_url, is_url
 
@@ -114,6 +114,7 @@ class _Source:
         self.name = name
 
 
+_KEPT = ("pdf", "jpeg")  # kinds of files that can become pages of a PDF as they are
 _NOTHING_HERE = "(nothing to read here)"
 
 
@@ -250,9 +251,10 @@ def _file_pages(path: str, options: ReadOptions) -> Iterator[Page]:
             if kind is None:
                 raise InputError(f"{path}: {describe_unknown(head)}")
             data = path if kind == "pdf" else head + file.read()
+            original = Original(path, options.password) if kind in _KEPT else None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: {_os_reason(error)}") from error
-    yield from _data_pages(data, path, path, options)
+    yield from _data_pages(data, path, path, options, original)
 
 
 def _file_kind(mode: int) -> str:
@@ -263,14 +265,21 @@ def _file_kind(mode: int) -> str:
     return "a folder" if stat.S_ISDIR(mode) else "a device"
 
 
-def _data_pages(data: str | bytes, name: str, input_path: str | None, options: ReadOptions) -> Iterator[Page]:
-    """data: bytes of a picture or PDF, or the path of a PDF."""
-    if isinstance(data, str) or sniff(data[:HEAD_BYTES]) == "pdf":
+def _data_pages(
+    data: str | bytes, name: str, input_path: str | None, options: ReadOptions, original: Original | None = None
+) -> Iterator[Page]:
+    """data: bytes of a picture or PDF, or the path of a PDF. original: where the data came from a file."""
+    kind = "pdf" if isinstance(data, str) else sniff(data[:HEAD_BYTES])
+    if original is None and kind in _KEPT:
+        original = Original(data, options.password)
+    if kind == "pdf":
         for image, index, count, info in pdf_pages(data, name, options):
-            yield Page(image, input_path, index, count, info)
+            yield Page(image, input_path, index, count, info, original)
         return
+    assert isinstance(data, bytes)
     for image, index, count in decode_frames(data, name, options):
-        yield Page(image, input_path, index if count > 1 else None, count)
+        kept = original if count == 1 else None
+        yield Page(image, input_path, index if count > 1 else None, count, original=kept)
 
 
 def _url_pages(url: str, options: ReadOptions) -> Iterator[Page]:

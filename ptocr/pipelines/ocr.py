@@ -150,6 +150,7 @@ class OCRPipeline:
                 page.page_index,
                 angle,
                 pdf=page.pdf,
+                original=page.original,
                 languages=reader.languages if lines else (),
             ),
             asked=_asked(call),

@@ -10,7 +10,7 @@ from ptocr.document.draw import encode
 from ptocr.document.results import OCRResult
 from ptocr.document.tree import MIN_SCORE, Page
 from ptocr.document.writers.markup import to_alto, to_hocr
-from ptocr.document.writers.searchable_pdf import write_pdf
+from ptocr.document.writers.searchable_pdf import ExistingText, write_pdf
 from ptocr.document.writers.text import to_markdown, to_tsv, to_txt
 from ptocr.files import write_atomic
 
@@ -36,18 +36,25 @@ def suffix_of(path: str | Path) -> str:
     raise ValueError(f"{path}: unknown kind of output; use a name that ends in {', '.join(SUFFIXES)}")
 
 
-def write_results(results: Iterable[OCRResult], path: str | Path, *, min_score: float = MIN_SCORE) -> list[Path]:
+def write_results(
+    results: Iterable[OCRResult],
+    path: str | Path,
+    *,
+    min_score: float = MIN_SCORE,
+    existing_text: ExistingText = "skip",
+) -> list[Path]:
     """Write pages into one file of the kind that its suffix names; returns the files written.
 
     .json, .txt, .md, .tsv (Tesseract's table), .hocr, .alto.xml and .pdf (searchable) hold all pages. A picture holds
     one: further pages go to `{stem}_2.png`, `{stem}_3.png` ... Folders are made; files appear complete or not at all.
     Lines that score less than `min_score` are left out of all but .json and pictures.
+    existing_text: see `write_pdf`.
     Raises ValueError for an unknown suffix, before the first result is asked for.
     """
     path, suffix = Path(path), suffix_of(path)
     pages = (result.page.above(min_score) for result in results)
     if suffix == ".pdf":
-        write_pdf(pages, path)
+        write_pdf(pages, path, existing_text=existing_text)
         return [path]
     if suffix not in PICTURES:
         text = to_json(results) if suffix == ".json" else TEXT_FORMATS[suffix](pages)
