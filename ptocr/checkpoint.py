@@ -21,7 +21,7 @@ from ptocr.files import write_atomic
 from ptocr.nn.build import build_network
 from ptocr.nn.fuse import Fusible, Reparam, fuse
 from ptocr.spec.model import ModelSpec, parse_spec
-from ptocr.spec.vocabulary import Charset
+from ptocr.spec.vocabulary import Vocabulary
 
 FORMAT = 1
 Form = Literal["train", "deploy"]
@@ -37,10 +37,14 @@ class Checkpoint:
     """
 
     spec: ModelSpec
-    charset: Charset | None
+    charset: Vocabulary | None
     form: Form
     state_dict: dict[str, Tensor]
     source: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.charset is not None:  # the spec alone says how the characters are laid out
+            object.__setattr__(self, "charset", self.spec.vocabulary_of(self.charset))
 
     @property
     def classes(self) -> int | None:
@@ -96,7 +100,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     charset = payload["charset"]
     return Checkpoint(
         spec=parse_spec(payload["spec"], str(path)),
-        charset=None if charset is None else Charset(tuple(charset)),
+        charset=None if charset is None else Vocabulary(tuple(charset)),
         form=payload["form"],
         state_dict=payload["state_dict"],
         source=payload["source"],

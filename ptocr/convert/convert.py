@@ -17,7 +17,7 @@ from ptocr.convert.identify import class_count, deploy_graph, hub_state, identif
 from ptocr.convert.mapping import lstm_aliases, map_state, paddle_names
 from ptocr.errors import WeightsError
 from ptocr.spec.model import ModelSpec, load_spec
-from ptocr.spec.vocabulary import Charset
+from ptocr.spec.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 def convert(
     src: str | Path,
     model: str | ModelSpec | None = None,
-    charset: str | Path | Charset | None = None,
+    charset: str | Path | Vocabulary | None = None,
     prefer: str | None = None,
 ) -> Checkpoint:
     """Read weights and fit them into one of our networks.
@@ -39,7 +39,7 @@ def convert(
         WeightsError: unreadable, another model's, or a character set of another size; names file, tensor and shapes.
         SpecError: unknown model.
     """
-    given = charset if charset is None or isinstance(charset, Charset) else Charset.load(charset, space=False)
+    given = charset if charset is None or isinstance(charset, Vocabulary) else Vocabulary.load(charset, space=False)
     if is_checkpoint(Path(src)):
         return _converted_before(Path(src), model, given)
     source = read(src, prefer)
@@ -63,7 +63,7 @@ def convert(
     return Checkpoint(spec, characters, form, state, _origin(source, notes + more))
 
 
-def _converted_before(path: Path, model: str | ModelSpec | None, given: Charset | None) -> Checkpoint:
+def _converted_before(path: Path, model: str | ModelSpec | None, given: Vocabulary | None) -> Checkpoint:
     """A `.pth` as it is, or with another dictionary of the same size."""
     checkpoint = load_checkpoint(path)
     wanted = model.name if isinstance(model, ModelSpec) else model
@@ -111,7 +111,7 @@ def _classes(source: Source, spec: ModelSpec) -> int | None:
     return classes
 
 
-def _charset(source: Source, spec: ModelSpec, classes: int | None, given: Charset | None) -> Charset | None:
+def _charset(source: Source, spec: ModelSpec, classes: int | None, given: Vocabulary | None) -> Vocabulary | None:
     """The character set that fits the class count; with the space appended where that makes it fit.
 
     Raises:
@@ -136,10 +136,10 @@ def _charset(source: Source, spec: ModelSpec, classes: int | None, given: Charse
     )
 
 
-def _fitting(characters: tuple[str, ...], classes: int, what: str, where: str) -> Charset:
+def _fitting(characters: tuple[str, ...], classes: int, what: str, where: str) -> Vocabulary:
     for candidate in (characters, (*characters, " ")):
         if len(candidate) + 1 == classes:
-            return Charset(candidate)
+            return Vocabulary(candidate)
     raise WeightsError(
         f"{where}: {what} has {len(characters)} characters, that makes {len(characters) + 1} classes with the "
         f"blank and {len(characters) + 2} with the space, but the weights have {classes}; give the dictionary they "

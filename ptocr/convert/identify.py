@@ -20,7 +20,7 @@ from ptocr.convert.mapping import paddle_names, transposed
 from ptocr.convert.trace import trace
 from ptocr.errors import PtocrError, WeightsError
 from ptocr.spec.model import ModelSpec, list_specs, load_spec
-from ptocr.spec.vocabulary import Charset
+from ptocr.spec.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 ODD = 7919  # a class count that no layer has for other reasons
@@ -196,7 +196,7 @@ def _same_characters(found: list[ModelSpec], source: Source, characters: list[st
         return []
     wanted = {tuple(characters), (*characters, " ")}
     return [
-        s for s in found if (c := s.load_charset()) is not None and isinstance(c, Charset) and c.characters in wanted
+        s for s in found if (c := s.load_charset()) is not None and isinstance(c, Vocabulary) and c.characters in wanted
     ]
 
 

@@ -13,7 +13,7 @@ from ptocr.data.settings import LabelSource
 from ptocr.data.sources import DetLabel, Item, decode, read_bytes, read_source
 from ptocr.data.targets import LabelEncoder
 from ptocr.errors import InputError
-from ptocr.spec.vocabulary import Charset
+from ptocr.spec.vocabulary import Vocabulary
 
 EXAMPLES = 5  # named per kind of problem
 
@@ -67,7 +67,7 @@ def check_sources(
     name: str,
     sources: Sequence[LabelSource],
     task: str,
-    charset: Charset | None = None,
+    charset: Vocabulary | None = None,
     labels: Sequence[str] = (),
     max_length: int = 25,
 ) -> DataReport:

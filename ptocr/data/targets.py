@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pyclipper
 
-from ptocr.spec.vocabulary import Charset
+from ptocr.spec.vocabulary import Vocabulary
 
 Guide = Literal["nrtr", "sar"]
 
@@ -134,39 +134,21 @@ class RecTarget:
 
 
 class LabelEncoder:
-    """Texts to label rows of a charset, for CTC and a guide.
+    """Texts to label rows of a charset, for CTC and a guide, whose layout of the vocabulary is named `guide`."""
 
-    NRTR classes: 0 padding, 1 unknown, 2 start, 3 end, then the characters. SAR classes: the characters, unknown,
-    start = end, padding.
-    """
-
-    def __init__(self, charset: Charset, max_length: int = 25, guide: Guide = "nrtr") -> None:
+    def __init__(self, charset: Vocabulary, max_length: int = 25, guide: Guide = "nrtr") -> None:
         self.charset, self.max_length, self.guide = charset, max_length, guide
         self.longest = max_length - 2  # characters: two places of the guide's row are taken by start and end
-        count = len(charset.characters)
-        self.sar_end, self.sar_padding = count + 1, count + 2
+        self.guided = charset.with_layout(guide)
+        self.sar_padding = self.guided.token("pad")
 
     def accepts(self, text: str) -> bool:
         """Whether a text can be trained on: long enough, short enough, and with a known character."""
-        return self._classes(text) is not None
-
-    def _classes(self, text: str) -> list[int] | None:
-        if not text or len(text) > self.max_length:
-            return None
-        classes = self.charset.encode(text)
-        return classes if classes and len(classes) <= self.longest else None
+        return self(text) is not None
 
     def __call__(self, text: str) -> RecTarget | None:
         """Labels of a text, or None where it does not fit (`accepts`)."""
-        classes = self._classes(text)
-        if classes is None:
+        ctc, gtc = self.charset.label(text, self.max_length), self.guided.label(text, self.max_length)
+        if ctc is None or gtc is None:
             return None
-        ctc = np.zeros(self.max_length, np.int64)
-        ctc[: len(classes)] = classes
-        if self.guide == "nrtr":
-            gtc, row = np.zeros(self.max_length, np.int64), [2, *(c + 3 for c in classes), 3]
-        else:
-            gtc = np.full(self.max_length, self.sar_padding, np.int64)
-            row = [self.sar_end, *(c - 1 for c in classes), self.sar_end]
-        gtc[: len(row)] = row
-        return RecTarget(ctc, gtc, len(classes))
+        return RecTarget(np.array(ctc), np.array(gtc), len(self.charset.encode(text)))

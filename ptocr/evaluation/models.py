@@ -76,7 +76,7 @@ def evaluate_rec(checkpoint: Checkpoint, predict: Predict, items: Sequence[Item]
         for chosen, widths, padded in invariant_batches(images, options.batch_size, pre):
             batch = line_batch([images[i] for i in chosen], pre.image_shape[1], widths, padded)
             for i, row, probs in zip(chosen, *predict(batch), strict=True):
-                metric.add(charset.decode_ctc(row, probs).text, str(chunk[i][0].label))
+                metric.add(charset.decode(row, probs).text, str(chunk[i][0].label))
     return metric
 
 

@@ -12,7 +12,7 @@ from ptocr.predictors.predictor import RecPadding, TextRecognizer, invariant_bat
 from ptocr.processing import ctc_search as ctc
 from ptocr.processing.rec import line_batch
 from ptocr.spec.settings import RecPreprocess
-from ptocr.spec.vocabulary import CTCText
+from ptocr.spec.vocabulary import Spans, Text, Vocabulary
 
 LEXICON_BEAMS = 48  # readings of a line among which one that matches is looked for
 OVERLAP = 4.0  # of the windows of a very long line, in line heights
@@ -20,11 +20,15 @@ OVERLAP = 4.0  # of the windows of a very long line, in line heights
 
 @dataclass(frozen=True)
 class ReadLine:
-    """One line as read. steps: CTC time steps that cover the line without its padding, may be fractional."""
+    """One line as read. alternatives: other readings and their probabilities, the likeliest first."""
 
-    text: CTCText
-    steps: float
+    text: Text
     alternatives: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def steps(self) -> float:
+        """Length of the line in the cells of its spans, 0 where nothing is known of places."""
+        return 0.0 if self.text.spans is None else self.text.spans.count
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,9 @@ def _read(recognizer: TextRecognizer, images: list[np.ndarray], how: Decoding, p
     return [lines[i] for i in range(len(images))]
 
 
-def _steps(image: np.ndarray, padded: int, count: int, pre: RecPreprocess) -> float:
-    """Upstream: steps of the batch times the line's aspect ratio over that of the padded picture."""
-    return count * min(1.0, (image.shape[1] / image.shape[0]) / (padded / pre.image_shape[1]))
+def _share(image: np.ndarray, padded: int, pre: RecPreprocess) -> float:
+    """How much of the padded picture's width a line fills (upstream: its aspect ratio over that of the picture)."""
+    return min(1.0, (image.shape[1] / image.shape[0]) / (padded / pre.image_shape[1]))
 
 
 def _best_classes(
@@ -84,8 +88,7 @@ def _best_classes(
 ) -> Iterator[tuple[int, ReadLine]]:
     for chosen, padded, (indices, probs) in recognizer.outputs(images, how.padding, how.batch_size, pre):
         for i, row, scores in zip(chosen, indices, probs, strict=True):
-            text = recognizer.charset.decode_ctc(row, scores)
-            yield i, ReadLine(text, _steps(images[i], padded, len(row), pre))
+            yield i, ReadLine(recognizer.charset.decode(row, scores, _share(images[i], padded, pre)))
 
 
 def _all_classes(
@@ -97,25 +100,28 @@ def _all_classes(
         batch = line_batch([images[i] for i in chosen], pre.image_shape[1], widths, padded)
         for i, probs in zip(chosen, recognizer.runtime.raw(batch), strict=True):
             probs[:, masked] = 0.0
-            yield i, decode(recognizer, probs, how, _steps(images[i], padded, len(probs), pre))
+            yield i, decode(recognizer.charset, probs, how, _share(images[i], padded, pre))
 
 
-def decode(recognizer: TextRecognizer, probs: np.ndarray, how: Decoding, steps: float) -> ReadLine:
+def decode(charset: Vocabulary, probs: np.ndarray, how: Decoding, share: float) -> ReadLine:
     """One line from its probabilities (T, classes), of which those of characters that may not be read are zero."""
-    charset = recognizer.charset
-    text = ctc.greedy(charset, probs)
+    text = ctc.greedy(charset, probs, share)
     if not how.alternatives and how.lexicon is None:
-        return ReadLine(text, steps)
+        return ReadLine(text)
     count = max(how.alternatives, LEXICON_BEAMS if how.lexicon is not None else 0)
-    found = [("".join(charset.characters[k - 1] for k in ks), ks, p) for ks, p in ctc.n_best(probs, count)]
+    found = [
+        ("".join(charset.characters[k - charset.first] for k in classes), classes, p)
+        for classes, p in ctc.n_best(probs, count)
+    ]
     if how.lexicon is not None:
         pattern = re.compile(how.lexicon)
         found.sort(key=lambda entry: pattern.fullmatch(entry[0]) is None)  # stable: the best match comes first
         if found and pattern.fullmatch(found[0][0]) and found[0][0] != text.text:
             columns, scores = ctc.align(probs, found[0][1])
-            text = CTCText(found[0][0], float(scores.mean()) if len(scores) else 0.0, columns, scores)
+            score = float(scores.mean()) if len(scores) else 0.0
+            text = Text(found[0][0], score, scores, Spans(columns, len(probs) * share))
     alternatives = tuple((reading, float(np.exp(p))) for reading, _, p in found[: how.alternatives])
-    return ReadLine(text, steps, alternatives)
+    return ReadLine(text, alternatives)
 
 
 # ------------------------------------------------------------------------------------------------------ very long lines
@@ -151,5 +157,5 @@ def merge_windows(parts: Sequence[ReadLine], windows: Sequence[tuple[int, int]],
                 scores.append(float(score))
     steps = sum(part.steps for part in parts) * width / sum(b - a for a, b in windows)
     columns = np.array([min(int(x / width * steps), int(steps)) for x in positions], np.int64)
-    text = CTCText("".join(texts), float(np.mean(scores)) if scores else 0.0, columns, np.array(scores, np.float32))
-    return ReadLine(text, steps)
+    score = float(np.mean(scores)) if scores else 0.0
+    return ReadLine(Text("".join(texts), score, np.array(scores, np.float32), Spans(columns, steps)))

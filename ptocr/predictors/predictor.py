@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,10 +19,9 @@ from ptocr.spec.settings import (
     ClsPreprocess,
     DBPostprocess,
     DetPreprocess,
-    RecPostprocess,
     RecPreprocess,
 )
-from ptocr.spec.vocabulary import Charset, CTCText
+from ptocr.spec.vocabulary import Text, Vocabulary
 
 RecPadding = Literal["invariant", "paddle"]
 
@@ -96,8 +94,7 @@ class TextRecognizer(Predictor):
         self.pre = self.spec.preprocess
         if runtime.checkpoint.charset is None:
             raise WeightsError(f"{self.spec.name}: weights without a character set; convert them with --charset FILE")
-        backwards = isinstance(self.spec.postprocess, RecPostprocess) and self.spec.postprocess.right_to_left
-        self.charset: Charset = dataclasses.replace(runtime.checkpoint.charset, right_to_left=backwards)
+        self.charset: Vocabulary = runtime.checkpoint.charset
 
     def __call__(
         self,
@@ -105,12 +102,12 @@ class TextRecognizer(Predictor):
         padding: RecPadding = "invariant",
         batch_size: int = 6,
         pre: RecPreprocess | None = None,
-    ) -> list[CTCText]:
+    ) -> list[Text]:
         """images: (h, w, 3) uint8 BGR each. Texts in the order of the images."""
-        texts: list[CTCText | None] = [None] * len(images)
+        texts: list[Text | None] = [None] * len(images)
         for chosen, _, (indices, probs) in self.outputs(images, padding, batch_size, pre):
             for i, row, scores in zip(chosen, indices, probs, strict=True):
-                texts[i] = self.charset.decode_ctc(row, scores)
+                texts[i] = self.charset.decode(row, scores)
         return [text for text in texts if text is not None]
 
     def outputs(

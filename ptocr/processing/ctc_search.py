@@ -8,14 +8,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ptocr.spec.vocabulary import BLANK, Charset, CTCText
+from ptocr.spec.vocabulary import Spans, Text, Vocabulary
 
+BLANK = Vocabulary(()).token("blank")
 BEAMS = 16
 CANDIDATES = 6  # classes followed per time step
 GAP = 1.5  # a gap between letters this many times the usual one is a space
 
 
-def permitted(charset: Charset, allow: str | None, deny: str | None) -> np.ndarray:
+def permitted(charset: Vocabulary, allow: str | None, deny: str | None) -> np.ndarray:
     """Which classes may be read, (classes,) bool; the blank always may.
 
     allow: only these characters; deny: not these. Entries of several characters are permitted if all of them are.
@@ -25,13 +26,15 @@ def permitted(charset: Charset, allow: str | None, deny: str | None) -> np.ndarr
         not (set(entry) & unwanted) and (wanted is None or (bool(entry) and set(entry) <= wanted))
         for entry in charset.characters
     ]
-    return np.array([True, *ok])
+    allowed = np.ones(charset.classes, bool)
+    allowed[charset.first : charset.first + len(ok)] = ok
+    return allowed
 
 
-def greedy(charset: Charset, probs: np.ndarray) -> CTCText:
-    """The greedy reading of (T, classes) probabilities."""
+def greedy(charset: Vocabulary, probs: np.ndarray, share: float = 1.0) -> Text:
+    """The greedy reading of (T, classes) probabilities; share: part of the width that the line fills."""
     best = probs.argmax(axis=1)
-    return charset.decode_ctc(best, probs[np.arange(len(probs)), best])
+    return charset.decode(best, probs[np.arange(len(probs)), best], share)
 
 
 def n_best(probs: np.ndarray, count: int, beams: int = BEAMS) -> list[tuple[tuple[int, ...], float]]:
@@ -96,14 +99,14 @@ def align(probs: np.ndarray, classes: Sequence[int]) -> tuple[np.ndarray, np.nda
     return columns, probs[columns, list(classes)].astype(np.float32)
 
 
-def with_gap_spaces(text: CTCText) -> CTCText:
+def with_gap_spaces(text: Text) -> Text:
     """The reading with spaces where neighbouring letters or digits are much further apart than usual in the line.
 
     For recognisers that lose spaces. Gaps beside ideographs are left alone; a space gets the column before the gap's
     end and the score of its neighbours' mean.
     """
-    characters, columns = list(text.text), np.asarray(text.columns)
-    if len(characters) != len(columns) or len(characters) < 3:
+    characters, columns = list(text.text), text.columns
+    if text.spans is None or len(characters) != len(columns) or len(characters) < 3:
         return text
     gaps = np.diff(columns)
     letters = [_spaced(a) and _spaced(b) for a, b in itertools.pairwise(characters)]
@@ -115,11 +118,11 @@ def with_gap_spaces(text: CTCText) -> CTCText:
         if i and letters[i - 1] and relative[i - 1] > GAP * usual and gaps[i - 1] > usual + 1:
             out.append((" ", int(column) - 1, float(text.char_scores[i - 1] + score) / 2))
         out.append((character, int(column), float(score)))
-    return CTCText(
+    return Text(
         "".join(c for c, _, _ in out),
         text.score,
-        np.array([column for _, column, _ in out]),
         np.array([score for _, _, score in out], np.float32),
+        Spans(np.array([column for _, column, _ in out]), text.spans.count),
     )
 
 

@@ -6,6 +6,7 @@ and optimiser (recipes).
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeAlias
@@ -27,7 +28,7 @@ from ptocr.spec.settings import (
     UnwarpPreprocess,
 )
 from ptocr.spec.tasks import TASKS, Task
-from ptocr.spec.vocabulary import Charset
+from ptocr.spec.vocabulary import Vocabulary
 from ptocr.spec.yaml import explain, read_extended
 
 
@@ -111,12 +112,23 @@ class ModelSpec(Settings, Generic[Pre, Post]):
         """A picture size (C, H, W) that the network takes."""
         return self.preprocess.shape or self.row.probe
 
-    def load_charset(self) -> Charset | None:
-        """The official character set, None for models that read no text."""
+    def load_charset(self) -> Vocabulary | None:
+        """The official vocabulary, None for models that read no text."""
         if self.charset is None:
             return None
+        return self.read_charset(paths.configs() / "charsets" / f"{self.charset}.txt")
+
+    def read_charset(self, path: str | Path, space: bool | None = None) -> Vocabulary:
+        """The vocabulary of a dictionary file, as this recogniser lays it out; space: None as the spec says."""
         post: Any = self.postprocess
-        return Charset.load(paths.configs() / "charsets" / f"{self.charset}.txt", post.space)
+        return self.vocabulary_of(Vocabulary.load(path, post.space if space is None else space))
+
+    def vocabulary_of(self, charset: Vocabulary) -> Vocabulary:
+        """The same characters, among this recogniser's special tokens and in its direction."""
+        if not self.row.vocabulary:
+            return charset
+        post: Any = self.postprocess
+        return dataclasses.replace(charset, layout=post.name, right_to_left=post.right_to_left)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -131,7 +143,7 @@ class ModelSpec(Settings, Generic[Pre, Post]):
 
     @property
     def classes(self) -> int | None:
-        """Number of output classes: blank + characters for rec, labels for cls, None otherwise."""
+        """Number of output classes: of the vocabulary, of the labels, None for models without either."""
         charset = self.load_charset()
         return charset.classes if charset is not None else len(self.labels) or None
 

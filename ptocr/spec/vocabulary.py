@@ -1,59 +1,126 @@
-"""Character sets: class index <-> character. The CTC blank (class 0) and the space live here only."""
+"""Vocabularies: class index <-> character, with the special tokens (blank, start, end, padding, unknown) of each kind
+of decoder. No other place knows where these stand."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from ptocr.errors import SpecError
 
-# How classes are laid out, by name: what stands before and behind the characters.
-LAYOUTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {"ctc": (("blank",), ())}
-BLANK = 0
+
+@dataclass(frozen=True)
+class Layout:
+    """Where special tokens stand among the classes, and how texts are written with them (upstream: label_ops.py,
+    rec_postprocess.py).
+
+    before, behind: the special tokens before and behind the characters, in class order, by their roles: blank, start,
+    end, pad, unknown; several roles of one token are separated by a space. collapses: equal neighbours are one
+    character unless a blank stands between them (CTC). framed: labels begin with start and end with end. stops:
+    decoding ends at the first end; without it all special tokens are skipped, wherever they stand.
+    """
+
+    before: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
+    collapses: bool = False
+    framed: bool = True
+    stops: bool = True
+
+    @property
+    def special(self) -> int:
+        """Number of special tokens."""
+        return len(self.before) + len(self.behind)
+
+
+# By the name that the postprocessing of a recogniser has in its spec; the first is the default.
+LAYOUTS: dict[str, Layout] = {
+    "ctc": Layout(before=("blank pad",), collapses=True, framed=False),
+    # upstream's decoder never stops: it looks for the end among what it has already skipped
+    "attention": Layout(before=("start pad",), behind=("end",), stops=False),
+    "nrtr": Layout(before=("pad", "unknown", "start", "end")),
+    "sar": Layout(behind=("unknown", "start end", "pad")),
+    "srn": Layout(behind=("start", "end pad"), framed=False, stops=False),
+}
 _LEFT_TO_RIGHT = re.compile("[a-zA-Z0-9 :*./%+-]")
 
 
 @dataclass(frozen=True)
-class CTCText:
+class Spans:
+    """Where characters stand along a line: a line is `count` cells long (for CTC the time steps that cover it without
+    its padding, not always a whole number), and character i fills cell `cells[i]`."""
+
+    cells: np.ndarray
+    count: float
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    @property
+    def fractions(self) -> np.ndarray:
+        """Start and end of each character as fractions of the line's length, (n, 2) float64."""
+        starts = np.asarray(self.cells, np.float64)
+        return np.stack([starts, starts + 1], axis=1) / max(self.count, 1.0)
+
+    @property
+    def centers(self) -> np.ndarray:
+        """The middle of each character as a fraction of the line's length, (n,) float64."""
+        return (np.asarray(self.cells, np.float64) + 0.5) / max(self.count, 1.0)
+
+
+@dataclass(frozen=True)
+class Text:
     """One decoded line.
 
-    text: the characters; score: mean probability of the kept steps (0.0 when empty); columns: time step of each
-    character, (n,) int; char_scores: (n,) float.
+    text: the characters; score: mean probability of the kept classes (0.0 when empty); char_scores: (n,) float; spans:
+    where they stand, None for decoders that do not say. An entry of several characters counts once in the last two.
     """
 
     text: str
     score: float
-    columns: np.ndarray
     char_scores: np.ndarray
+    spans: Spans | None = None
+
+    @property
+    def columns(self) -> np.ndarray:
+        """The cell of each character, (n,) int; empty where nothing is known of places."""
+        return np.zeros(0, np.int64) if self.spans is None else self.spans.cells
 
 
 @dataclass(frozen=True)
-class Charset:
-    """The characters of classes 1..n of a recogniser; class 0 is the CTC blank.
+class Vocabulary:
+    """The characters of a recogniser and the special tokens around them.
 
     A "character" is a string of any length: some dictionaries hold combined glyphs, some an empty line, which is a
-    class like any other and reads as nothing. right_to_left: the script runs from the right, so that what stands in
-    the picture from left to right is read backwards, but for runs of Latin letters and digits.
+    class like any other and reads as nothing. layout: a key of `LAYOUTS`. right_to_left: the script runs from the
+    right, so that what stands in the picture from left to right is read backwards, but for runs of Latin letters and
+    digits.
     """
 
     characters: tuple[str, ...]
+    layout: str = "ctc"
     right_to_left: bool = False
     _index: dict[str, int] = field(init=False, repr=False, compare=False, hash=False)
+    _tokens: dict[str, int] = field(init=False, repr=False, compare=False, hash=False)
 
     def __post_init__(self) -> None:
-        index: dict[str, int] = {}
-        for number, character in enumerate(self.characters, start=1):
+        if self.layout not in LAYOUTS:
+            raise SpecError(f"vocabulary: unknown layout {self.layout!r}; known: {', '.join(LAYOUTS)}")
+        layout, index = LAYOUTS[self.layout], {}
+        for number, character in enumerate(self.characters, start=len(layout.before)):
             if not isinstance(character, str):
-                raise SpecError(f"charset: entry {number} is {character!r}; every entry must be a string")
+                entry = number - len(layout.before) + 1
+                raise SpecError(f"charset: entry {entry} is {character!r}; every entry must be a string")
             index[character] = number  # of a repeated character the last class encodes, as upstream
+        places = [*enumerate(layout.before), *enumerate(layout.behind, len(layout.before) + len(self.characters))]
         object.__setattr__(self, "_index", index)
+        object.__setattr__(self, "_tokens", {role: place for place, roles in places for role in roles.split()})
 
     @classmethod
-    def from_lines(cls, lines: Iterable[str], space: bool) -> Charset:
+    def from_lines(cls, lines: Iterable[str], space: bool, layout: str = "ctc") -> Vocabulary:
         """Dictionary lines in class order, blank ones included; `space` appends ' ', even after one that is there.
 
         Both as upstream (BaseRecLabelDecode): the number of lines is the number of classes the weights were made for.
@@ -61,10 +128,10 @@ class Charset:
         characters = [line.strip("\r\n") for line in lines]
         if space:
             characters.append(" ")
-        return cls(tuple(characters))
+        return cls(tuple(characters), layout)
 
     @classmethod
-    def load(cls, path: str | Path, space: bool = True) -> Charset:
+    def load(cls, path: str | Path, space: bool = True, layout: str = "ctc") -> Vocabulary:
         """A dictionary file: UTF-8, one character per line (a byte-order mark is no character)."""
         try:
             text = Path(path).read_bytes().decode("utf-8-sig")
@@ -73,36 +140,88 @@ class Charset:
         except UnicodeDecodeError as error:
             raise SpecError(f"{path}: not a UTF-8 character dictionary ({error.reason})") from None
         # str.splitlines() would also split at exotic separators, which some dictionaries contain as characters
-        return cls.from_lines(text.removesuffix("\n").split("\n") if text else [], space)
+        return cls.from_lines(text.removesuffix("\n").split("\n") if text else [], space, layout)
+
+    def with_layout(self, layout: str) -> Vocabulary:
+        """The same characters among other special tokens."""
+        return replace(self, layout=layout)
 
     @property
     def classes(self) -> int:
-        """Number of classes of the CTC layer: the blank and every character."""
-        return len(self.characters) + 1
+        """Number of classes: special tokens and characters."""
+        return len(self.characters) + LAYOUTS[self.layout].special
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of classes of these characters in every layout, by its name."""
+        return {name: len(self.characters) + layout.special for name, layout in LAYOUTS.items()}
+
+    @property
+    def first(self) -> int:
+        """Class of the first character."""
+        return len(LAYOUTS[self.layout].before)
+
+    def token(self, role: str) -> int:
+        """Class of a special token: blank, start, end, pad or unknown.
+
+        Raises:
+            SpecError: the layout has none.
+        """
+        if role not in self._tokens:
+            raise SpecError(f"vocabulary: layout {self.layout!r} has no {role!r}; it has {', '.join(self._tokens)}")
+        return self._tokens[role]
 
     def __contains__(self, character: object) -> bool:
         return character in self._index
 
     def encode(self, text: str) -> list[int]:
-        """Class indices of a text; characters that the set lacks are dropped (upstream's BaseRecLabelEncode)."""
+        """Classes of a text; characters that are lacking are dropped (upstream: BaseRecLabelEncode)."""
         return [self._index[c] for c in text if c in self._index]
 
-    def decode_ctc(self, indices: Sequence[int] | np.ndarray, probs: Sequence[float] | np.ndarray) -> CTCText:
-        """Greedy CTC decoding of one line (upstream: CTCLabelDecode).
+    def label(self, text: str, length: int) -> list[int] | None:
+        """A text as a label of `length` classes: between start and end where the layout says so, then padding.
 
-        indices, probs: (T,) best class and its probability per time step.
+        None for texts that do not fit, or of which no character is known (upstream: the __call__ of label encoders).
         """
-        steps = np.asarray(indices)
+        classes = self.encode(text)
+        if not classes or len(text) > length or (LAYOUTS[self.layout].framed and len(classes) > length - 2):
+            return None
+        if LAYOUTS[self.layout].framed:
+            classes = [self.token("start"), *classes, self.token("end")]
+        return classes + [self.token("pad")] * (length - len(classes))
+
+    def decode(
+        self, classes: Sequence[int] | np.ndarray, probs: Sequence[float] | np.ndarray, share: float = 1.0
+    ) -> Text:
+        """The text of one line from the best class of every step and its probability, (T,) each.
+
+        share: part of the width that the line fills; the rest is padding. Special tokens read as nothing; upstream
+        writes `<UKN>` and the like into the text, and averages an empty line's score to NaN.
+        """
+        steps = np.asarray(classes)
         probs = np.asarray(probs, dtype=np.float32)
-        keep = steps != BLANK
-        keep[1:] &= steps[1:] != steps[:-1]
-        columns = np.flatnonzero(keep)
+        places = np.flatnonzero(self._kept(steps))
         if self.right_to_left:
-            columns = columns[_logical_order([self.characters[i - 1] for i in steps[columns]])]
-        char_scores = probs[columns]
-        text = "".join(self.characters[i - 1] for i in steps[columns])
-        score = float(char_scores.mean()) if len(columns) else 0.0
-        return CTCText(text, score, columns, char_scores)
+            places = places[_logical_order([self.characters[i] for i in steps[places] - self.first])]
+        char_scores = probs[places]
+        text = "".join(self.characters[i] for i in steps[places] - self.first)
+        score = float(char_scores.mean()) if len(places) else 0.0
+        spans = Spans(places, len(steps) * share) if LAYOUTS[self.layout].collapses else None
+        return Text(text, score, char_scores, spans)
+
+    def _kept(self, steps: np.ndarray) -> np.ndarray:
+        """Which steps give a character, (T,) bool."""
+        layout = LAYOUTS[self.layout]
+        keep: np.ndarray = (steps >= self.first) & (steps < self.first + len(self.characters))
+        if layout.collapses:
+            keep[1:] &= steps[1:] != steps[:-1]
+        elif layout.stops:
+            ends = np.flatnonzero(steps == self.token("end"))
+            keep[ends[0] if len(ends) else len(steps) :] = False
+        return keep
+
+
+Charset = Vocabulary  # what it was called when there was one layout
 
 
 def _logical_order(characters: Sequence[str]) -> list[int]:

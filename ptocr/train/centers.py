@@ -38,7 +38,7 @@ def class_centers(checkpoint: Checkpoint, items: Sequence[Item], batch_size: int
         best = network.forward_train(image)["ctc"].argmax(2).numpy()  # type: ignore[operator]
         sums = np.zeros((charset.classes, features.shape[2])) if sums is None else sums
         for i, row, steps in zip(chosen, best, features.double().numpy(), strict=True):
-            if charset.decode_ctc(row, np.ones(len(row))).text == str(pairs[i][0].label):
+            if charset.decode(row, np.ones(len(row))).text == str(pairs[i][0].label):
                 np.add.at(sums, row, steps)
                 np.add.at(counts, row, 1)
     if sums is None or not counts.any():

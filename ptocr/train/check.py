@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ptocr.data.report import DataReport, check_sources
 from ptocr.spec.model import load_spec
-from ptocr.spec.vocabulary import Charset
 from ptocr.train.recipe import TrainRecipe
 
 
@@ -13,8 +12,7 @@ def check_recipe(recipe: TrainRecipe) -> list[DataReport]:
     spec = load_spec(recipe.model)
     charset = None
     if spec.row.vocabulary:
-        space = spec.postprocess.space
-        charset = Charset.load(recipe.charset, space) if recipe.charset is not None else spec.load_charset()
+        charset = spec.load_charset() if recipe.charset is None else spec.read_charset(recipe.charset)
     groups = {"train": recipe.data.train, "val": recipe.data.val, "base": recipe.data.base}
     if recipe.distill is not None:
         groups["distill"] = recipe.distill.data

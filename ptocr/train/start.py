@@ -19,7 +19,7 @@ from ptocr.nn.heads.ctc import CTCHead
 from ptocr.nn.heads.nrtr import NRTRHead
 from ptocr.nn.heads.sar import SARHead
 from ptocr.spec.model import ModelSpec, load_spec
-from ptocr.spec.vocabulary import Charset
+from ptocr.spec.vocabulary import Vocabulary
 from ptocr.weights import store
 
 log = logging.getLogger(__name__)
@@ -80,15 +80,15 @@ def load_start(
     return Start(network, checkpoint, base, rows, start)
 
 
-def _charset(path: Path | None, spec: ModelSpec) -> Charset | None:
+def _charset(path: Path | None, spec: ModelSpec) -> Vocabulary | None:
     if path is None:
         return None
     if not spec.row.vocabulary:
         raise SpecError(f"charset {path}: {spec.name} reads no text")
-    return Charset.load(path, spec.postprocess.space)
+    return spec.read_charset(path)
 
 
-def _from_nothing(spec: ModelSpec, charset: Charset | None, guide: bool) -> Start:
+def _from_nothing(spec: ModelSpec, charset: Vocabulary | None, guide: bool) -> Start:
     charset = charset or spec.load_charset()
     architecture = spec.architecture if guide else _bare(spec.architecture)
     classes = charset.classes if charset is not None else spec.classes
@@ -131,12 +131,14 @@ def has_guide(checkpoint: Checkpoint) -> bool:
 # ------------------------------------------------------------------------------------------------ dictionary surgery
 
 
-def class_rows(old: Charset, new: Charset) -> Tensor:
+def class_rows(old: Vocabulary, new: Vocabulary) -> Tensor:
     """(old.classes,) the new class of every old class by its character, -1 where the character is gone."""
     return torch.tensor([0, *(new.encode(c)[0] if c in new else -1 for c in old.characters)])
 
 
-def change_characters(network: nn.Module, base: Checkpoint, charset: Charset, guide: bool) -> tuple[nn.Module, Tensor]:
+def change_characters(
+    network: nn.Module, base: Checkpoint, charset: Vocabulary, guide: bool
+) -> tuple[nn.Module, Tensor]:
     """A network for other characters that keeps every row of the characters both sets have.
 
     Rows of new characters start as the mean of the old ones, so that they are neither favoured nor ruled out, with a

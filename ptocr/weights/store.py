@@ -22,7 +22,7 @@ from ptocr.errors import WeightsError
 from ptocr.files import made
 from ptocr.nn.build import build_network
 from ptocr.spec.model import ModelSpec, WeightSource, list_specs, load_spec
-from ptocr.spec.vocabulary import Charset
+from ptocr.spec.vocabulary import Vocabulary
 from ptocr.weights import fetch
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def load(name_or_path: str | Path, model: str | None = None, charset: str | Path
 def _with_charset(checkpoint: Checkpoint, charset: Path, path: Path) -> Checkpoint:
     """The checkpoint with the user's dictionary; the number of classes says whether the space belongs to it."""
     for space in (True, False):
-        characters = Charset.load(charset, space)
+        characters = checkpoint.spec.read_charset(charset, space)
         if characters.classes == checkpoint.classes:
             return dataclasses.replace(checkpoint, charset=characters)
     raise WeightsError(
@@ -220,7 +220,7 @@ def _key(path: Path, model: str | None, charset: Path | None) -> str:
     if model is not None:
         digest.update(_facts(load_spec(model)).encode())
     if charset is not None:
-        digest.update(json.dumps(Charset.load(charset).characters).encode())
+        digest.update(json.dumps(Vocabulary.load(charset).characters).encode())
     return digest.hexdigest()
 
 

@@ -15,7 +15,7 @@ from ptocr.document.results import OCRResult
 from ptocr.errors import InputError
 from ptocr.evaluation.reading import read_corpus, read_line, upright
 from ptocr.predictors.predictor import Classification
-from ptocr.spec.vocabulary import CTCText
+from ptocr.spec.vocabulary import Text
 
 
 class FakeModels:
@@ -32,9 +32,9 @@ class FakeModels:
         return [Classification(t, ("0", "180")[t], 0.95) for t in turned]
 
     @staticmethod
-    def recognizer(images: list[np.ndarray], padding: str) -> list[CTCText]:
+    def recognizer(images: list[np.ndarray], padding: str) -> list[Text]:
         nothing = np.zeros(0)
-        return [CTCText(f"{padding} {image[0, 0, 0]}", 0.5, nothing, nothing) for image in images]
+        return [Text(f"{padding} {image[0, 0, 0]}", 0.5, nothing) for image in images]
 
 
 class FakePipeline:

@@ -11,11 +11,11 @@ import pytest
 import ptocr
 from ptocr.document.tree import Line
 from ptocr.pipelines import orientation as direction
-from ptocr.spec.vocabulary import CTCText
+from ptocr.spec.vocabulary import Text
 
 
-def reading(text: str, probability: float) -> CTCText:
-    return CTCText(text, probability, np.arange(len(text)), np.full(len(text), probability, np.float32))
+def reading(text: str, probability: float) -> Text:
+    return Text(text, probability, np.full(len(text), probability, np.float32))
 
 
 def line(text: str, probability: float = 0.95, turned: bool = False, upside_down: bool = False) -> Line:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ptocr.processing import ctc_search as ctc
-from ptocr.spec.vocabulary import Charset, CTCText
+from ptocr.spec.vocabulary import Spans, Text, Vocabulary
 
-LETTERS = Charset(("a", "b", "c"))
+LETTERS = Vocabulary(("a", "b", "c"))
 
 
 def random_probs(steps: int, seed: int) -> np.ndarray:
@@ -56,7 +56,7 @@ def test_alignment_is_the_most_probable_path(seed: int) -> None:
 
 
 def test_characters_that_may_not_be_read_are_not() -> None:
-    charset = Charset(("a", "b", "ab", "", " "))
+    charset = Vocabulary(("a", "b", "ab", "", " "))
     assert ctc.permitted(charset, None, None).tolist() == [True] * 6
     assert ctc.permitted(charset, "ab", None).tolist() == [True, True, True, True, False, False]
     assert ctc.permitted(charset, None, "b ").tolist() == [True, True, False, False, True, False]
@@ -64,8 +64,8 @@ def test_characters_that_may_not_be_read_are_not() -> None:
 
 
 def test_spaces_come_where_letters_stand_apart() -> None:
-    def text(characters: str, columns: list[int]) -> CTCText:
-        return CTCText(characters, 0.9, np.array(columns), np.full(len(columns), 0.9, np.float32))
+    def text(characters: str, columns: list[int]) -> Text:
+        return Text(characters, 0.9, np.full(len(columns), 0.9, np.float32), Spans(np.array(columns), 20.0))
 
     spaced = ctc.with_gap_spaces(text("onetwo", [1, 3, 5, 10, 12, 14]))
     assert spaced.text == "one two" and spaced.columns.tolist() == [1, 3, 5, 9, 10, 12, 14]
