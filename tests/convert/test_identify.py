@@ -43,7 +43,9 @@ def test_one_of_its_kind(name: str, make: object) -> None:
 
 def test_twins_are_named_in_the_error() -> None:
     source = checkpoint_of(load_spec("PP-OCRv4_mobile_det"))
-    with pytest.raises(WeightsError, match=r"PP-OCRv4_mobile_det, PP-OCRv5_mobile_det.*--model"):
+    with pytest.raises(
+        WeightsError, match=r"PP-OCRv4_mobile_det, PP-OCRv4_mobile_seal_det, PP-OCRv5_mobile_det.*--model"
+    ):
         identify(source)
 
 
@@ -55,6 +57,8 @@ def test_twins_by_yml_and_by_file_name() -> None:
     assert identify(described).name == "PP-OCRv5_mobile_det"
     assert identify(checkpoint_of(spec, "/w/PP-OCRv5_mobile_det_pretrained.pdparams")).name == "PP-OCRv5_mobile_det"
     assert identify(checkpoint_of(spec, "/w/ch_PP-OCRv4_det_infer/x")).name == "PP-OCRv4_mobile_det"
+    seal = checkpoint_of(spec, "/w/pp-ocrv4_mobile_seal_det.onnx")
+    assert identify(seal).name == "PP-OCRv4_mobile_seal_det"
 
 
 def test_languages_by_their_characters() -> None:

@@ -34,7 +34,7 @@ WANTED = {
     *("PP-OCRv3_mobile_rec", "PP-OCRv4_mobile_rec", "PP-OCRv4_server_rec", "PP-OCRv4_server_rec_doc"),
     *("en_PP-OCRv4_mobile_rec", "PP-OCRv5_mobile_rec", "PP-OCRv5_server_rec", "ch_SVTRv2_rec", "ch_RepSVTR_rec"),
     *("PP-LCNet_x1_0_doc_ori", "PP-LCNet_x0_25_textline_ori", "PP-LCNet_x1_0_textline_ori"),
-    *("ch_ppocr_mobile_v2.0_cls", "UVDoc"),
+    *("ch_ppocr_mobile_v2.0_cls", "UVDoc", "PP-OCRv4_mobile_seal_det"),
 }
 
 

@@ -298,6 +298,12 @@ def test_pip_with_another_wheel_than_pinned(index: Web, folder: Path) -> None:
     assert not list(paths.downloads().glob("[!.]*")), "a wrong wheel was kept"
 
 
+def test_pip_with_another_member_than_pinned(index: Web, folder: Path) -> None:
+    source = pip_source("models/rec.onnx").model_copy(update={"member_sha256": "1" * 64})
+    with pytest.raises(WeightsError, match=rf"rec\.onnx: sha256 is .*, expected {'1' * 64}"):
+        fetch.fetch(source, folder)
+
+
 def test_pip_without_the_member(index: Web, folder: Path) -> None:
     with pytest.raises(WeightsError, match="no member 'ptocr_test_models/models/cls'"):
         fetch.fetch(pip_source("models/cls"), folder)
