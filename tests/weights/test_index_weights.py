@@ -16,7 +16,7 @@ import torch
 import ptocr
 from ptocr.convert.compare import network_of
 from ptocr.inputs.read import iter_pages
-from ptocr.spec.model import Source, list_specs, load_spec
+from ptocr.spec.model import WeightSource, list_specs, load_spec
 from ptocr.weights import fetch, store
 from tools.parity import synthetic
 
@@ -26,7 +26,7 @@ MOBILE = ("PP-OCRv5_mobile_det", "PP-OCRv5_mobile_rec")
 ORIENTATION = ("PP-LCNet_x1_0_doc_ori", "PP-LCNet_x1_0_textline_ori")
 
 
-def onnx_models() -> dict[str, Source]:
+def onnx_models() -> dict[str, WeightSource]:
     """Models whose first source is an ONNX file of a wheel."""
     first = {name: next(iter(load_spec(name).sources), None) for name in list_specs()}
     return {name: s for name, s in first.items() if s is not None and s.kind == "pip" and s.format == "onnx"}
