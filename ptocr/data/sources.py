@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,14 +63,14 @@ def read_source(source: LabelSource, task: str) -> tuple[list[Item], list[BadLab
     """
     if not source.path.exists():
         raise InputError(f"{source.path}: no such label file or folder")
-    readers = {"paddle": _paddle, "lmdb": _lmdb, "icdar2015": _icdar, "folder": _folder}
-    if source.format == "lmdb" and task != "rec":
-        raise InputError(f"{source.path}: LMDB sources hold text lines, not samples for {task!r}")
-    if source.format == "icdar2015" and task != "det":
-        raise InputError(f"{source.path}: icdar2015 folders hold pages for 'det', not samples for {task!r}")
+    read, only = FORMATS[source.format]
+    if only not in (None, task):
+        raise InputError(
+            f"{source.path}: sources of format {source.format} hold samples for {only!r}, not for {task!r}"
+        )
     items: list[Item] = []
     bad: list[BadLabel] = []
-    for entry in readers[source.format](source, task):
+    for entry in read(source, LABELS.get(task, parse_label)):
         if isinstance(entry, Item):
             items.append(entry)
         else:
@@ -78,7 +78,7 @@ def read_source(source: LabelSource, task: str) -> tuple[list[Item], list[BadLab
     return items, bad
 
 
-def _paddle(source: LabelSource, task: str) -> Iterator[Item | BadLabel]:
+def _paddle(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item | BadLabel]:
     root = source.root or source.path.parent
     for number, raw in enumerate(source.path.read_bytes().split(b"\n"), start=1):
         where = f"{source.path}:{number}"
@@ -95,7 +95,7 @@ def _paddle(source: LabelSource, task: str) -> Iterator[Item | BadLabel]:
             continue
         images = tuple(str(_resolve(root, n)) for n in _names(name))
         try:
-            yield Item(images, _label(label, task), where)
+            yield Item(images, parse(label), where)
         except ValueError as error:
             yield BadLabel(where, str(error))
 
@@ -119,9 +119,12 @@ def _resolve(root: Path, name: str) -> Path:
     return above if not here.exists() and above.exists() else here
 
 
-def _label(field: str, task: str) -> Any:
-    if task == "det":
-        return parse_det_label(field)
+def parse_label(field: str) -> str:
+    """A text or the name of a class.
+
+    Raises:
+        ValueError: there is none.
+    """
     label = field.split("\t")[0]  # further columns: width and height, in some tools' files
     if not label:
         raise ValueError("empty label")
@@ -155,7 +158,7 @@ def parse_det_label(field: str) -> DetLabel:
     return DetLabel(tuple(polys), tuple(texts), tuple(ignore))
 
 
-def _icdar(source: LabelSource, task: str) -> Iterator[Item | BadLabel]:
+def _icdar(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item | BadLabel]:
     root = source.root or source.path
     pictures = {p.stem: p for p in sorted(root.iterdir()) if p.suffix.lower() in PICTURES}
     for path in sorted(source.path.glob("*.txt")):
@@ -177,7 +180,7 @@ def _icdar(source: LabelSource, task: str) -> Iterator[Item | BadLabel]:
         yield Item((str(pictures[stem]),), label, str(path))
 
 
-def _lmdb(source: LabelSource, task: str) -> Iterator[Item | BadLabel]:
+def _lmdb(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item | BadLabel]:
     with lmdb_environment(str(source.path)).begin() as transaction:
         count = transaction.get(b"num-samples")
         if count is None:
@@ -191,10 +194,21 @@ def _lmdb(source: LabelSource, task: str) -> Iterator[Item | BadLabel]:
             yield Item((f"{source.path}#image-{number:09d}",), label.decode("utf-8"), where)
 
 
-def _folder(source: LabelSource, task: str) -> Iterator[Item | BadLabel]:
+def _folder(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item | BadLabel]:
     for path in sorted(source.path.rglob("*")):
         if path.suffix.lower() in PICTURES:
             yield Item((str(path),), None, str(source.path))
+
+
+# How the labels of a task are written in PaddleOCR's files; those of other tasks are a text or the name of a class.
+LABELS: dict[str, Callable[[str], Any]] = {"det": parse_det_label}
+# Readers by format, and the one task whose samples the format holds (None: of any).
+FORMATS: dict[str, tuple[Callable[..., Iterator[Item | BadLabel]], str | None]] = {
+    "paddle": (_paddle, None),
+    "lmdb": (_lmdb, "rec"),
+    "icdar2015": (_icdar, "det"),
+    "folder": (_folder, None),
+}
 
 
 @functools.lru_cache(maxsize=64)

@@ -11,9 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ptocr.document.fonts import system_fonts
 from ptocr.errors import InputError
-
-FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts", "C:/Windows/Fonts")
 
 
 @dataclass(frozen=True)
@@ -25,17 +24,16 @@ class Style:
     clean: bool = False
 
 
-def find_fonts(names: Sequence[str] = (), folders: Sequence[str] = FONT_FOLDERS) -> tuple[Path, ...]:
+def find_fonts(names: Sequence[str] = ()) -> tuple[Path, ...]:
     """Font files of this machine whose name contains one of `names` (all when empty), sorted.
 
     Raises:
         InputError: none.
     """
-    files = sorted(p for f in folders for p in Path(f).rglob("*") if p.suffix.lower() in (".ttf", ".otf", ".ttc"))
-    chosen = tuple(p for p in files if not names or any(n.lower() in p.name.lower() for n in names))
+    chosen = tuple(p for p in system_fonts() if not names or any(n.lower() in p.name.lower() for n in names))
     if not chosen:
         wanted = f" called {' or '.join(names)}" if names else ""
-        raise InputError(f"no fonts{wanted} in {', '.join(folders)}; name font files or a folder of them")
+        raise InputError(f"no fonts{wanted} on this machine; name font files")
     return chosen
 
 

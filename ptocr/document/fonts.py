@@ -257,6 +257,12 @@ def _files_below(folder: Path) -> list[Path]:
     return [Path(root) / name for root, _, names in os.walk(folder.expanduser()) for name in names]
 
 
+def system_fonts() -> tuple[Path, ...]:
+    """Font files of this machine, sorted."""
+    files = (path for folder in _FOLDERS for path in _files_below(Path(folder)))
+    return tuple(sorted(path for path in files if path.suffix.lower() in _SUFFIXES))
+
+
 def _is_plain(path: Path) -> bool:
     return path.suffix.lower() in _SUFFIXES and not any(style in path.stem.lower() for style in _STYLES)
 
