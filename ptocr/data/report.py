@@ -70,8 +70,13 @@ def check_sources(
     charset: Vocabulary | None = None,
     labels: Sequence[str] = (),
     max_length: int = 25,
+    learnt: bool = True,
 ) -> DataReport:
-    """Read every label and every picture once. charset: of the recogniser; labels: class names of the classifier."""
+    """Read every label and every picture once.
+
+    charset: of the recogniser; labels: class names of the classifier; max_length: of texts, where they are `learnt` and
+    not only compared with.
+    """
     report = DataReport(name)
     seen: dict[str, str] = {}
     encoder = LabelEncoder(charset, max_length) if charset is not None else None
@@ -82,7 +87,7 @@ def check_sources(
         for item in items:
             report.samples += 1
             size = _picture(item, report, seen)
-            _label(item, size, report, encoder, labels)
+            _label(item, size, report, encoder, labels, learnt)
     return report
 
 
@@ -103,7 +108,12 @@ def _picture(item: Item, report: DataReport, seen: dict[str, str]) -> tuple[int,
 
 
 def _label(
-    item: Item, size: tuple[int, int], report: DataReport, encoder: LabelEncoder | None, labels: Sequence[str]
+    item: Item,
+    size: tuple[int, int],
+    report: DataReport,
+    encoder: LabelEncoder | None,
+    labels: Sequence[str],
+    learnt: bool,
 ) -> None:
     label = item.label
     if isinstance(label, DetLabel):
@@ -122,7 +132,7 @@ def _label(
         report.lengths.append(len(text))
         report.characters.update(text)
         report.missing.update(c for c in text if c not in encoder.charset)
-        if not encoder.accepts(text):
+        if learnt and not encoder.accepts(text):
             report.note(f"texts that cannot be used (longer than {encoder.longest}, or unknown)", item.where)
         elif size[0] and size[1] / size[0] > 25:
             report.note("very long lines", f"{item.where} ({size[1]} x {size[0]})")

@@ -17,7 +17,7 @@ def check_recipe(recipe: TrainRecipe) -> list[DataReport]:
     if recipe.distill is not None:
         groups["distill"] = recipe.distill.data
     return [
-        check_sources(name, sources, spec.task, charset, spec.labels, recipe.max_text_length)
+        check_sources(name, sources, spec.task, charset, spec.labels, recipe.max_text_length, learnt=name == "train")
         for name, sources in groups.items()
         if sources
     ]

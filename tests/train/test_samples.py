@@ -199,6 +199,14 @@ def test_check_reports_what_training_would_stumble_over(tmp_path, dictionary):
     assert "'ß' 1" in report.text() and "gt.txt:5" in report.text()
 
 
+def test_a_text_that_is_only_compared_with_may_be_long(tmp_path, dictionary):
+    picture(tmp_path / "a.png")
+    (tmp_path / "gt.txt").write_text(f"a.png\t{'a' * 60}\n", encoding="utf-8")
+    source = [{"path": str(tmp_path / "gt.txt")}]
+    settings = {"model": "PP-OCRv4_mobile_rec", "charset": str(dictionary), "data": {"train": source, "val": source}}
+    assert [report.fine for report in check_recipe(parse_recipe(settings, "test"))] == [False, True]
+
+
 def test_check_of_pages_and_classes(tmp_path, pages, directions):
     assert check_sources("pages", [LabelSource(path=pages)], "det").fine
     assert check_sources("lines", [LabelSource(path=directions)], "cls", labels=("0", "180")).fine
