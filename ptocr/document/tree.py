@@ -44,6 +44,10 @@ class Word:
     quad: np.ndarray
     score: float
 
+    def __repr__(self) -> str:
+        """Text, score and box."""
+        return f"<Word {self.text!r} {self.score:.2f} at {self.box}>"
+
     @property
     def box(self) -> Box:
         """Upright box around the word."""
@@ -75,7 +79,11 @@ class Line:
     pieces: list[Piece] | None = None
     alternatives: list[tuple[str, float]] = field(default_factory=list)
     original: np.ndarray | None = None
-    crop: np.ndarray | None = field(default=None, repr=False)
+    crop: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        """Text, score and box."""
+        return f"<Line {self.text!r} {self.score:.2f} at {self.box}>"
 
     @property
     def upside_down(self) -> bool:
@@ -190,6 +198,10 @@ class Block:
     poly: np.ndarray | None = None
     content: Content | None = None
 
+    def __repr__(self) -> str:
+        """Kind and number of lines."""
+        return f"<Block {self.kind}: {len(self.lines)} lines>"
+
     @property
     def lines(self) -> list[Line]:
         """All lines in reading order."""
@@ -220,7 +232,7 @@ class Page:
     """
 
     regions: list[Line] = field(default_factory=list)
-    image: np.ndarray | None = field(default=None, repr=False)
+    image: np.ndarray | None = None
     source: str | None = None
     index: int | None = None
     angle: int = 0
@@ -228,6 +240,10 @@ class Page:
     pdf: PdfPage | None = None
     original: Original | None = field(default=None, repr=False)
     languages: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Source, size and number of regions."""
+        return f"<Page {self.source or 'from memory'} {self.size}: {len(self.regions)} regions>"
 
     def __post_init__(self) -> None:
         """The size is that of the image."""

@@ -63,6 +63,11 @@ class DocPreprocessorPipeline:
         self.models = models
         self.defaults = defaults or DocOptions()
 
+    def __repr__(self) -> str:
+        """Its models and where they run."""
+        models = ", ".join(module.model_name or str(module.model_dir) for module in self.models.modules.values())
+        return f"<{type(self).__name__} {self.spec.pipeline_name}: {models} on {self.models.options.device}>"
+
     def predict(self, input: Any, **options: Any) -> Iterator[DocPreprocessResult]:
         """Prepare everything in `input`, page by page, as a generator; options: see `DocOptions`, for this call only.
 

@@ -47,6 +47,12 @@ class OCRPipeline:
         self.models = models
         self.defaults = defaults or OCROptions()
 
+    def __repr__(self) -> str:
+        """Its models and where they run."""
+        names = [self.models.module(name) for name in _modules(self._call(self.defaults))]
+        models = ", ".join(module.model_name or str(module.model_dir) for module in names)
+        return f"<{type(self).__name__} {self.spec.pipeline_name}: {models} on {self.models.options.device}>"
+
     def predict(self, input: Any, **options: Any) -> Iterator[OCRResult]:
         """Read everything in `input`, page by page, as a generator.
 
@@ -68,14 +74,7 @@ class OCRPipeline:
         Raises:
             WeightsError, SpecError: a model is missing.
         """
-        call = self._call(self.defaults.merged(options))
-        optional = {
-            "TextLineOrientation": call.line_orientation,
-            "DocOrientationClassify": call.orientation,
-            "DocUnwarping": call.unwarping,
-        }
-        names = ["TextDetection", "TextRecognition", *(name for name, wanted in optional.items() if wanted)]
-        self.models.warm_up(names)
+        self.models.warm_up(_modules(self._call(self.defaults.merged(options))))
 
     def read(self, page: Page, options: OCROptions) -> OCRResult:
         """Read one page: make it upright and flat if asked, find its lines, recognise them."""
@@ -165,6 +164,16 @@ class OCRPipeline:
             text_rec_score_thresh=call.score_thresh,
             return_word_box=call.word_boxes,
         )
+
+
+def _modules(call: _Call) -> list[str]:
+    """Names of the modules that a call needs."""
+    optional = {
+        "TextLineOrientation": call.line_orientation,
+        "DocOrientationClassify": call.orientation,
+        "DocUnwarping": call.unwarping,
+    }
+    return ["TextDetection", "TextRecognition", *(name for name, wanted in optional.items() if wanted)]
 
 
 def _detection_parameters(reader: Reader) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ptocr.processing.geometry import crop_poly, crop_quad, rectangle
 from ptocr.processing.image import rotate180
 from ptocr.processing.words import character_quads, per_character, word_boxes
 
+WEAK = 0.6  # a line that scores less may be upside down even if the classifier does not think so
 WITNESSES = 4  # lines that are asked whether a page is written in columns
 
 
@@ -63,18 +64,18 @@ class Reader:
             for poly, crop in zip(polys, crops, strict=True)
         ]
         self.lap("crop")
+        believed = self.options.textline_orientation == "paddle"
         suspects: list[Line] = []
         if self.orientation and lines:
             suspects = self._upside_down(lines)
             self.lap("cls")
-        if suspects and self.options.textline_orientation == "paddle":  # the classifier is believed
+        if believed:
             for line in suspects:
                 line.angle, line.crop = 1, rotate180(_crop(line))
-            suspects = []
         read = read_lines(self.models.recognizer, [_crop(line) for line in lines], self.decoding) if lines else []
         for line, reading in zip(lines, read, strict=True):
             _put(line, reading)
-        if suspects:
+        if self.orientation and not believed:
             self._judge(lines, suspects)
         self.lap("rec")
         return lines
@@ -99,13 +100,21 @@ class Reader:
         ]
 
     def _judge(self, lines: Sequence[Line], suspects: Sequence[Line]) -> None:
-        """Read the suspect lines the other way up too, and keep what the evidence is for."""
-        turned = [rotate180(_crop(line)) for line in suspects]
-        other = read_lines(self.models.recognizer, turned, self.decoding)
-        doubted = {id(line) for line in suspects}
-        sure = sum(direction.weight(line) for line in lines if id(line) not in doubted)
-        kept = direction.decide([read.text for read in other], suspects, sure)
-        for line, crop, read, keep in zip(suspects, turned, other, kept, strict=True):
+        """Read suspect lines the other way up too, and keep what the evidence is for.
+
+        Suspect is what the classifier calls upside-down, and what reads badly as it stands but well the other way up.
+        """
+        named = {id(line) for line in suspects}
+        doubtful = [line for line in lines if id(line) in named or line.score < WEAK]
+        turned = [rotate180(_crop(line)) for line in doubtful]
+        other = read_lines(self.models.recognizer, turned, self.decoding) if doubtful else []
+        rows = [
+            row for row in zip(doubtful, turned, other, strict=True) if id(row[0]) in named or row[2].text.score >= WEAK
+        ]
+        judged = {id(line) for line, _, _ in rows}
+        sure = sum(direction.weight(line) for line in lines if id(line) not in judged)
+        kept = direction.decide([read.text for _, _, read in rows], [line for line, _, _ in rows], sure)
+        for (line, crop, read), keep in zip(rows, kept, strict=True):
             if keep:
                 line.angle, line.crop = 1, crop
                 _put(line, read)

@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import stat
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,61 @@ def test_print(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert text.startswith("{'res': {'input_path': 'dir/page.png', 'page_index': None, 'model_settings': {'use_doc")
     assert "dtype=int16" in text
+
+
+# ---- for people ----
+
+
+def two_lines(**more: object) -> OCRResult:
+    fields = {"rec_texts": ["below *it*", "above"], "rec_scores": [0.4, 0.9], "rec_polys": [QUAD + 24, QUAD]}
+    return ocr(**(fields | more))
+
+
+def test_text_and_lines_are_in_reading_order() -> None:
+    result = two_lines()
+    assert result.text == "above\nbelow *it*" and OCRResult().text == ""
+    assert [(line.text, line.score, line.box) for line in result.lines] == [
+        ("above", 0.9, (3, 10, 82, 33)),
+        ("below *it*", 0.4, (27, 34, 106, 57)),
+    ]
+    assert [word.text for word in result.lines[1].words] == ["below", "*it*"]
+    assert result.to_markdown() == "above" and result.to_markdown(min_score=0.0) == "above below \\*it\\*"
+
+
+def test_save_by_suffix(tmp_path: Path) -> None:
+    result = two_lines()
+    for name in ("a.txt", "a.md", "a.hocr", "a.json", "a.png", "a.pdf"):
+        assert result.save(tmp_path / name) == [tmp_path / name]
+    assert (tmp_path / "a.txt").read_text() == "above\n"
+    result.save(str(tmp_path / "a.txt"), min_score=0)
+    assert (tmp_path / "a.txt").read_text() == result.text + "\n"
+    with pytest.raises(ValueError, match="unknown kind of output"):
+        result.save(tmp_path / "a.doc")
+
+
+def test_repr_says_what_was_read() -> None:
+    assert repr(ocr()) == "<OCRResult dir/page.png: 1 line, '登机牌 BOARDING'>"
+    assert repr(two_lines(input_path="b.pdf", page_index=2)) == "<OCRResult b.pdf page 3: 2 lines, 'below *it*...'>"
+    assert repr(OCRResult()) == "<OCRResult from memory: 0 lines>"
+    line = two_lines().lines[0]
+    assert repr(line) == "<Line 'above' 0.90 at (3, 10, 82, 33)>" and repr(line.words[0]).startswith(
+        "<Word 'above' 0.90"
+    )
+
+
+def test_pandas() -> None:
+    pandas = pytest.importorskip("pandas")
+    table = two_lines().to_pandas()
+    assert isinstance(table, pandas.DataFrame)
+    assert list(table.columns) == ["block", "text", "score", "left", "top", "right", "bottom", "poly"]
+    assert table["text"].tolist() == ["above", "below *it*"] and table["right"].tolist() == [82, 106]
+    assert list(OCRResult().to_pandas().columns) == list(table.columns)
+
+
+def test_without_pandas_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="pip install pandas"):
+        two_lines().to_pandas()
 
 
 # ---- files ----

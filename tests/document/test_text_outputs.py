@@ -16,6 +16,7 @@ from PIL import Image
 
 from ptocr.document.results import OCRResult
 from ptocr.document.writers import SUFFIXES, suffix_of, write_results
+from ptocr.document.writers.write import _compact
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
 ALTO = "{http://www.loc.gov/standards/alto/ns-v4#}"
@@ -113,6 +114,43 @@ def test_json(tmp_path: Path) -> None:
     assert data[0] == page(0).json["res"]
 
 
+def test_json_keeps_points_and_numbers_on_one_line(tmp_path: Path) -> None:
+    result = page(0)
+    lines = write(tmp_path, "out.json", result).splitlines()
+    assert "   [[40, 20], [340, 20], [340, 64], [40, 64]]," in lines
+    assert sum('"rec_scores": [0.9, 0.89, ' in line for line in lines) == 1
+    assert len(lines) < 70 < len(json.dumps(result.json["res"], indent=1).splitlines()) / 4
+    odd = [{"a": [], "b": {}, "c": [[1, [2, "x"]]], "d": [[]], "e": [1, None], "f": "[\n 1"}]
+    assert json.loads(_compact(odd)) == odd
+
+
+# ---- what is unsure is left out ----
+
+UNSURE = OCRResult(
+    input_path="page.png",
+    image=np.full((200, 300, 3), 255, np.uint8),
+    rec_texts=["certain", "", "noise", "limit"],
+    rec_scores=[0.9, 0.0, 0.49, 0.5],
+    rec_polys=[quad(10, 10 + 40 * i, 90) for i in range(4)],
+)
+
+
+@pytest.mark.parametrize("name", ["out.txt", "out.md", "out.tsv", "out.hocr", "out.alto.xml"])
+def test_unsure_lines_are_left_out_of_what_people_read(tmp_path: Path, name: str) -> None:
+    text = write(tmp_path, name, UNSURE)
+    assert "certain" in text and "limit" in text and "noise" not in text
+    (path,) = write_results([UNSURE], tmp_path / name, min_score=0.0)
+    assert "noise" in path.read_text("utf-8")
+    write_results([UNSURE], tmp_path / name, min_score=0.8)
+    assert "limit" not in path.read_text("utf-8")
+
+
+def test_json_and_python_keep_every_text(tmp_path: Path) -> None:
+    (entry,) = json.loads(write(tmp_path, "out.json", UNSURE))
+    assert entry["rec_texts"] == UNSURE.rec_texts == ["certain", "", "noise", "limit"]
+    assert [line.text for line in UNSURE.lines] == ["certain", "noise", "limit"]  # an empty text is no line
+
+
 # ---- hOCR ----
 
 
@@ -155,6 +193,32 @@ def test_hocr_by_its_validator(tmp_path: Path) -> None:
     write(tmp_path, "out.hocr", page(0), empty())
     report = spec.HocrValidator("standard").validate(str(tmp_path / "out.hocr"))
     assert report.is_valid(), report.format("text")
+
+
+@pytest.mark.parametrize(
+    ("known", "lang", "langs"), [((), "und", "unknown"), (("ko",), "ko", "ko"), (("zh", "en"), "mul", "zh en")]
+)
+def test_hocr_says_the_language(tmp_path: Path, known: tuple[str, ...], lang: str, langs: str) -> None:
+    result = page()
+    result.page.languages = known
+    root = ET.fromstring(write(tmp_path, "out.hocr", result))
+    division = root.find(f".//{XHTML}div[@class='ocr_page']")
+    assert division is not None and root.get("lang") == division.get("lang") == lang
+    meta = root.find(f".//{XHTML}meta[@name='ocr-langs']")
+    assert meta is not None and meta.get("content") == langs
+
+
+def test_each_word_has_its_own_score(tmp_path: Path) -> None:
+    result = OCRResult(
+        rec_texts=["sure unsure"],
+        rec_scores=[0.6],
+        rec_polys=[quad(0, 0, 200)],
+        char_scores=[[0.9] * 4 + [0.9] + [0.4] * 6],
+    )
+    rows = csv.DictReader(io.StringIO(write(tmp_path, "out.tsv", result)), delimiter="\t", quoting=csv.QUOTE_NONE)
+    assert [(row["text"], float(row["conf"])) for row in rows if row["level"] == "5"] == [("sure", 90), ("unsure", 40)]
+    assert re.findall(r"x_wconf (\d+)", write(tmp_path, "out.hocr", result)) == ["90", "40"]
+    assert re.findall(r'WC="([\d.]+)"', write(tmp_path, "out.alto.xml", result)) == ["0.9000", "0.4000"]
 
 
 # ---- ALTO ----

@@ -119,3 +119,30 @@ def test_upright_lines_stay_upright_whatever_the_classifier_says(
     assert next(pipeline.predict(image)).rec_texts == plain
     believed = next(pipeline.predict(image, textline_orientation="paddle"))
     assert believed.rec_texts != plain and set(believed.textline_orientation_angles) == {1}
+
+
+@pytest.mark.weights
+def test_a_line_that_reads_badly_is_tried_the_other_way_up(
+    pipeline: ptocr.pipelines.OCRPipeline, checkout: Path
+) -> None:
+    """The classifier calls this upside-down line upright; as it stands it reads as one letter, at 0.25."""
+    path = checkout / "docs" / "images" / "upside_down_line.png"
+    result = next(pipeline.predict(path))
+    (text,) = result.rec_texts  # this recogniser loses spaces
+    assert text.replace(" ", "") == "Turnmearound,please:180degrees" and result.rec_scores[0] > 0.9
+    assert result.textline_orientation_angles == [1] or result.page_angle == 180
+    believed = next(pipeline.predict(path, textline_orientation="paddle"))  # PaddleOCR 2.x's rule asks nobody else
+    assert believed.rec_scores[0] < 0.5 and believed.textline_orientation_angles == [0]
+    plain = next(pipeline.predict(path, use_textline_orientation=False))
+    assert plain.rec_texts == believed.rec_texts
+
+
+@pytest.mark.weights
+def test_what_reads_badly_both_ways_stays_as_it_is(pipeline: ptocr.pipelines.OCRPipeline, checkout: Path) -> None:
+    image = cv2.imread(str(checkout / "docs" / "images" / "latin_page.png"))
+    scribble = np.full((60, 600, 3), 255, np.uint8)
+    rng = np.random.default_rng(1)
+    cv2.polylines(scribble, [rng.integers(8, 50, (200, 2)) * np.array([11, 1])], False, (0, 0, 0), 2)
+    page = np.vstack([image, np.pad(scribble, ((0, 0), (0, image.shape[1] - 600), (0, 0)), constant_values=255)])
+    both = [next(pipeline.predict(page, use_textline_orientation=asked)) for asked in (False, True)]
+    assert both[0].rec_texts == both[1].rec_texts and set(both[1].textline_orientation_angles) == {0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePath
 
@@ -45,22 +45,31 @@ def _bbox(box: Box) -> str:
 def to_hocr(pages: Iterable[Page]) -> str:
     """XHTML with a div per page and block and a span per line and word; boxes in pixels, confidence 0..100."""
     ET.register_namespace("", _XHTML)
-    root = ET.Element(f"{{{_XHTML}}}html", {"lang": "und"})
+    root = ET.Element(f"{{{_XHTML}}}html")
     head = ET.SubElement(root, f"{{{_XHTML}}}head")
     ET.SubElement(head, f"{{{_XHTML}}}title").text = "OCR result"
     ET.SubElement(head, f"{{{_XHTML}}}meta", {"http-equiv": "Content-Type", "content": "text/html; charset=utf-8"})
     for name, content in (
         ("ocr-system", f"ptocr {_version()}"),
-        ("ocr-langs", "unknown"),
         ("ocr-capabilities", "ocr_page ocr_carea ocr_par ocr_line ocrx_word ocrp_wconf"),
     ):
         ET.SubElement(head, f"{{{_XHTML}}}meta", {"name": name, "content": content})
     body = ET.SubElement(root, f"{{{_XHTML}}}body")
+    languages: dict[str, None] = {}
     for number, page in enumerate(pages, 1):
         _hocr_page(body, number, page)
+        languages |= dict.fromkeys(page.languages)
+    root.set("lang", _lang(tuple(languages)))
+    langs = {"name": "ocr-langs", "content": " ".join(languages) or "unknown"}
+    ET.SubElement(head, f"{{{_XHTML}}}meta", langs)
     ET.SubElement(head, f"{{{_XHTML}}}meta", {"name": "ocr-number-of-pages", "content": str(len(body))})
     ET.indent(root, " ")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{_DOCTYPE}\n' + ET.tostring(root, "unicode") + "\n"
+
+
+def _lang(languages: Sequence[str]) -> str:
+    """The language tag (BCP 47) of a text in one of some languages: "mul" several, "und" nobody knows."""
+    return languages[0] if len(languages) == 1 else "mul" if languages else "und"
 
 
 def _hocr_page(body: ET.Element, number: int, page: Page) -> None:
@@ -68,6 +77,7 @@ def _hocr_page(body: ET.Element, number: int, page: Page) -> None:
     width, height = page.extent
     title = f'image "{image}"; bbox 0 0 {width} {height}; ppageno {number - 1}'
     division = _hocr(body, "div", "ocr_page", f"page_{number}", title)
+    division.set("lang", _lang(page.languages))
     for block_number, block in enumerate(page.blocks, 1):
         key = f"{number}_{block_number}"
         box = _bbox(block.box)
@@ -84,7 +94,7 @@ def _hocr_line(paragraph: ET.Element, key: str, line: Line) -> None:
         title += f"; textangle {angle % 360:.1f}"
     span = _hocr(paragraph, "span", "ocr_line", f"line_{key}", title)
     for number, word in enumerate(line.words, 1):
-        title = _bbox(word.box) + f"; x_wconf {round(100 * line.score)}"
+        title = _bbox(word.box) + f"; x_wconf {round(100 * word.score)}"
         element = _hocr(span, "span", "ocrx_word", f"word_{key}_{number}", title)
         element.text = _clean(word.text)
 
@@ -97,7 +107,7 @@ def _hocr(parent: ET.Element, tag: str, kind: str, key: str, title: str) -> ET.E
 
 
 def to_alto(pages: Iterable[Page]) -> str:
-    """ALTO 4.4 in pixels: a Page per page, a TextBlock per block; String confidence is that of its line."""
+    """ALTO 4.4 in pixels: a Page per page, a TextBlock per block; String confidence is the mean of its characters'."""
     ET.register_namespace("", _ALTO)
     ET.register_namespace("xsi", _XSI)
     location = f"{_ALTO} http://www.loc.gov/standards/alto/v4/alto-4-4.xsd"
@@ -148,6 +158,6 @@ def _alto_block(space: ET.Element, key: str, block: Block) -> None:
         for word_number, word in enumerate(line.words):
             if word_number:
                 ET.SubElement(text_line, f"{{{_ALTO}}}SP")
-            confidence = f"{min(1.0, max(0.0, line.score)):.4f}"
+            confidence = f"{min(1.0, max(0.0, word.score)):.4f}"
             content = {"CONTENT": _clean(word.text), "WC": confidence}
             ET.SubElement(text_line, f"{{{_ALTO}}}String", content | _place(word.box))

@@ -99,7 +99,7 @@ def _tsv_block(page: int, number: int, block: Block) -> list[str]:
     for line_number, line in enumerate(block.lines, 1):
         rows.append(_tsv((4, page, number, 1, line_number, 0), line.box))
         rows += [
-            _tsv((5, page, number, 1, line_number, i), word.box, 100 * line.score, word.text)
+            _tsv((5, page, number, 1, line_number, i), word.box, 100 * word.score, word.text)
             for i, word in enumerate(line.words, 1)
         ]
     return rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from ptocr.document.draw import encode
 from ptocr.document.results import OCRResult
@@ -70,5 +71,24 @@ def write_results(
 
 
 def to_json(results: Iterable[OCRResult]) -> str:
-    """A list with the fields of each page, as `OCRResult.json` has them under "res"."""
-    return json.dumps([result.json["res"] for result in results], indent=1, ensure_ascii=False) + "\n"
+    """A list with the fields of each page, as `OCRResult.json` has them under "res"; a polygon, a box and a list of
+    numbers take one line each."""
+    return _compact([result.json["res"] for result in results]) + "\n"
+
+
+def _compact(value: Any, indent: str = "") -> str:
+    """JSON with an entry per line, but for what is short: numbers and points, side by side."""
+    inner = indent + " "
+    if isinstance(value, dict) and value:
+        rows = [f"{json.dumps(str(key), ensure_ascii=False)}: {_compact(item, inner)}" for key, item in value.items()]
+        return "{" + ",".join(f"\n{inner}{row}" for row in rows) + f"\n{indent}}}"
+    if isinstance(value, list) and value and not _is_short(value):
+        return "[" + ",".join(f"\n{inner}{_compact(item, inner)}" for item in value) + f"\n{indent}]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_short(values: list[Any]) -> bool:
+    """Whether a list holds numbers, or points (x, y)."""
+    if all(isinstance(value, list) and len(value) == 2 for value in values):
+        values = [number for point in values for number in point]
+    return all(isinstance(value, int | float) for value in values)
