@@ -8,11 +8,13 @@ import glob
 import itertools
 import logging
 import os
+import tempfile
 import threading
+import unicodedata
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 import filelock
@@ -32,7 +34,7 @@ def write_atomic(path: str | Path, content: bytes | Callable[[BinaryIO], object]
     rename, so that not even a power cut leaves an empty file under the name.
 
     Raises:
-        OSError: the folder cannot be written, or is full. What was there before stays as it was.
+        OSError: the folder cannot be written, or is full; `filename` is the path. What was there before stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,8 +49,11 @@ def write_atomic(path: str | Path, content: bytes | Callable[[BinaryIO], object]
                 stream.flush()
                 os.fsync(stream.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 
@@ -114,6 +119,43 @@ def _beside(path: Path) -> Path:
 def _unwritable(path: Path, error: OSError, failure: type[PtocrError], remedy: str) -> PtocrError:
     reason = f"{path.parent}: cannot be written ({error.strerror or error})"
     return failure(f"{reason}; {remedy}" if remedy else reason)
+
+
+def same_file(first: str | PurePath, second: str | PurePath) -> bool:
+    """True when two paths mean one file: other spellings, symbolic and hard links, and names that differ only in case
+    or in how accents are encoded, which some file systems do not tell apart.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        if os.path.samefile(first, second):
+            return True
+    return path_key(first) == path_key(second)
+
+
+def path_key(path: str | PurePath) -> str:
+    """A path without links, relative parts, case and ways to encode accents; the file need not exist."""
+    return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
+
+
+def require_writable(path: str | Path) -> None:
+    """Try whether a file could be written at `path`, by making one beside it or in the nearest folder above.
+
+    Raises:
+        OSError: it could not; `filename` is the folder that refuses, or the path.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is no folder", str(folder))
+    try:
+        handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=folder)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from None
+    os.close(handle)
+    Path(name).unlink()
 
 
 class Claims:

@@ -7,9 +7,11 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from ptocr.cli.guard import USAGE, guarded
+from ptocr.cli.arguments import Parser, meant
+from ptocr.cli.guard import INTERRUPTED, USAGE, guarded
 
-# subcommand -> what it does; the module ptocr.cli.<subcommand> has DESCRIPTION, EXAMPLES, add_arguments() and run()
+# subcommand -> what it does; the module ptocr.cli.<subcommand> has DESCRIPTION, EXAMPLES, add_arguments() and run(),
+# and USAGE_LINE where a list of all flags would say little
 COMMANDS = {
     "ocr": "read pictures and PDFs",
     "config": "write out the YAML of a pipeline",
@@ -30,7 +32,15 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] in ("-h", "--help"):
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:  # before the command itself began
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _main(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_usage())
         return 0 if arguments else USAGE
     if arguments[0] in ("-V", "--version"):
@@ -40,17 +50,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:
-        print(f"error: unknown command {name!r}; known: {', '.join(COMMANDS)}", file=sys.stderr)
+        hint = meant(name, COMMANDS) or "; `ptocr --help` lists them"
+        print(f"error: unknown command {name!r}{hint}", file=sys.stderr)
         return USAGE
     module = importlib.import_module(f"ptocr.cli.{name}")
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"ptocr {name}",
+        usage=getattr(module, "USAGE_LINE", None),
         description=module.DESCRIPTION,
         epilog="examples:\n" + "\n".join(f"  {line}" for line in module.EXAMPLES),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
     )
-    parser.add_argument("--show_log", action="store_true", help="say what is being done")
     module.add_arguments(parser)
+    last = parser.add_argument_group("about this command")
+    last.add_argument("-h", "--help", action="help", help="show this list")
+    last.add_argument("--show_log", action="store_true", help="say what is being done (default: warnings only)")
     return guarded(module.run, parser.parse_args(rest))
 
 

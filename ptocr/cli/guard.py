@@ -1,48 +1,136 @@
-"""What every command line does with errors: messages without stack traces, and exit codes."""
+"""What every command line does with errors and signals: one line each, no stack traces, and exit codes."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 from ptocr.errors import InputError, PtocrError
 
 DONE, SOME_FAILED, USAGE = 0, 1, 2
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does."""
 
 
 class Failures:
-    """Names each unreadable input on standard error and counts them."""
+    """Names each unreadable input on standard error and counts them.
+
+    done: what an interrupted or failed command has finished, in words; None where nothing can be said.
+    """
 
     def __init__(self) -> None:
         self.count = 0
+        self.done: Callable[[], str] | None = None
 
     def __call__(self, error: InputError) -> None:
+        self.count += 1
+        say(f"error: {error}")
+
+    def what_is_done(self) -> str:
+        """'; ...' behind a message."""
+        return "" if self.done is None else f"; {self.done()}"
+
+
+def say(text: str) -> None:
+    """One line on standard error, above a progress bar where one is shown."""
+    if "tqdm" in sys.modules:
         from tqdm import tqdm
 
-        self.count += 1
-        tqdm.write(f"error: {error}", file=sys.stderr)
+        tqdm.write(text, file=sys.stderr)
+    else:
+        print(text, file=sys.stderr)
 
 
 def guarded(main: Callable[[argparse.Namespace, Failures], None], args: argparse.Namespace) -> int:
-    """Call `main`; its errors become messages and exit codes (0 done, 1 some inputs failed, 2 usage or set-up)."""
-    level = logging.INFO if getattr(args, "show_log", False) else logging.WARNING
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s: %(message)s")
+    """Call `main`; its errors become messages and exit codes.
+
+    0 done, 1 some inputs failed or an output could not be written to its end, 2 usage or set-up (nothing was done),
+    130 after Ctrl-C, 143 after SIGTERM.
+    """
+    _set_up_output(getattr(args, "show_log", False))
     failures = Failures()
     try:
-        main(args, failures)
+        with _terminable():
+            main(args, failures)
     except InputError as error:
         failures(error)
     except PtocrError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return USAGE
     except BrokenPipeError:  # the reader of standard output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except OSError as error:
+        say(f"error: {describe(error)}{failures.what_is_done()}")
+        return USAGE if failures.done is None else SOME_FAILED
+    except Terminated:
+        say(f"terminated{failures.what_is_done()}")
+        return TERMINATED
     except KeyboardInterrupt:
-        print("interrupted; everything finished so far is written", file=sys.stderr)
+        say(f"interrupted{failures.what_is_done()}")
         return INTERRUPTED
     return SOME_FAILED if failures.count else DONE
+
+
+def describe(error: OSError) -> str:
+    """'FILE: reason' of an operating system's error."""
+    reason = (error.strerror or str(error)).lower()
+    return reason if error.filename is None else f"{error.filename}: {reason}"
+
+
+@contextlib.contextmanager
+def unstoppable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until what is finished has been written."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM raises `Terminated` instead of ending the process in the middle of a file."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+class _Lines(logging.Handler):
+    """Log records as lines of standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = "note" if record.levelno <= logging.INFO else record.levelname.lower()
+        say(f"{level}: {record.getMessage()}")
+
+
+def _set_up_output(show_log: bool) -> None:
+    """Warnings are shown, and downloads, which take a while; names that are not Unicode are shown escaped."""
+    logging.basicConfig(level=logging.INFO if show_log else logging.WARNING, handlers=[_Lines()])
+    logging.getLogger("ptocr.weights").setLevel(logging.INFO)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import cv2
 
+from ptocr.cli.arguments import Parser
 from ptocr.cli.guard import Failures, guarded
 from ptocr.compat import paddle2
 from ptocr.compat.arguments import flag, meaningless
@@ -32,19 +32,9 @@ _REC = {"text_rec_image_shape": "image_shape", "rec_padding": "padding"}
 _CLS = {"textline_orientation_image_shape": "image_shape"}
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that names the flags that come closest to an unknown one."""
-
-    def error(self, message: str) -> NoReturn:
-        known = [text for action in self._actions for text in action.option_strings]
-        unknown = message.removeprefix("unrecognized arguments: ").split()[0] if "unrecognized" in message else ""
-        near = difflib.get_close_matches(unknown.partition("=")[0], known, n=3) if unknown else []
-        super().error(message + (f"; did you mean {', '.join(near)}?" if near else ""))
-
-
 def parser_of(description: str) -> argparse.ArgumentParser:
     """The parser of all four commands: PaddleOCR 2.x has one for all, too."""
-    parser = _Parser(description=description)
+    parser = Parser(description=description)
     add = parser.add_argument
     add("--image_dir", required=True, nargs="+", metavar="IN", help="pictures, PDFs, folders, globs, URLs")
     add("--recursive", type=flag, default=False, nargs="?", const=True, help="enter folders below a folder")

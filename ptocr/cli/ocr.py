@@ -1,120 +1,134 @@
-"""`ptocr ocr`: read pictures and PDFs, into whatever file the output's suffix names."""
+"""`ptocr ocr`: read pictures and PDFs, into whatever files the outputs' suffixes name."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import types
-import typing
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from ptocr.cli.guard import Failures
-from ptocr.compat.arguments import flag, shape
-from ptocr.document.results import OCRResult
-from ptocr.document.writers import SUFFIXES, suffix_of, write_results
-from ptocr.document.writers.text import to_txt
-from ptocr.errors import SpecError
-from ptocr.inputs.read import count_inputs
-from ptocr.pipelines.options import OCROptions
-
-DESCRIPTION = (
-    "Read pictures, PDFs, folders, URLs. Names of options are PaddleOCR 3.x's; those not given keep the pipeline's."
+from ptocr.cli.arguments import (
+    BATCHED,
+    MODULES,
+    Number,
+    add_device_argument,
+    add_model_arguments,
+    add_row,
+    add_runtime_arguments,
+    flag,
 )
+from ptocr.cli.guard import Failures, say, unstoppable
+from ptocr.cli.options import COMMON, GROUPS, OPTIONS
+
+if TYPE_CHECKING:
+    from ptocr.cli.plan import Plan, Source
+    from ptocr.cli.sinks import Sinks
+    from ptocr.document.results import OCRResult
+    from ptocr.errors import InputError
+    from ptocr.inputs.page import Page
+
+__all__ = ["add_model_arguments", "add_runtime_arguments", "make_pipeline"]
+
+DESCRIPTION = "Read pictures, PDFs, folders and addresses. Without --output the text goes to standard output."
+USAGE_LINE = "ptocr ocr IN ... [--output FILE or FOLDER/] [flags]"
 EXAMPLES = (
     "ptocr ocr page.jpg",
     "ptocr ocr scans/ --output scans.json",
+    "ptocr ocr scans/ --recursive --output texts/ --format txt,md,pdf --resume",
     "ptocr ocr book.pdf --page_range 1-3,7 --output book_with_text.pdf",
+    "ptocr ocr - --output - --format md < page.png",
+    "ptocr ocr letter.jpg --lang ko",
     "ptocr ocr -i page.jpg --save_path out/ --use_textline_orientation false --device cpu",
     "ptocr ocr meter.jpg --text_rec_allow 0123456789.",
     "ptocr ocr page.jpg --pipeline PP-OCRv4_mobile",
 )
-MODULES = (
-    "doc_orientation_classify", "doc_unwarping", "text_detection", "textline_orientation", "text_recognition",
-)  # fmt: skip
-WORDS = (".pdf", ".hocr", ".alto", ".alto.xml", ".tsv")  # outputs that say where words are
-_BATCHED = ("textline_orientation", "text_recognition")
-_OWN = {"on_error", "keep_line_images"}
+FORMATS = "txt, md, tsv, hocr, alto, json, pdf, png, jpg, webp"
+_WORDS = (".pdf", ".hocr", ".alto", ".alto.xml", ".tsv")  # outputs that say where words are
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the subcommand."""
-    add = parser.add_argument
-    add("inputs", nargs="*", metavar="IN", help="pictures, PDFs, folders, globs, URLs")
-    add("-i", "--input", action="append", default=[], help="the same, PaddleOCR's way")
-    add("--output", help=f"one file for all pages: {' '.join(SUFFIXES)}")
-    add("--save_path", help="folder for NAME_res.json and NAME_ocr_res_img per page")
-    add("--format", choices=["text", "json", "paddlex"], default="text",
-        help="what goes to standard output: text, one JSON object per page, or PaddleX's print")  # fmt: skip
-    add("--pipeline", "--paddlex_config", default="OCR", help="OCR, PP-OCRv4_mobile, or the path of an OCR.yaml")
-    add_runtime_arguments(parser)
+    common = parser.add_argument_group("common")
+    add = common.add_argument
+    add("inputs", nargs="*", metavar="IN", help="pictures, PDFs, folders, globs, addresses; - is standard input")
+    add("--output", "-o", action="append", default=[], metavar="PATH",
+        help="a file for all pages, whose suffix says the format (.txt .md .tsv .hocr .alto.xml .json .pdf .png .jpg "
+        ".webp); or a folder for one file per input; or - for standard output; may be given several times "
+        "(default: -)")  # fmt: skip
+    add("--format", metavar="F,F",
+        help=f"what goes into a folder: {FORMATS}; to standard output: one of them, or text (with headings), json (an "
+        "object per page and line), paddlex (its print) (default: txt into folders, else text)")  # fmt: skip
+    add("--overwrite", action="store_true", help="replace outputs that exist (default: they are kept, exit status 2)")
+    add("--resume", action="store_true", help="skip inputs whose files in the output folder are there (default: off)")
+    for option in COMMON:
+        add_row(common, *option)
+    add("--lang", metavar="L,L",
+        help="languages by ISO code or PaddleOCR's name: ko, korean, en,fr (default: the pipeline's: Chinese, English, "
+        "Japanese and Latin scripts)")  # fmt: skip
+    add_device_argument(common)
+    add("--min_score", type=Number(float, 0, 1), metavar="X",
+        help="leave out lines below (default: 0.5 in text, txt, md, tsv, hocr, alto, pdf; 0 in json)")  # fmt: skip
+    _add_more(parser)
+    for title, options in GROUPS.items():
+        group = parser.add_argument_group(title)
+        for option in options:
+            add_row(group, *option)
+    add_runtime_arguments(parser, device=False)
     add_model_arguments(parser)
-    options = parser.add_argument_group("options of predict")
-    for name, field in OCROptions.model_fields.items():
-        if name not in _OWN:
-            kind = _argument(field.annotation)
-            options.add_argument(f"--{name}", default=None, **kind)
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Other models than the pipeline's."""
-    models = parser.add_argument_group("models")
-    for module in MODULES:
-        models.add_argument(f"--{module}_model_name")
-        models.add_argument(f"--{module}_model_dir", help="weights: .pth, .pdparams, Paddle inference folder, ONNX")
-        if module in _BATCHED:
-            models.add_argument(f"--{module}_batch_size", type=int)
-
-
-def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where and how the networks run."""
-    add = parser.add_argument
-    add("--device", default="auto", help="auto, cpu, gpu, gpu:0,1 (pages are shared), mps ...")
-    add("--precision", "--dtype", default="fp32", choices=["fp32", "bf16", "fp16"])
-    add("--compile", default="off", choices=["off", "auto", "aot", "inductor"])
-    add("--engine", default="torch", choices=["torch", "onnxruntime", "openvino"])
-    add("--cpu_threads", type=int, default=None)
-
-
-def _argument(annotation: Any) -> dict[str, Any]:
-    """How argparse takes a value of an option's type."""
-    kinds = [kind for kind in _members(annotation) if kind is not type(None)]
-    kind = kinds[0]
-    if kind is bool:
-        return {"type": flag, "nargs": "?", "const": True, "metavar": "BOOL"}
-    if typing.get_origin(kind) is Literal:
-        return {"choices": list(typing.get_args(kind))}
-    if typing.get_origin(kind) is tuple:
-        return {"type": shape, "metavar": "C,H,W"}
-    return {"type": kind, "metavar": kind.__name__.upper()}
-
-
-def _members(annotation: Any) -> tuple[Any, ...]:
-    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
-    return typing.get_args(annotation) if union else (annotation,)
+def _add_more(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("further").add_argument
+    add("-i", "--input", action="append", default=[], metavar="IN", help="the same as IN, PaddleOCR's way")
+    add(
+        "--save_path", metavar="FOLDER", help="NAME_res.json and NAME_ocr_res_img of each page go there (default: none)"
+    )
+    add("--pipeline", "--paddlex_config", default="OCR", metavar="NAME",
+        help="OCR, PP-OCRv4_mobile, or the path of an OCR.yaml (default: OCR)")  # fmt: skip
+    add("--ocr_version", metavar="V", help="PP-OCRv3 ... PP-OCRv6: models of that version (default: the pipeline's)")
+    add("--progress", type=flag, nargs="?", const=True, default=None, metavar="BOOL",
+        help="a progress bar on standard error (default: where that is a terminal)")  # fmt: skip
 
 
 def run(args: argparse.Namespace, failures: Failures) -> None:
     """Read and write."""
-    inputs = [*args.inputs, *args.input]
-    if not inputs:
+    from ptocr.cli.plan import make_plan
+    from ptocr.errors import SpecError
+
+    if not args.inputs and not args.input:
         raise SpecError("no input: ptocr ocr IN ... (or -i IN)")
-    if args.output is not None:
-        try:
-            suffix_of(args.output)
-        except ValueError as error:
-            raise SpecError(str(error)) from None
-    results = _progress(_results(args, inputs, failures), inputs, args)
-    if args.save_path:
-        results = _saved(results, args.save_path)
-    if args.output is not None:
-        for path in write_results(results, args.output):
-            print(path, file=sys.stderr)
+    reading, options = _options(args)
+    plan = make_plan(args)
+    if not plan.sources and plan.done:
+        say(f"nothing to do: the files of all {plan.done} inputs are there")
         return
-    show = (lambda _: None) if args.save_path else _SHOWN[args.format]
-    for result in results:
-        show(result)
+    if any(name.endswith(_WORDS) for name in (*map(str, plan.targets.files), *plan.targets.suffixes)):
+        options.setdefault("return_word_box", True)
+    from ptocr.cli.sinks import Sinks
+
+    pipeline = make_pipeline(args)
+    sinks = Sinks(plan, args.min_score, args.overwrite)
+    failures.done = sinks.what_is_done
+    feed = Feed(plan, reading, failures)
+    try:
+        _read(pipeline, feed, sinks, options, args.progress)
+        sinks.end(feed.ended())
+        sinks.close()
+    except BaseException:
+        with unstoppable():
+            sinks.stop(feed.ended())
+        raise
+    sinks.report()
+
+
+def _options(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arguments of `iter_pages` and those of `predict`, checked."""
+    from ptocr.pipelines.options import OCROptions, ReadingOptions
+
+    given = {option.name: value for option in OPTIONS if (value := getattr(args, option.name)) is not None}
+    checked = OCROptions().merged(given)
+    return checked.reading(), {name: given[name] for name in given if name not in ReadingOptions.model_fields}
 
 
 def make_pipeline(args: argparse.Namespace) -> Any:
@@ -122,7 +136,8 @@ def make_pipeline(args: argparse.Namespace) -> Any:
     from ptocr.pipelines import create_pipeline
 
     models = {f"{m}_{what}": getattr(args, f"{m}_{what}") for m in MODULES for what in ("model_name", "model_dir")}
-    models |= {f"{m}_batch_size": getattr(args, f"{m}_batch_size") for m in _BATCHED}
+    models |= {f"{m}_batch_size": getattr(args, f"{m}_batch_size") for m in BATCHED}
+    models |= {name: getattr(args, name, None) for name in ("lang", "ocr_version")}
     return create_pipeline(
         args.pipeline,
         device=args.device,
@@ -134,43 +149,69 @@ def make_pipeline(args: argparse.Namespace) -> Any:
     )
 
 
-def _results(args: argparse.Namespace, inputs: list[str], failures: Failures) -> Iterator[OCRResult]:
-    options = {name: getattr(args, name) for name in OCROptions.model_fields if name not in _OWN}
-    given = {name: value for name, value in options.items() if value is not None}
-    if args.output is not None and suffix_of(args.output) in WORDS:
-        given.setdefault("return_word_box", True)
-    return make_pipeline(args).predict(inputs, **given, on_error=failures)
+class Feed:
+    """The pages of all sources as one stream, with a record of which source each page is from and when one ends."""
+
+    def __init__(self, plan: Plan, reading: dict[str, Any], failures: Failures) -> None:
+        self.plan = plan
+        self.reading = reading
+        self.failures = failures
+        self.more = 0  # pages beyond one per source, as far as is known
+        self._events: deque[tuple[int, Page | None]] = deque()  # in order; None: the source has ended
+
+    def __iter__(self) -> Iterator[Page]:
+        for number, source in enumerate(self.plan.sources):
+            yield from self._pages(number, source)
+            self._events.append((number, None))
+
+    def _pages(self, number: int, source: Source | InputError) -> Iterator[Page]:
+        from ptocr.errors import InputError
+        from ptocr.inputs.page import ReadOptions, select_pages
+        from ptocr.inputs.read import iter_pages
+
+        if isinstance(source, InputError):
+            self.failures(source)
+            return
+        options = {**self.reading, "on_error": self.failures}
+        for count, page in enumerate(iter_pages(source.value, **options)):
+            if count == 0 and page.page_count > 1:
+                limits = ReadOptions(max_pages=options["max_pages"], page_range=options.get("page_range"))
+                self.more += len(select_pages(page.page_count, limits, source.name)) - 1
+            self._events.append((number, page))
+            yield page
+
+    def place(self, result: OCRResult) -> tuple[int, list[int]]:
+        """The source that a result belongs to, and the sources that have ended before it or with it."""
+        ended = []
+        while self._events:
+            number, page = self._events.popleft()
+            if page is None:
+                ended.append(number)
+            elif page.input_path == result.input_path and page.page_index == result.page_index:
+                if page.page_count == 1:
+                    ended.append(number)
+                return number, ended
+        raise RuntimeError(f"{result.input_path}: a result without its page")
+
+    def ended(self) -> list[int]:
+        """Sources that have ended since, as far as is known without waiting."""
+        ended = []
+        while self._events and self._events[0][1] is None:
+            ended.append(self._events.popleft()[0])
+        return ended
 
 
-def _progress(results: Iterator[OCRResult], inputs: list[str], args: argparse.Namespace) -> Iterable[OCRResult]:
+def _read(pipeline: Any, feed: Feed, sinks: Sinks, options: dict[str, Any], progress: bool | None) -> None:
+    """Pages through the pipeline into the sinks."""
     from tqdm import tqdm
 
-    total = count_inputs(inputs, recursive=bool(args.recursive))
-    return tqdm(results, total=total, unit="page", file=sys.stderr, disable=None if total > 1 else True)
-
-
-def _saved(results: Iterable[OCRResult], folder: str) -> Iterator[OCRResult]:
-    for result in results:
-        result.save_to_json(folder)
-        result.save_to_img(folder)
-        yield result
-
-
-def _show_text(result: OCRResult) -> None:
-    name = result.input_path or "-"
-    print(f"== {name}" + ("" if result.page_index is None else f" (page {result.page_index + 1})"))
-    print(to_txt([result.page.above()]).rstrip("\n"), flush=True)
-
-
-def _show_json(result: OCRResult) -> None:
-    rows = zip(result.rec_polys, result.rec_texts, result.rec_scores, strict=True)
-    lines = [{"poly": poly.tolist(), "text": text, "score": float(score)} for poly, text, score in rows]
-    record = {"input_path": result.input_path, "page_index": result.page_index, "lines": lines}
-    print(json.dumps(record, ensure_ascii=False), flush=True)
-
-
-_SHOWN: dict[str, Callable[[OCRResult], None]] = {
-    "text": _show_text,
-    "json": _show_json,
-    "paddlex": lambda result: result.print(),
-}
+    sources = len(feed.plan.sources)
+    hidden = not progress if progress is not None else (None if sources > 1 else True)
+    with tqdm(total=sources, unit="page", file=sys.stderr, disable=hidden) as bar:
+        for result in pipeline.predict(iter(feed), **options, on_error=feed.failures):
+            number, ended = feed.place(result)
+            sinks.add(number, result)
+            sinks.end(ended + feed.ended())
+            bar.total = max(sources + feed.more, bar.n + 1)
+            bar.update()
+            bar.set_postfix_str(f"{sinks.lines / max(bar.format_dict['elapsed'], 1e-3):.1f} lines/s", refresh=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ptocr.cli.arguments import flag
 from ptocr.cli.guard import Failures
 from ptocr.cli.ocr import add_model_arguments, add_runtime_arguments, make_pipeline
 from ptocr.errors import SpecError
@@ -15,8 +16,6 @@ EXAMPLES = ("ptocr serve", "ptocr serve --host 0.0.0.0 --port 8080 --device gpu:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the subcommand."""
-    from ptocr.compat.arguments import flag
-
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0: every one (default: this machine only)")
     add("--port", type=int, default=8080)

@@ -7,8 +7,10 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from PIL import Image
@@ -92,6 +94,59 @@ def count_inputs(input: Any, *, recursive: bool = False) -> int:
     for source in _sources(input, ReadOptions(recursive=recursive), None, "input"):
         count += 0 if isinstance(source, InputError) and source.args[0].endswith(_NOTHING_HERE) else 1
     return count
+
+
+@dataclass(frozen=True)
+class Found:
+    """One file or address that `iter_pages` would read.
+
+    path: as `Page.input_path` will have it. below: its place below the folder or glob pattern that was given; for a
+    file or an address its name.
+    """
+
+    path: str
+    below: PurePath
+
+
+def find_files(path: str, *, recursive: bool = False) -> Iterator[Found | InputError]:
+    """What a path, folder, glob pattern or address stands for, in the order of `iter_pages`. Opens no picture."""
+    if is_url(path):
+        yield Found(path, PurePath(PurePath(unquote(urlsplit(path).path)).name or "page"))
+        return
+    pattern = glob.has_magic(path) and not os.path.lexists(path)
+    top = _fixed_part(path) if pattern else path
+    for source in _path_sources(path, ReadOptions(recursive=recursive)):
+        if isinstance(source, InputError):
+            yield source
+        elif pattern or source.name != path:
+            parts = PurePath(os.path.relpath(source.name, top or os.curdir)).parts
+            yield Found(source.name, PurePath(*(part for part in parts if part != os.pardir)))
+        else:
+            yield Found(path, PurePath(PurePath(path).name))
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folders of a glob pattern before its first wildcard."""
+    parts = PurePath(pattern).parts
+    fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+    return str(PurePath(*parts[:fixed])) if fixed else ""
+
+
+def count_below(folder: str, limit: int = 100_000) -> tuple[int, int]:
+    """Pictures and PDFs in the subfolders of a folder, told by their suffixes, and in how many subfolders they lie.
+
+    limit: files looked at, at most.
+    """
+    pictures = folders = looked = 0
+    for place, below, names in os.walk(folder):
+        below[:] = [name for name in below if not name.startswith(".")]
+        if place == folder:
+            continue
+        here = sum(not name.startswith(".") and PurePath(name).suffix.lower() in SUFFIXES for name in names)
+        pictures, folders, looked = pictures + here, folders + bool(here), looked + len(names)
+        if looked >= limit:
+            break
+    return pictures, folders
 
 
 def _iter_input(input: Any, options: ReadOptions, on_error: OnError | None) -> Iterator[Page]:
@@ -192,7 +247,9 @@ def _folder_sources(folder: str, options: ReadOptions) -> Iterator[_Source | Inp
         found = True
         yield source
     if not found:
-        yield InputError(f"{folder}: is a folder without pictures or PDFs {_NOTHING_HERE}")
+        below, _ = (0, 0) if options.recursive else count_below(folder)
+        hint = f"; {below} lie in its subfolders, which recursive reads" if below else ""
+        yield InputError(f"{folder}: is a folder without pictures or PDFs{hint} {_NOTHING_HERE}")
 
 
 def _walk(folder: str, recursive: bool) -> Iterator[_Source | InputError]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ptocr.errors import InputError, SpecError
+from ptocr.inputs.page import parse_page_range
 from ptocr.spec.settings import LimitType, PixelLimit, Positive, Ratio, Shape, Share, SideLimit
 from ptocr.spec.yaml import explain
 
@@ -51,6 +52,13 @@ class ReadingOptions(_Options):
     url_timeout: float | None = Field(default=None, gt=0)
     url_max_bytes: int | None = Field(default=None, ge=1)
     on_error: Callable[[InputError], None] | None = None
+
+    @field_validator("page_range")
+    @classmethod
+    def _pages(cls, value: str | tuple[int, ...] | None) -> str | tuple[int, ...] | None:
+        if value is not None:
+            parse_page_range(value)
+        return value
 
     def reading(self) -> dict[str, Any]:
         """Arguments of `iter_pages`."""

@@ -43,14 +43,17 @@ def write_results(
     *,
     min_score: float = MIN_SCORE,
     existing_text: ExistingText = "skip",
+    place: Callable[[Path], Path] = lambda path: path,
 ) -> list[Path]:
     """Write pages into one file of the kind that its suffix names; returns the files written.
 
     .json, .txt, .md, .tsv (Tesseract's table), .hocr, .alto.xml and .pdf (searchable) hold all pages. A picture holds
     one: further pages go to `{stem}_2.png`, `{stem}_3.png` ... Folders are made; files appear complete or not at all.
     Lines that score less than `min_score` are left out of all but .json and pictures.
-    existing_text: see `write_pdf`.
-    Raises ValueError for an unknown suffix, before the first result is asked for.
+    existing_text: see `write_pdf`. place: what the name of a further page becomes, for callers that keep files from
+    being replaced.
+
+    Raises ValueError for an unknown suffix, before the first result is asked for, and OSError when writing fails.
     """
     path, suffix = Path(path), suffix_of(path)
     pages = (result.page.above(min_score) for result in results)
@@ -64,7 +67,7 @@ def write_results(
         return [path]
     written = []
     for number, result in enumerate(results, 1):
-        target = path if number == 1 else path.with_name(f"{path.stem}_{number}{path.suffix}")
+        target = path if number == 1 else place(path.with_name(f"{path.stem}_{number}{path.suffix}"))
         write_atomic(target, encode(result.img["ocr_res_img"], path.suffix))
         written.append(target)
     return written

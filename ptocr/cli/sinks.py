@@ -1,0 +1,182 @@
+"""Results of `ptocr ocr` on their way out: each input's files are complete as soon as the input is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ptocr.cli.guard import describe, say
+from ptocr.cli.plan import PRINTED, Plan
+from ptocr.document.results import OCRResult
+from ptocr.document.writers import write_results
+from ptocr.document.writers.page_file import PageFile
+from ptocr.document.writers.text import to_txt
+from ptocr.files import path_key
+
+
+class Sinks:
+    """All outputs of a run. `add` pages, `end` an input after its last page, `close` at the end, or `stop` early."""
+
+    def __init__(self, plan: Plan, min_score: float | None, overwrite: bool) -> None:
+        self.plan = plan
+        self._overwrite = overwrite
+        self.min_score = min_score
+        self.pages = self.lines = self.hidden = self.finished = self.files = 0
+        self._ended: set[int] = set()
+        self._taken, self._inputs = plan.taken, plan.inputs
+        self._own: dict[int, list[PageFile]] = {}
+        self._shared: dict[Path, PageFile] = {}
+        self._folder = tempfile.TemporaryDirectory(prefix="ptocr-")
+        self._lost: list[str] = []
+        printed = plan.targets.printed
+        self._print = _PRINT.get(printed or "")
+        self._spool = None if printed is None or printed in PRINTED else Path(self._folder.name) / f"out.{printed}"
+
+    def add(self, number: int, page: OCRResult) -> None:
+        """A page of source `number`. Raises OSError when something cannot be written."""
+        if number not in self._own:
+            self._own[number] = [self._open(path) for path in self.plan.files_of.get(number, ())]
+        if not self._shared:
+            whole = [*self.plan.targets.files, *([self._spool] if self._spool else [])]
+            self._shared = {path: self._open(path) for path in whole}
+        for file in (*self._own[number], *self._shared.values()):
+            file.add(page)
+        if (folder := self.plan.targets.save_path) is not None:
+            page.save_to_json(folder)
+            page.save_to_img(folder)
+        if self._print is not None:
+            self._print(page, self.min_score)
+        self.pages += 1
+        self.lines += len(page.rec_texts)
+        self.hidden += sum(score < self._text_score for score in page.rec_scores) if self._text_like else 0
+
+    def end(self, numbers: Iterable[int]) -> None:
+        """These sources have no further pages: their files become complete. Raises OSError."""
+        for number in numbers:
+            if number in self._ended:
+                continue
+            for file in self._own.get(number, ()):
+                self.files += len(file.finish())
+            self.finished += self._own.pop(number, None) is not None  # not one that gave no page
+            self._ended.add(number)
+
+    def close(self) -> None:
+        """Everything was read."""
+        for path in list(self._shared):
+            written = self._shared[path].finish()
+            del self._shared[path]
+            if path == self._spool:
+                self._copy(written)
+            else:
+                for file in written:
+                    say(str(file))
+        self._folder.cleanup()
+
+    def stop(self, ended: Iterable[int]) -> None:
+        """Something ended the run: files of unfinished inputs are dropped, files for all pages hold what was read."""
+        try:
+            self.end(ended)
+        except OSError as error:
+            self._lost.append(describe(error))
+        for files in self._own.values():
+            for file in files:
+                file.drop()
+        for path, file in self._shared.items():
+            try:
+                written = file.finish()
+                if path == self._spool:
+                    self._copy(written)
+            except OSError as error:
+                self._lost.append(describe(error))
+        self._folder.cleanup()
+
+    def what_is_done(self) -> str:
+        """What of the run is on disk, in words."""
+        total, targets, parts = len(self.plan.sources), self.plan.targets, []
+        if targets.folders:
+            parts.append(f"{self.finished} of {total} inputs are finished and written; --resume goes on with the rest")
+        for path in targets.files:
+            if not any(str(path) in lost for lost in self._lost):
+                parts.append(
+                    f"{path} holds the {self.pages} pages read so far" if self.pages else f"{path} is not written"
+                )
+        parts += [f"not written: {lost}" for lost in self._lost]
+        if targets.save_path is not None:
+            parts.append(f"{self.pages} pages are in {targets.save_path}")
+        if targets.printed is not None:
+            parts.append(f"{self.pages} pages of {self.finished} finished inputs were printed")
+        return "; ".join(parts)
+
+    def report(self) -> None:
+        """What was done, for the end of a run."""
+        for folder in self.plan.targets.folders:
+            before = f", {self.plan.done} inputs were done before" if self.plan.done else ""
+            say(f"{folder}: {self.files // len(self.plan.targets.folders)} files{before}")
+        if self.hidden:
+            lines = "1 line" if self.hidden == 1 else f"{self.hidden} lines"
+            say(f"note: {lines} scored below {self._text_score:g} and were left out (--min_score 0 keeps all)")
+
+    @property
+    def _text_score(self) -> float:
+        return MIN_SCORE if self.min_score is None else self.min_score
+
+    @property
+    def _text_like(self) -> bool:
+        """True when an output leaves low scores out."""
+        t = self.plan.targets
+        kinds = [*(str(p) for p in t.files), *t.suffixes, *([t.printed] if t.printed else [])]
+        return self.min_score is not None or not all(kind.endswith(("json", "paddlex", *_PICTURES)) for kind in kinds)
+
+    def _open(self, path: Path) -> PageFile:
+        def write(pages: Iterable[OCRResult]) -> list[Path]:
+            return write_results(pages, path, place=self._place)
+
+        return PageFile(write)
+
+    def _place(self, path: Path) -> Path:
+        """A name for a further page of a picture that is neither planned, nor an input, nor there unless it may go."""
+        while path_key(path) in self._taken or path in self._inputs or (path.exists() and not self._overwrite):
+            path = path.with_name(f"{path.stem}~{path.suffix}")
+        return path
+
+    def _copy(self, files: list[Path]) -> None:
+        sys.stdout.flush()
+        for file in files:
+            with file.open("rb") as source:
+                shutil.copyfileobj(source, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+
+MIN_SCORE = 0.5
+_PICTURES = ("png", "jpg", "jpeg", "webp")
+
+
+def _print_text(page: OCRResult, min_score: float | None) -> None:
+    print(f"== {page.input_path or '-'}" + ("" if page.page_index is None else f" (page {page.page_index + 1})"))
+    print(to_txt([page]).rstrip("\n"), flush=True)
+
+
+def _print_json(page: OCRResult, min_score: float | None) -> None:
+    rows = zip(page.rec_polys, page.rec_texts, page.rec_scores, strict=True)
+    lines = [
+        {"poly": poly.tolist(), "text": text, "score": float(score)}
+        for poly, text, score in rows
+        if score >= (min_score or 0.0)
+    ]
+    record = {"input_path": page.input_path, "page_index": page.page_index, "lines": lines}
+    print(json.dumps(record, ensure_ascii=False), flush=True)
+
+
+def _print_paddlex(page: OCRResult, min_score: float | None) -> None:
+    page.print()
+
+
+_PRINT: dict[str, Callable[[OCRResult, float | None], None]] = {
+    "text": _print_text,
+    "json": _print_json,
+    "paddlex": _print_paddlex,
+}
