@@ -53,7 +53,7 @@ def write_atomic(path: str | Path, content: bytes | Callable[[BinaryIO], object]
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, str(path)) from error
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
 
 

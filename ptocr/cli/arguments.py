@@ -20,12 +20,23 @@ BATCHED = ("textline_orientation", "text_recognition")
 
 def meant(word: str, known: Iterable[str]) -> str:
     """'; did you mean a, b or c?' with the nearest of `known`, at most three; empty where nothing is near."""
-    names = {name.lower(): name for name in known}
-    near = [names[name] for name in difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.6)]
+    names = {_plain(name): name for name in known}
+    word = _plain(word)
+    near = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
     if not near:
         return ""
+    best = _likeness(word, near[0])
+    near = [names[name] for name in near if _likeness(word, name) > best - 0.15]  # not what merely is the third best
     listed = near[0] if len(near) == 1 else f"{', '.join(near[:-1])} or {near[-1]}"
     return f"; did you mean {listed}?"
+
+
+def _plain(name: str) -> str:
+    return name.lower().strip("-").replace("-", "_")
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,7 +49,7 @@ class Parser(argparse.ArgumentParser):
             flag = word.partition("=")[0]
             if flag.startswith("-"):
                 flags = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
-                self.error(f"unknown flag {flag}{meant('--' + flag.strip('-').replace('-', '_'), flags)}")
+                self.error(f"unknown flag {flag}{meant(flag, flags)}")
         if rest:
             self.error(f"unknown argument {rest[0]}")
         return known

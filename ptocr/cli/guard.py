@@ -62,16 +62,18 @@ def guarded(main: Callable[[argparse.Namespace, Failures], None], args: argparse
     try:
         with _terminable():
             main(args, failures)
+            sys.stdout.flush()
     except InputError as error:
         failures(error)
     except PtocrError as error:
         say(f"error: {error}")
         return USAGE
     except BrokenPipeError:  # the reader of standard output went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return DONE
     except OSError as error:
         say(f"error: {describe(error)}{failures.what_is_done()}")
+        _discard_output()
         return USAGE if failures.done is None else SOME_FAILED
     except Terminated:
         say(f"terminated{failures.what_is_done()}")
@@ -80,6 +82,14 @@ def guarded(main: Callable[[argparse.Namespace, Failures], None], args: argparse
         say(f"interrupted{failures.what_is_done()}")
         return INTERRUPTED
     return SOME_FAILED if failures.count else DONE
+
+
+def _discard_output() -> None:
+    """Python would try to write what is left for standard output once more, and complain, when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def describe(error: OSError) -> str:

@@ -56,6 +56,7 @@ class Plan:
     """Sources in order, each with the files that are its own; unreadable ones stand in their place as errors."""
 
     sources: tuple[Source | InputError, ...]
+    inputs: InputFiles
     targets: Targets
     files_of: dict[int, tuple[Path, ...]] = field(default_factory=dict)
     done: int = 0
@@ -65,11 +66,6 @@ class Plan:
         """Keys of all files that are planned."""
         own = (path for paths in self.files_of.values() for path in paths)
         return {path_key(path) for path in (*self.targets.files, *own)}
-
-    @property
-    def inputs(self) -> InputFiles:
-        """The files that are read."""
-        return InputFiles(self.sources)
 
 
 def make_plan(args: argparse.Namespace) -> Plan:
@@ -83,14 +79,16 @@ def make_plan(args: argparse.Namespace) -> Plan:
         raise SpecError("--resume needs one file per input and no other output: --output FOLDER/")
     if args.resume and args.overwrite:
         raise SpecError("--resume keeps what is there, --overwrite replaces it; give one of them")
-    sources = tuple(_sources([*args.inputs, *args.input], bool(args.recursive), targets))
+    given = [*args.inputs, *args.input]
+    sources = tuple(_sources(given, bool(args.recursive), targets))
+    inputs = InputFiles(sources, given)
     names = name_sources(sources) if targets.folders else {}
     files_of = {
         number: tuple(folder / f"{name}{suffix}" for folder in targets.folders for suffix in targets.suffixes)
         for number, name in names.items()
     }
     outputs = [*targets.files, *(path for paths in files_of.values() for path in paths)]
-    _refuse_inputs(outputs, targets.save_path, sources)
+    _refuse_inputs(outputs, targets.save_path, inputs)
     done = 0
     if args.resume:
         left = {number: tuple(p for p in paths if not _complete(p)) for number, paths in files_of.items()}
@@ -101,7 +99,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
     elif not args.overwrite:
         _refuse_existing(outputs, targets)
     _try_outputs(targets, files_of)
-    return Plan(sources, targets, files_of, done)
+    return Plan(sources, inputs, targets, files_of, done)
 
 
 def targets_of(outputs: Sequence[str], formats: str | None, save_path: str | None) -> Targets:
@@ -228,9 +226,8 @@ _LEVELS: tuple[Callable[[Any], PurePath], ...] = (
 # ------------------------------------------------------------------------------------------------------------ refusals
 
 
-def _refuse_inputs(outputs: Sequence[Path], save_path: Path | None, sources: Sequence[Source | InputError]) -> None:
+def _refuse_inputs(outputs: Sequence[Path], save_path: Path | None, inputs: InputFiles) -> None:
     """Raises SpecError when writing would replace something that is to be read."""
-    inputs = InputFiles(sources)
     for path in outputs:
         if path in inputs:
             raise SpecError(f"{path}: is an input and would be overwritten; give another --output")
@@ -241,9 +238,9 @@ def _refuse_inputs(outputs: Sequence[Path], save_path: Path | None, sources: Seq
 class InputFiles:
     """The files that are read, however a path to one of them is written. Missing ones count: they may appear."""
 
-    def __init__(self, sources: Sequence[Source | InputError]) -> None:
+    def __init__(self, sources: Sequence[Source | InputError], given: Sequence[str]) -> None:
         read = [source for source in sources if isinstance(source, Source)]
-        self.names = [source.name for source in read if not is_url(source.name)]
+        self.names = [name for name in (*given, *(source.name for source in read)) if not is_url(name)]
         self._keys = {path_key(name) for name in self.names}
         self._inodes = {_inode(name) for name in self.names} - {None}
         if any(isinstance(source.value, _NamedBytes) for source in read):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from ptocr.cli.guard import describe, say
 from ptocr.cli.plan import PRINTED, Plan
 from ptocr.document.results import OCRResult
-from ptocr.document.writers import write_results
+from ptocr.document.writers import suffix_of, write_results
 from ptocr.document.writers.page_file import PageFile
 from ptocr.document.writers.text import to_txt
 from ptocr.files import path_key
@@ -32,7 +33,10 @@ class Sinks:
         self._shared: dict[Path, PageFile] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="ptocr-")
         self._lost: list[str] = []
-        printed = plan.targets.printed
+        printed, files = plan.targets.printed, [*map(str, plan.targets.files), *plan.targets.suffixes]
+        texts = printed == "text" or any(name.endswith(_TEXTS) for name in (*files, f".{printed}"))
+        # lines that score less are missing from at least one output
+        self._least = min_score if min_score is not None else MIN_SCORE if texts else 0.0
         self._print = _PRINT.get(printed or "")
         self._spool = None if printed is None or printed in PRINTED else Path(self._folder.name) / f"out.{printed}"
 
@@ -52,7 +56,7 @@ class Sinks:
             self._print(page, self.min_score)
         self.pages += 1
         self.lines += len(page.rec_texts)
-        self.hidden += sum(score < self._text_score for score in page.rec_scores) if self._text_like else 0
+        self.hidden += sum(score < self._least for score in page.rec_scores)
 
     def end(self, numbers: Iterable[int]) -> None:
         """These sources have no further pages: their files become complete. Raises OSError."""
@@ -101,9 +105,9 @@ class Sinks:
             parts.append(f"{self.finished} of {total} inputs are finished and written; --resume goes on with the rest")
         for path in targets.files:
             if not any(str(path) in lost for lost in self._lost):
-                parts.append(
-                    f"{path} holds the {self.pages} pages read so far" if self.pages else f"{path} is not written"
-                )
+                pages = self._shared[path].pages if path in self._shared else self.pages
+                held = f"holds the {pages} pages read so far" if pages else "is not written"
+                parts.append(f"{path} {held}")
         parts += [f"not written: {lost}" for lost in self._lost]
         if targets.save_path is not None:
             parts.append(f"{self.pages} pages are in {targets.save_path}")
@@ -118,22 +122,14 @@ class Sinks:
             say(f"{folder}: {self.files // len(self.plan.targets.folders)} files{before}")
         if self.hidden:
             lines = "1 line" if self.hidden == 1 else f"{self.hidden} lines"
-            say(f"note: {lines} scored below {self._text_score:g} and were left out (--min_score 0 keeps all)")
-
-    @property
-    def _text_score(self) -> float:
-        return MIN_SCORE if self.min_score is None else self.min_score
-
-    @property
-    def _text_like(self) -> bool:
-        """True when an output leaves low scores out."""
-        t = self.plan.targets
-        kinds = [*(str(p) for p in t.files), *t.suffixes, *([t.printed] if t.printed else [])]
-        return self.min_score is not None or not all(kind.endswith(("json", "paddlex", *_PICTURES)) for kind in kinds)
+            verb = "was" if self.hidden == 1 else "were"
+            say(f"note: {lines} scored below {self._least:g} and {verb} left out (--min_score 0 keeps all)")
 
     def _open(self, path: Path) -> PageFile:
+        score = MIN_SCORE if self.min_score is None and suffix_of(path) in _TEXTS else self.min_score or 0.0
+
         def write(pages: Iterable[OCRResult]) -> list[Path]:
-            return write_results(pages, path, place=self._place)
+            return write_results((above(page, score) for page in pages), path, place=self._place)
 
         return PageFile(write)
 
@@ -151,28 +147,39 @@ class Sinks:
         sys.stdout.buffer.flush()
 
 
+def above(page: OCRResult, score: float) -> OCRResult:
+    """The page without lines that score less."""
+    if all(s >= score for s in page.rec_scores):
+        return page
+    keep = [number for number, s in enumerate(page.rec_scores) if s >= score]
+    rows = {name: values for name in _PER_LINE if (values := getattr(page, name)) is not None and len(values)}
+    kept = {name: [values[number] for number in keep] for name, values in rows.items()}
+    return dataclasses.replace(page, **kept, rec_boxes=None)  # made anew from rec_polys
+
+
 MIN_SCORE = 0.5
-_PICTURES = ("png", "jpg", "jpeg", "webp")
+_TEXTS = (".txt", ".md", ".tsv", ".hocr", ".alto", ".alto.xml", ".pdf")  # what leaves low scores out by itself
+_PER_LINE = (
+    "rec_texts", "rec_scores", "rec_polys", "polys_original", "text_word", "text_word_region", "char_boxes",
+    "char_scores", "alternatives", "line_images",
+)  # fmt: skip
 
 
 def _print_text(page: OCRResult, min_score: float | None) -> None:
     print(f"== {page.input_path or '-'}" + ("" if page.page_index is None else f" (page {page.page_index + 1})"))
-    print(to_txt([page]).rstrip("\n"), flush=True)
+    print(to_txt([above(page, MIN_SCORE if min_score is None else min_score)]).rstrip("\n"), flush=True)
 
 
 def _print_json(page: OCRResult, min_score: float | None) -> None:
+    page = above(page, min_score or 0.0)
     rows = zip(page.rec_polys, page.rec_texts, page.rec_scores, strict=True)
-    lines = [
-        {"poly": poly.tolist(), "text": text, "score": float(score)}
-        for poly, text, score in rows
-        if score >= (min_score or 0.0)
-    ]
+    lines = [{"poly": poly.tolist(), "text": text, "score": float(score)} for poly, text, score in rows]
     record = {"input_path": page.input_path, "page_index": page.page_index, "lines": lines}
     print(json.dumps(record, ensure_ascii=False), flush=True)
 
 
 def _print_paddlex(page: OCRResult, min_score: float | None) -> None:
-    page.print()
+    above(page, min_score or 0.0).print()
 
 
 _PRINT: dict[str, Callable[[OCRResult, float | None], None]] = {

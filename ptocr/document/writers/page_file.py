@@ -18,7 +18,8 @@ class _Dropped(Exception):
 
 
 class PageFile:
-    """A consumer thread around a writer such as `write_results`, with a bounded queue of pages.
+    """A consumer thread around a writer such as `write_results`, with a bounded queue of pages. pages: how many of them
+    the writer has taken.
 
     write: takes an iterator of pages, returns the files it wrote, and leaves nothing behind when the iterator raises.
     """
@@ -38,7 +39,6 @@ class PageFile:
     def add(self, page: OCRResult) -> None:
         """Hand over the next page; waits while the writer is behind. Raises what the writer raised, OSError mostly."""
         self._put(page)
-        self.pages += 1
 
     def finish(self) -> list[Path]:
         """End the file and wait until it is complete; returns the files written. Raises what the writer raised."""
@@ -82,6 +82,7 @@ class PageFile:
         while (item := self._queue.get()) is not _END:
             if self._dropped:
                 break
+            self.pages += 1
             yield item  # type: ignore[misc]
         if self._dropped:
             raise _Dropped
