@@ -140,7 +140,8 @@ class _Lines(logging.Handler):
 def _set_up_output(show_log: bool) -> None:
     """Warnings are shown, and downloads, which take a while; names that are not Unicode are shown escaped."""
     logging.basicConfig(level=logging.INFO if show_log else logging.WARNING, handlers=[_Lines()])
-    logging.getLogger("ptocr.weights").setLevel(logging.INFO)
+    for name in ("ptocr.weights", "ptocr.pipelines"):  # what is fetched, which model was chosen
+        logging.getLogger(name).setLevel(logging.INFO)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 import json
 import shutil
 import sys
@@ -13,6 +13,7 @@ from pathlib import Path
 from ptocr.cli.guard import describe, say
 from ptocr.cli.plan import PRINTED, Plan
 from ptocr.document.results import OCRResult
+from ptocr.document.tree import MIN_SCORE
 from ptocr.document.writers import suffix_of, write_results
 from ptocr.document.writers.page_file import PageFile
 from ptocr.document.writers.text import to_txt
@@ -129,7 +130,7 @@ class Sinks:
         score = MIN_SCORE if self.min_score is None and suffix_of(path) in _TEXTS else self.min_score or 0.0
 
         def write(pages: Iterable[OCRResult]) -> list[Path]:
-            return write_results((above(page, score) for page in pages), path, place=self._place)
+            return write_results((above(page, score) for page in pages), path, min_score=score, place=self._place)
 
         return PageFile(write)
 
@@ -151,23 +152,17 @@ def above(page: OCRResult, score: float) -> OCRResult:
     """The page without lines that score less."""
     if all(s >= score for s in page.rec_scores):
         return page
-    keep = [number for number, s in enumerate(page.rec_scores) if s >= score]
-    rows = {name: values for name in _PER_LINE if (values := getattr(page, name)) is not None and len(values)}
-    kept = {name: [values[number] for number in keep] for name, values in rows.items()}
-    return dataclasses.replace(page, **kept, rec_boxes=None)  # made anew from rec_polys
+    fewer = copy.copy(page)
+    fewer.page = page.page.above(score)
+    return fewer
 
 
-MIN_SCORE = 0.5
 _TEXTS = (".txt", ".md", ".tsv", ".hocr", ".alto", ".alto.xml", ".pdf")  # what leaves low scores out by itself
-_PER_LINE = (
-    "rec_texts", "rec_scores", "rec_polys", "polys_original", "text_word", "text_word_region", "char_boxes",
-    "char_scores", "alternatives", "line_images",
-)  # fmt: skip
 
 
 def _print_text(page: OCRResult, min_score: float | None) -> None:
     print(f"== {page.input_path or '-'}" + ("" if page.page_index is None else f" (page {page.page_index + 1})"))
-    print(to_txt([above(page, MIN_SCORE if min_score is None else min_score)]).rstrip("\n"), flush=True)
+    print(to_txt([page.page.above(MIN_SCORE if min_score is None else min_score)]).rstrip("\n"), flush=True)
 
 
 def _print_json(page: OCRResult, min_score: float | None) -> None:

@@ -141,10 +141,10 @@ def pipeline_file(name_or_path: str | Path) -> Path:
     text = str(name_or_path)
     if text.endswith((".yaml", ".yml")):
         return Path(text)
-    path = paths.configs() / "pipelines" / f"{text}.yaml"
-    if not path.is_file():
+    names = {name.lower(): name for name in list_pipelines()}
+    if text.lower() not in names:
         raise SpecError(f"unknown pipeline {text!r}; known: {', '.join(list_pipelines())}, or the path of a YAML file")
-    return path
+    return paths.configs() / "pipelines" / f"{names[text.lower()]}.yaml"
 
 
 def load_pipeline(source: str | Path | dict[str, Any]) -> BaseModel:

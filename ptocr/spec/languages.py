@@ -6,6 +6,8 @@ The groups and what each version covers are those of PaddleOCR 3.7 (`paddleocr/_
 from __future__ import annotations
 
 import difflib
+import functools
+from collections.abc import Sequence
 
 from ptocr.errors import SpecError
 
@@ -36,7 +38,21 @@ SCRIPTS = {"latin": LATIN, "arabic": ARABIC, "eslav": EAST_SLAVIC, "cyrillic": C
 ALIASES = {
     "zh": "ch", "zh-cn": "ch", "zh_cn": "ch", "zh-hans": "ch", "cn": "ch", "zh-tw": "chinese_cht",
     "zh_tw": "chinese_cht", "zh-hant": "chinese_cht", "ch_tra": "chinese_cht", "ja": "japan", "jp": "japan",
-    "ko": "korean", "kn": "ka", "eng": "en", "rs": "rs_latin", "rsc": "rs_cyrillic",
+    "ko": "korean", "kn": "ka", "eng": "en", "rs": "rs_latin", "rsc": "rs_cyrillic", "zh-hk": "chinese_cht",
+    "sr": "rs_cyrillic", "sr-latn": "rs_latin", "sr-cyrl": "rs_cyrillic", "nb": "no", "nn": "no", "fil": "tl",
+    "av": "ava", "ce": "che", "anp": "ang", "mag": "mah",
+    # English names, and the codes of three letters that Tesseract has
+    "chinese": "ch", "english": "en", "japanese": "japan", "spanish": "es", "italian": "it", "portuguese": "pt",
+    "russian": "ru", "ukrainian": "uk", "hindi": "hi", "thai": "th", "greek": "el", "tamil": "ta", "telugu": "te",
+    "kannada": "ka", "vietnamese": "vi", "turkish": "tr", "persian": "fa", "urdu": "ur", "dutch": "nl",
+    "chi_sim": "ch", "chi_tra": "chinese_cht", "jpn": "japan", "kor": "korean", "deu": "de", "fra": "fr", "spa": "es",
+    "ita": "it", "por": "pt", "rus": "ru", "ukr": "uk", "ara": "ar", "hin": "hi", "tha": "th", "ell": "el", "tam": "ta",
+    "tel": "te", "kan": "ka", "vie": "vi", "tur": "tr", "fas": "fa", "urd": "ur", "nld": "nl", "pol": "pl",
+}  # fmt: skip
+# The codes under which specs list languages that PaddleOCR calls otherwise.
+_CODES = {
+    "ch": "zh", "chinese_cht": "zh-Hant", "japan": "ja", "korean": "ko", "ka": "kn", "french": "fr", "german": "de",
+    "rs_latin": "sr-Latn", "rs_cyrillic": "sr", "ang": "anp", "mah": "mag", "ava": "av", "che": "ce",
 }  # fmt: skip
 
 # What each version reads: script or language -> prefix of the recogniser's name ("" is the version's main one).
@@ -58,9 +74,30 @@ _COVERS: dict[str, dict[str, str]] = {
 _NOT_V6 = frozenset({"pi"})
 
 
+@functools.cache
 def language_names() -> list[str]:
     """Every name that `models_for` takes."""
     return sorted({*SINGLE, *SCRIPTS, *ALIASES, *(name for group in SCRIPTS.values() for name in group)})
+
+
+def _name(lang: str) -> str:
+    """PaddleOCR's name: 'JA' -> 'japan', 'pt-BR' -> 'pt'."""
+    lowered = lang.strip().lower()
+    known = lowered in language_names()
+    base = lowered if known else lowered.replace("_", "-").partition("-")[0]
+    return ALIASES.get(base, base) if known or base in language_names() else lowered
+
+
+def reads(languages: Sequence[str], lang: str) -> bool:
+    """Whether a model whose spec lists these languages reads one; a script counts when most of its languages do.
+
+    Raises:
+        SpecError: unknown language.
+    """
+    script_of(lang)
+    name = _name(lang)
+    codes = [_CODES.get(one, one) for one in SCRIPTS.get(name, (name,))]
+    return 2 * sum(code in languages for code in codes) > len(codes)
 
 
 def script_of(lang: str) -> str:
@@ -69,7 +106,7 @@ def script_of(lang: str) -> str:
     Raises:
         SpecError: unknown; close names are suggested.
     """
-    name = ALIASES.get(lang.lower(), lang.lower())
+    name = _name(lang)
     if name in SINGLE or name in SCRIPTS:
         return name
     for script, group in SCRIPTS.items():
@@ -82,12 +119,29 @@ def script_of(lang: str) -> str:
 
 def covers(version: str, lang: str) -> bool:
     """Whether a version has a recogniser for a language."""
-    return script_of(lang) in _COVERS[version] and not (version == "PP-OCRv6" and lang in _NOT_V6)
+    return script_of(lang) in _COVERS[version] and not (version == "PP-OCRv6" and _name(lang) in _NOT_V6)
+
+
+def _prefixes(version: str, langs: list[str]) -> list[str]:
+    """Prefixes of the recognisers of a version that read all these languages, the best first."""
+    covered = _COVERS[version]
+    common = set(covered.values())
+    for lang in langs:
+        script = script_of(lang)
+        own = {covered[script]} if covers(version, lang) else set()
+        if script == "en" and len(langs) > 1:
+            own = set(covered.values())  # each reads ASCII letters and digits
+        if script == "eslav" and "cyrillic" in covered:
+            own |= {covered["cyrillic"]}
+        common &= own
+    first = [covered[script_of(lang)] for lang in langs if script_of(lang) in covered]
+    return sorted(common, key=lambda prefix: (prefix not in first, prefix))
 
 
 def models_for(lang: str | None = None, version: str | None = None, size: str | None = None) -> tuple[str, str]:
     """Names of detector and recogniser. Without a version the newest that reads the language.
 
+    lang: a name of `language_names`, or several with commas between, which one recogniser must read.
     size: "tiny", "small", "medium" (v6), "mobile", "server" (v5, v4); None: `SIZES`. It applies to the detector and
     to the version's main recogniser; those of single scripts come in one size.
 
@@ -96,12 +150,14 @@ def models_for(lang: str | None = None, version: str | None = None, size: str | 
     """
     if version is not None and version not in VERSIONS:
         raise SpecError(f"unknown version {version!r}; there are {', '.join(VERSIONS)}")
-    wanted = lang or "ch"
-    reading = [name for name in VERSIONS if covers(name, wanted)]
+    wanted = [name.strip() for name in (lang or "ch").split(",")]
+    reading = {name: found for name in VERSIONS if (found := _prefixes(name, wanted))}
+    if not reading:
+        raise SpecError(f"no recogniser reads {' and '.join(wanted)} together; read the pages once for each")
     if version is not None and version not in reading:
-        raise SpecError(f"{version} does not read {wanted!r}; {', '.join(reading)} does")
-    chosen = version or reading[0]
-    prefix = _COVERS[chosen][script_of(wanted)]
+        raise SpecError(f"{version} does not read {lang!r}; {', '.join(reading)} does")
+    chosen = version or next(iter(reading))
+    prefix = reading[chosen][0]
     size = size or SIZES[chosen]
     recogniser = f"{prefix}_{chosen}_mobile_rec" if prefix else f"{chosen}_{size}_rec"
     return f"{chosen}_{size}_det", recogniser

@@ -14,7 +14,7 @@ from ptocr.document.results import OCRResult
 from ptocr.inputs.read import iter_pages
 
 BOX = np.array([[2, 2], [58, 2], [58, 18], [2, 18]], np.int32)
-LOW = BOX + [0, 20]
+LOW = BOX + np.array([0, 20], np.int32)
 
 
 class Reader:

@@ -195,8 +195,13 @@ def test_resume_reads_what_is_missing(reader: Reader, capsys: pytest.CaptureFixt
     assert "out/a.txt and 3 other outputs exist already" in (err := capsys.readouterr().err) and "--resume" in err
     assert main([*flags, "--resume"]) == 0
     assert {n: Path("out", n).read_text() for n in below("out")} == {
-        "a.txt": "mine", "a.md": "mine", "b.txt": "b.png 1\n", "b.md": "mine", "c.txt": "c.png 1\n", "c.md": "c.png 1\n",
-    }  # fmt: skip
+        "a.txt": "mine",
+        "a.md": "mine",
+        "b.txt": "b.png 1\n",
+        "b.md": "mine",
+        "c.txt": "c.png 1\n",
+        "c.md": "c.png 1\n",
+    }
     assert "1 inputs were done before" in capsys.readouterr().err
     calls = len(reader.calls)
     assert main([*flags, "--resume"]) == 0

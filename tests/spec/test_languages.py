@@ -27,6 +27,11 @@ from ptocr.spec.model import list_specs
         ("uk", "PP-OCRv3", ("PP-OCRv3_mobile_det", "cyrillic_PP-OCRv3_mobile_rec")),
         ("zh-TW", None, ("PP-OCRv6_small_det", "PP-OCRv6_small_rec")),
         ("ja", "PP-OCRv3", ("PP-OCRv3_mobile_det", "japan_PP-OCRv3_mobile_rec")),
+        ("ch,ja,fr", None, ("PP-OCRv6_small_det", "PP-OCRv6_small_rec")),
+        ("ko,en", None, ("PP-OCRv5_mobile_det", "korean_PP-OCRv5_mobile_rec")),
+        ("en, ru", None, ("PP-OCRv5_mobile_det", "eslav_PP-OCRv5_mobile_rec")),
+        ("ru,bg", None, ("PP-OCRv5_mobile_det", "cyrillic_PP-OCRv5_mobile_rec")),
+        ("en,fr", "PP-OCRv5", ("PP-OCRv5_mobile_det", "latin_PP-OCRv5_mobile_rec")),
     ],
 )
 def test_choice(lang: str | None, version: str | None, expected: tuple[str, str]) -> None:
@@ -51,5 +56,7 @@ def test_errors_say_what_there_is() -> None:
         models_for("koreans")
     with pytest.raises(SpecError, match="PP-OCRv4 does not read 'korean'; PP-OCRv5, PP-OCRv3 does"):
         models_for("korean", "PP-OCRv4")
+    with pytest.raises(SpecError, match="no recogniser reads ko and ru together"):
+        models_for("ko,ru")
     with pytest.raises(SpecError, match="there are PP-OCRv6"):
         models_for("ch", "PP-OCRv2")
