@@ -94,6 +94,28 @@ def write_pdf(
         book.close()
 
 
+def write_text_layer(source: Page, path: str | Path, size: tuple[float, float]) -> None:
+    """Write a PDF page of `size` (width, height) in points with the text alone, to be laid over another page.
+
+    Raises:
+        OSError: writing fails.
+    """
+    scale = np.array([size[0] / source.extent[0], -size[1] / source.extent[1]])
+    pieces = [piece for line in source.lines for piece in pieces_of(line, lambda points: points * scale + (0, size[1]))]
+
+    def save(stream: BinaryIO) -> None:
+        with PDFIUM_LOCK:
+            document = pdfium.PdfDocument.new()
+            page = document.new_page(*size)
+            add_text(document, page, pieces)
+            page.gen_content()
+            page.close()
+            document.save(stream)
+            document.close()
+
+    write_atomic(path, save)
+
+
 class _Book:
     """A PDF that grows by pages. sources: where the pages of each original PDF begin."""
 
