@@ -8,7 +8,8 @@ import sys
 import numpy as np
 
 from ptocr.predictors.predictor import TextDetector, TextRecognizer
-from ptocr.runtime.runtime import Runtime, RuntimeOptions
+from ptocr.runtime.options import RuntimeOptions
+from ptocr.runtime.runtime import Runtime
 from tests.random_models import random_checkpoint
 
 

@@ -2,8 +2,8 @@
 
 python tools/profile_kernels.py PP-OCRv4_mobile_rec 1x3x48x320 [--dtype bfloat16] [--threads 1]
 
-A chain reads like "depthwise 48-48 3x3, dense 48-96 1x1"; see ptocr/nn/native. Squeeze-excites, attention and the like
-are "the rest", and run slower here than in a compiled package.
+A chain reads like "depthwise 48-48 3x3, dense 48-96 1x1"; see ptocr/runtime/cpu. Squeeze-excites, attention and the
+like are "the rest", and run slower here than in a compiled package.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ptocr.runtime.cpu import chains
 from ptocr.runtime.cpu import library as kernels
+from ptocr.runtime.cpu.plan import Kind, layers_of
 from ptocr.runtime.cpu.rewrite import nativize
-from ptocr.runtime.runtime import DTYPES, placed_network, with_decoding
+from ptocr.runtime.eager import PlacedNetwork
+from ptocr.runtime.options import DTYPES
 from ptocr.weights import store
-
-KINDS = ("dense", "depthwise", "transposed", "mixed", "scaled", "pool")
 
 
 def described(plan: list[int], x: Tensor) -> tuple[str, float]:
     """What a chain is, and how many floating point operations it takes for an input like x."""
     names, work = [], 0.0
-    for (kind, before, after, kh, kw, *_), height, width in chains.layers_of(plan, x.shape[2], x.shape[3]):
-        names.append(f"{KINDS[kind]} {before}-{after} {kh}x{kw}")
-        multiplied = {chains.DEPTHWISE: 1, chains.MIXED: 0, chains.POOL: 0}.get(kind, before)
-        work += 2.0 * x.shape[0] * multiplied * after * kh * kw * height * width
+    for layer, height, width in layers_of(plan, x.shape[2], x.shape[3]):
+        kind = layer.kind
+        names.append(f"{kind.name.lower()} {layer.inputs}-{layer.outputs} {layer.kh}x{layer.kw}")
+        multiplied = {Kind.DEPTHWISE: 1, Kind.MIXED: 0, Kind.POOL: 0}.get(kind, layer.inputs)
+        work += 2.0 * x.shape[0] * multiplied * layer.outputs * layer.kh * layer.kw * height * width
     return ", ".join(names), work
 
 
@@ -46,10 +46,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=12)
     args = parser.parse_args()
     dtype, cpu = DTYPES[args.dtype], torch.device("cpu")
-    if not kernels.supports(cpu, dtype) or not kernels.build_and_load():
+    if not kernels.supports(dtype) or not kernels.build_and_load():
         parser.error(f"there are no kernels for {args.dtype} on this machine")
     torch.set_num_threads(args.threads)
-    network = with_decoding(nativize(placed_network(store.load(args.model), cpu, dtype), kernels.lanes()))
+    network = nativize(PlacedNetwork(store.load(args.model), cpu, dtype).fresh(decode=True), kernels.lanes())
     x = torch.rand([int(n) for n in args.shape.split("x")]).to(dtype).to(memory_format=torch.channels_last)
     seconds, about = defaultdict(list), {}
     operator = torch.ops.ptocr.convs.default

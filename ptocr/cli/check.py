@@ -43,7 +43,7 @@ def environment() -> dict[str, Any]:
     import torch
 
     from ptocr.document.fonts import find_font
-    from ptocr.runtime.runtime import available_devices
+    from ptocr.runtime.devices import available_devices
     from ptocr.spec.model import list_specs
     from ptocr.weights.store import local_file
 

@@ -8,8 +8,8 @@ import time
 
 from ptocr.cli.guard import Failures
 from ptocr.pipelines.config import PipelineSpec, load_pipeline
-from ptocr.runtime import compiled as aot
-from ptocr.runtime.runtime import RuntimeOptions, package_for
+from ptocr.runtime.compiled import package_for, require_compiler
+from ptocr.runtime.options import RuntimeOptions
 from ptocr.weights import store
 
 DESCRIPTION = 'Compile networks for this machine, once; `--compile auto` and compile="auto" then use them.'
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, failures: Failures) -> None:
     """Build what is missing and say what was done."""
-    aot.require_compiler()
+    require_compiler()
     options = RuntimeOptions(device=args.device, dtype=args.dtype, compile="aot")
     names = args.model or _models(args.pipeline)
     for number, name in enumerate(names, start=1):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ptocr.cli.guard import Failures
 from ptocr.convert.to_paddle import write_pdparams
-from ptocr.runtime.export import export_onnx
+from ptocr.runtime.onnx import export_onnx
 from ptocr.weights import store
 
 DESCRIPTION = (

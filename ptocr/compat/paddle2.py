@@ -20,7 +20,7 @@ from ptocr.compat.arguments import check_allowed, check_names, flag, shape, whol
 from ptocr.convert.convert import convert
 from ptocr.convert.paddle_yaml import spec_from_paddle
 from ptocr.errors import DeviceError, SpecError
-from ptocr.runtime.runtime import resolve_device
+from ptocr.runtime.devices import resolve_device
 from ptocr.spec.languages import models_for, script_of
 
 log = logging.getLogger(__name__)

@@ -198,7 +198,7 @@ class HubState:
         state: dict[str, Tensor] = {}
         missing = []
         norms = [
-            path for path, module in network.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)
+            path for path, module in network.named_modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
         ]
         self.kept = {hub_path(path, self.architecture) for path in norms}
         for path, module in network.named_modules():

@@ -69,7 +69,7 @@ def paddle_names(model: nn.Module) -> dict[str, tuple[str, nn.Module]]:
     for key in model.state_dict():
         path, _, leaf = key.rpartition(".")
         if leaf != COUNTER:
-            paddle = SUFFIXES.get(leaf, leaf) if isinstance(modules[path], nn.modules.batchnorm._BatchNorm) else leaf
+            paddle = SUFFIXES.get(leaf, leaf) if isinstance(modules[path], nn.BatchNorm1d | nn.BatchNorm2d) else leaf
             names[key] = (f"{path}.{paddle}" if path else paddle, modules[path])
     return names
 

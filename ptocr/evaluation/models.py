@@ -17,7 +17,8 @@ from ptocr.predictors.predictor import invariant_batches
 from ptocr.processing.cls import cls_input
 from ptocr.processing.det import REGIONS, det_input
 from ptocr.processing.rec import line_batch
-from ptocr.runtime.runtime import Runtime, RuntimeOptions
+from ptocr.runtime.options import RuntimeOptions
+from ptocr.runtime.runtime import Runtime
 from ptocr.spec.settings import ClsPostprocess, ClsPreprocess, DBPostprocess, DetPreprocess, RecPreprocess
 from ptocr.weights import store
 
@@ -113,4 +114,4 @@ def score_model(
     if not items:
         raise InputError(f"{source.path}: no samples there")
     runtime = Runtime(checkpoint, RuntimeOptions(device=device))
-    return EVALUATORS[task](checkpoint, runtime, items, options or EvalOptions()).result()
+    return EVALUATORS[task](checkpoint, runtime.run, items, options or EvalOptions()).result()

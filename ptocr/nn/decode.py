@@ -16,6 +16,8 @@ class GreedyCTC(nn.Module):
     (N, 3, H, W) -> indices (N, T) int64, probabilities (N, T) float32; the same as max over the softmax.
     """
 
+    output_names = ("indices", "probs")
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         assert isinstance(network, OCRNet)
@@ -32,6 +34,8 @@ class FlatWithGrid(nn.Module):
 
     (N, 3, H, W) -> the flat page (N, 3, H, W), its grid (N, 2, 45, 31) in [-1, 1].
     """
+
+    output_names = ("y", "grid")
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -21,8 +21,9 @@ from ptocr.pipelines.modules import Models
 from ptocr.pipelines.ocr import OCRPipeline
 from ptocr.pipelines.options import DocOptions, OCROptions
 from ptocr.pipelines.single import create_model
-from ptocr.pipelines.spread import SpreadPipeline, device_list
-from ptocr.runtime.runtime import RuntimeOptions
+from ptocr.pipelines.spread import SpreadPipeline
+from ptocr.runtime.devices import device_list
+from ptocr.runtime.options import RuntimeOptions
 from ptocr.spec.languages import models_for, reads
 from ptocr.spec.model import list_specs, load_spec
 

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from ptocr.errors import SpecError, WeightsError
 from ptocr.pipelines.config import Module
 from ptocr.predictors.predictor import Classifier, Predictor, TextDetector, TextRecognizer, Unwarper
-from ptocr.runtime.runtime import RuntimeOptions, make_runtime
+from ptocr.runtime.options import RuntimeOptions
+from ptocr.runtime.runtime import make_runtime
 from ptocr.weights import store
 
 P = TypeVar("P", bound=Predictor)

@@ -18,7 +18,8 @@ from ptocr.inputs.read import iter_pages
 from ptocr.pipelines.options import ReadingOptions
 from ptocr.pipelines.recognise import Decoding, read_lines
 from ptocr.predictors.predictor import Classifier, TextDetector, TextRecognizer, Unwarper
-from ptocr.runtime.runtime import Runtime, RuntimeOptions, make_runtime
+from ptocr.runtime.options import RuntimeOptions
+from ptocr.runtime.runtime import Runtime, make_runtime
 from ptocr.spec.settings import LimitType, Positive, Ratio, Settings, Shape, Share, SideLimit
 
 

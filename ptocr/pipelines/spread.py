@@ -9,31 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from ptocr.document.results import OCRResult
-from ptocr.errors import DeviceError
 from ptocr.inputs.page import Page
 from ptocr.inputs.read import iter_pages
 from ptocr.pipelines.config import PipelineSpec
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.ocr import OCRPipeline
 from ptocr.pipelines.options import OCROptions
-from ptocr.runtime.runtime import resolve_device
-
-
-def device_list(device: str) -> list[str]:
-    """'gpu:0,1' -> ['gpu:0', 'gpu:1']; 'cpu,cpu' -> two workers on the CPU; one name -> itself.
-
-    Raises:
-        DeviceError: one of them is unknown or not here.
-    """
-    names: list[str] = []
-    for part in (p.strip() for p in device.split(",")):
-        if not part:
-            raise DeviceError(f"device {device!r}: an empty name in the list")
-        kind = names[-1].partition(":")[0] if names else ""
-        names.append(f"{kind}:{part}" if part.isdigit() and kind else part)
-    for name in names:
-        resolve_device(name)
-    return names
 
 
 class SpreadPipeline(OCRPipeline):

@@ -71,12 +71,12 @@ class TextDetector(Predictor):
     ) -> Detection:
         """image: (H, W, 3) uint8 BGR; `pre`, `post`: settings of this call, the spec's where None."""
         post = post or self.post
-        outputs = self.runtime(det_input(image, pre or self.pre)[None])
+        outputs = self.runtime.run(det_input(image, pre or self.pre)[None])
         return Detection(*REGIONS[post.name]([output[0] for output in outputs], image.shape[:2], post))
 
     def probabilities(self, image: np.ndarray, pre: DetPreprocess | None = None) -> np.ndarray:
         """The probability map (h, w) float32 of the resized picture."""
-        return self.runtime(det_input(image, pre or self.pre)[None])[0][0, 0]
+        return self.runtime.run(det_input(image, pre or self.pre)[None])[0][0, 0]
 
 
 class TextRecognizer(Predictor):
@@ -204,5 +204,5 @@ class Unwarper(Predictor):
 
     def flat_and_grid(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The flat page, and where it came from: (2, 45, 31), x and y in [-1, 1] of a regular grid's points."""
-        flat, grid = self.runtime(unwarp_input(image)[None])
+        flat, grid = self.runtime.run(unwarp_input(image)[None])
         return unwarp_output(flat[0]), grid[0]

@@ -2,13 +2,11 @@
 
 torch's own runner holds Python's lock while a package runs (pytorch/pytorch#197516). `Package` calls the C interface of
 the library inside (torch/csrc/inductor/aoti_runtime/interface.h) through ctypes, which lets go of the lock.
-`torch._C._aoti` and `torch._inductor.package` have no public names yet.
 """
 
 from __future__ import annotations
 
 import ctypes
-import importlib
 import os
 import tempfile
 import threading
@@ -21,7 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Compiled = Callable[[Tensor], Any]
+from ptocr.runtime import torch_private
+
+Compiled = Callable[..., Any]  # tensors -> a tensor, or several
 MEMBERS = "/data/aotinductor/model/"
 NEEDED = ("_metadata.json", ".cpp", ".so")  # files of a package that needs nothing from torch's runner
 _size = ctypes.c_size_t
@@ -41,12 +41,7 @@ def load(path: Path, device: torch.device) -> Compiled:
         RuntimeError, OSError: not a package, or one for another machine.
     """
     library = _library_of(path) if device.type == "cpu" else ""
-    return Package(path, library) if library else _torchs_runner(path)
-
-
-def _torchs_runner(path: Path) -> Compiled:
-    compiler = importlib.import_module("torch._inductor.package")  # takes a second, and few need it
-    return compiler.load_package(str(path))
+    return Package(path, library) if library else torch_private.load_package(path)
 
 
 def _library_of(path: Path) -> str:
@@ -59,7 +54,7 @@ def _library_of(path: Path) -> str:
 
 
 class Package:
-    """A CPU package of a network with one input; as many threads as there are processors run it at once, others wait.
+    """A CPU package of a network; as many threads as there are processors run it at once, others wait.
 
     Weights are in memory once. A call returns the outputs; a size that the compiler ruled out is a RuntimeError (and a
     line on stderr, from the library).
@@ -81,21 +76,22 @@ class Package:
         delete = self._library.AOTInductorModelContainerDelete
         weakref.finalize(self, delete, self._container).atexit = False  # another thread may still be in it
         self._check(self._library.AOTInductorModelContainerGetNumInputs(self._container, ctypes.byref(count)))
-        if count.value != 1:
-            raise RuntimeError(f"{path}: takes {count.value} inputs, not one")
+        self._inputs = count.value
         self._check(self._library.AOTInductorModelContainerGetNumOutputs(self._container, ctypes.byref(count)))
         self._outputs = count.value
 
-    def __call__(self, x: Tensor) -> list[Tensor]:
-        inputs, outputs = (ctypes.c_void_p * 1)(), (ctypes.c_void_p * self._outputs)()
+    def __call__(self, *tensors: Tensor) -> list[Tensor]:
+        if len(tensors) != self._inputs:
+            raise RuntimeError(f"the package takes {self._inputs} inputs, not {len(tensors)}")
+        inputs, outputs = (ctypes.c_void_p * self._inputs)(), (ctypes.c_void_p * self._outputs)()
         run = self._library.AOTInductorModelContainerRun
         with self._slots:
-            (handle,) = torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors([x])
-            inputs[0] = _pointer(handle, None)  # the library frees it
-            code = run(self._container, inputs, _size(1), outputs, _size(self._outputs), None, None)
+            for place, handle in enumerate(torch_private.handles_of(list(tensors))):
+                inputs[place] = _pointer(handle, None)  # the library frees them
+            code = run(self._container, inputs, _size(self._inputs), outputs, _size(self._outputs), None, None)
         self._check(code)
         handles: list[Any] = [_capsule(output, None, None) for output in outputs]
-        return torch._C._aoti.alloc_tensors_by_stealing_from_void_ptrs(handles)
+        return torch_private.tensors_of(handles)
 
     def _check(self, code: int) -> None:
         if code:

@@ -15,13 +15,14 @@ from typing import TypeVar
 
 import torch
 
+A = TypeVar("A")
 T = TypeVar("T")
 _LOCK = threading.Lock()
 AHEAD = 2  # prepared results per thread: bounds memory, keeps the threads busy
 
 
-def side_by_side(tasks: Iterable[Callable[[], T]], threads: int) -> Iterator[T]:
-    """Results of the tasks in their order, `threads` of them at a time, each on one thread.
+def side_by_side(function: Callable[[A], T], arguments: Iterable[A], threads: int) -> Iterator[T]:
+    """Results of the function in the order of its arguments, `threads` of them at a time, each on one thread.
 
     Stopping early leaves nothing running but what has begun.
     """
@@ -29,8 +30,8 @@ def side_by_side(tasks: Iterable[Callable[[], T]], threads: int) -> Iterator[T]:
         pool = _pool(threads)
     pending: deque[Future[T]] = deque()
     try:
-        for task in tasks:
-            pending.append(pool.submit(task))
+        for argument in arguments:
+            pending.append(pool.submit(function, argument))
             if len(pending) >= AHEAD * threads:
                 yield pending.popleft().result()
         while pending:

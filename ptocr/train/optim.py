@@ -118,5 +118,5 @@ def fuse_frozen(network: nn.Module) -> None:
 def keep_norms(network: nn.Module) -> None:
     """Let batch norms use and keep their running statistics."""
     for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm):
             module.eval()

@@ -12,8 +12,8 @@ import pytest
 
 import ptocr
 from ptocr.pipelines import config
-from ptocr.pipelines.spread import device_list
 from ptocr.predictors.predictor import Detection
+from ptocr.runtime.devices import device_list
 from ptocr.spec.settings import DBPostprocess
 from tests.pipelines.conftest import put_random
 

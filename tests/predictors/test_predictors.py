@@ -9,7 +9,8 @@ import pytest
 
 from ptocr.errors import SpecError, WeightsError
 from ptocr.predictors.predictor import Classifier, TextDetector, TextRecognizer, invariant_batches, paddle_batches
-from ptocr.runtime.runtime import Runtime, RuntimeOptions
+from ptocr.runtime.options import RuntimeOptions
+from ptocr.runtime.runtime import Runtime
 from tests.random_models import random_checkpoint
 
 CPU = RuntimeOptions(device="cpu")

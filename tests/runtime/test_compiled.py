@@ -14,15 +14,22 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 import torch
 from torch._inductor.package import load_package
 
+from ptocr import files
+from ptocr.checkpoint import Checkpoint
 from ptocr.errors import DeviceError
 from ptocr.runtime import compiled as aot
-from ptocr.runtime import package
-from ptocr.runtime.runtime import Runtime, RuntimeOptions, package_for
+from ptocr.runtime import package, torch_private
+from ptocr.runtime.compiled import package_for
+from ptocr.runtime.eager import PlacedNetwork
+from ptocr.runtime.options import RuntimeOptions
+from ptocr.runtime.runtime import Runtime
+from ptocr.spec.tasks import TASKS, Axis
 from tests.random_models import random_checkpoint
 
 CPU = torch.device("cpu")
@@ -54,6 +61,10 @@ def compiled_cls(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def on_cpu(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> PlacedNetwork:
+    return PlacedNetwork(checkpoint, CPU, dtype)
+
+
 def lines(count: int) -> np.ndarray:
     return np.random.default_rng(count).standard_normal((count, 3, 48, 192), dtype=np.float32)
 
@@ -67,8 +78,8 @@ def test_a_size_that_a_package_refuses_is_read_by_the_network(
     checkpoint = random_checkpoint("ch_ppocr_mobile_v2.0_cls")
     monkeypatch.setattr(aot, "find", lambda *_: refuses)
     with caplog.at_level(logging.INFO, logger="ptocr"):
-        (got,) = Runtime(checkpoint, AOT)(lines(2))
-    (want,) = Runtime(checkpoint, EAGER)(lines(2))
+        (got,) = Runtime(checkpoint, AOT).run(lines(2))
+    (want,) = Runtime(checkpoint, EAGER).run(lines(2))
     np.testing.assert_array_equal(got, want)
     assert "(2, 3, 48, 192)" in caplog.text
 
@@ -76,25 +87,58 @@ def test_a_size_that_a_package_refuses_is_read_by_the_network(
 def test_key_holds_weights_dtype_and_spec() -> None:
     checkpoint = random_checkpoint("ch_ppocr_mobile_v2.0_cls")
     post = checkpoint.spec.postprocess.model_copy(update={"threshold": 0.5})
+    other = dataclasses.replace(checkpoint, spec=checkpoint.spec.model_copy(update={"postprocess": post}))
     paths = [
-        aot.package_path(checkpoint, CPU, torch.float32),
-        aot.package_path(checkpoint, CPU, torch.bfloat16),
-        aot.package_path(random_checkpoint("ch_ppocr_mobile_v2.0_cls", seed=1), CPU, torch.float32),
-        aot.package_path(
-            dataclasses.replace(checkpoint, spec=checkpoint.spec.model_copy(update={"postprocess": post})),
-            CPU,
-            torch.float32,
-        ),
+        aot.package_path(on_cpu(checkpoint)),
+        aot.package_path(on_cpu(checkpoint, torch.bfloat16)),
+        aot.package_path(on_cpu(random_checkpoint("ch_ppocr_mobile_v2.0_cls", seed=1))),
+        aot.package_path(on_cpu(other)),
     ]
     assert len(set(paths)) == len(paths)
-    assert paths[0] == aot.package_path(random_checkpoint("ch_ppocr_mobile_v2.0_cls"), CPU, torch.float32)
+    assert paths[0] == aot.package_path(on_cpu(random_checkpoint("ch_ppocr_mobile_v2.0_cls")))
+
+
+def test_key_holds_the_sizes_it_was_compiled_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package of another range would be given inputs that it was not made for."""
+    network = on_cpu(random_checkpoint("PP-OCRv4_mobile_rec"))
+    paths = [aot.package_path(network), aot.package_path(network, decode=False)]
+    row = TASKS["rec"]
+    for varying in ({3: Axis("width", 1, 8, 16384)}, {3: Axis("width", 8, 16, 16384)}, {}):
+        monkeypatch.setitem(TASKS, "rec", dataclasses.replace(row, varying=varying))
+        paths.append(aot.package_path(network))
+    assert len(set(paths)) == len(paths)
+
+
+def test_a_package_that_another_process_builds_is_waited_for_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not "cannot be written": waiting in vain is an OSError, too."""
+    monkeypatch.setenv("PTOCR_COMPILED", str(tmp_path))
+    monkeypatch.setattr(aot, "made", functools.partial(files.made, wait=0.2))
+    monkeypatch.setattr(aot, "_build", lambda *_: pytest.fail("built"))
+    network = on_cpu(random_checkpoint("ch_ppocr_mobile_v2.0_cls"))
+    path = aot.package_path(network)
+    with filelock.FileLock(path.parent / f".{path.name}.lock"), pytest.raises(DeviceError, match="another process"):
+        aot.find_or_build(network)
+
+
+def test_a_new_package_that_does_not_load_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PTOCR_COMPILED", str(tmp_path))
+
+    def builds(network: PlacedNetwork, decode: bool, part: Path) -> bool:
+        part.write_bytes(b"no zip file")
+        return False
+
+    monkeypatch.setattr(aot, "_build", builds)
+    with pytest.raises(DeviceError, match=r"\.pt2: was built but does not load here .*compile='off'"):
+        aot.find_or_build(on_cpu(random_checkpoint("ch_ppocr_mobile_v2.0_cls")))
 
 
 def test_key_holds_the_torch_version(monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = random_checkpoint("ch_ppocr_mobile_v2.0_cls")
-    before = aot.package_path(checkpoint, CPU, torch.float32)
+    before = aot.package_path(on_cpu(checkpoint))
     monkeypatch.setattr(torch, "__version__", "99.0")
-    assert aot.package_path(checkpoint, CPU, torch.float32) != before
+    assert aot.package_path(on_cpu(checkpoint)) != before
 
 
 def test_torchs_compiler_is_not_imported_to_run_packages() -> None:
@@ -106,9 +150,9 @@ def test_torchs_compiler_is_not_imported_to_run_packages() -> None:
 def test_nothing_in_the_cache_is_no_package_and_auto_never_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = random_checkpoint("ch_ppocr_mobile_v2.0_cls", seed=2)
     monkeypatch.setattr(aot, "_build", lambda *_: pytest.fail("compiled although nobody asked for it"))
-    assert aot.find(checkpoint, CPU, torch.float32) is None
+    assert aot.find(on_cpu(checkpoint)) is None
     runtime = Runtime(checkpoint, RuntimeOptions(device="cpu", compile="auto"))
-    np.testing.assert_array_equal(runtime(lines(2))[0], Runtime(checkpoint, EAGER)(lines(2))[0])
+    np.testing.assert_array_equal(runtime.run(lines(2))[0], Runtime(checkpoint, EAGER).run(lines(2))[0])
 
 
 def test_no_compiler_is_an_error_that_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,9 +165,9 @@ def test_no_compiler_is_an_error_that_names_the_way_out(monkeypatch: pytest.Monk
 def test_package_answers_as_the_network_does_for_any_batch(compiled_cls: Path) -> None:
     checkpoint = random_checkpoint("ch_ppocr_mobile_v2.0_cls")
     fast, plain = Runtime(checkpoint, AOT), Runtime(checkpoint, EAGER)
-    assert not isinstance(fast._compiled, torch.nn.Module)
+    assert isinstance(fast.session._function, aot.PackageOrNetwork)
     for count in (1, 2, 7):
-        np.testing.assert_allclose(fast(lines(count))[0], plain(lines(count))[0], atol=1e-5)
+        np.testing.assert_allclose(fast.run(lines(count))[0], plain.run(lines(count))[0], atol=1e-5)
 
 
 def test_package_answers_bit_for_bit_as_torchs_own_runner(compiled_cls: Path) -> None:
@@ -138,9 +182,9 @@ def test_package_answers_bit_for_bit_as_torchs_own_runner(compiled_cls: Path) ->
 def test_eight_threads_on_one_package(compiled_cls: Path) -> None:
     runtime = Runtime(random_checkpoint("ch_ppocr_mobile_v2.0_cls"), dataclasses.replace(AOT, threads=1))
     batches = [lines(1 + n % 5) for n in range(80)]
-    alone = [runtime(batch)[0] for batch in batches]
+    alone = [runtime.run(batch)[0] for batch in batches]
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(lambda batch: runtime(batch)[0], batches))
+        together = list(pool.map(lambda batch: runtime.run(batch)[0], batches))
     for ours, theirs in zip(together, alone, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -180,7 +224,7 @@ def test_streaming_a_package_runs_each_batch_on_one_thread(compiled_cls: Path) -
         torch.set_num_threads(before)
     assert all(name.startswith("ptocr-line") and threads == 1 for name, threads in inside)
     for ours, batch in zip(together, batches, strict=True):
-        np.testing.assert_allclose(ours[0], runtime(batch)[0], rtol=1e-5)
+        np.testing.assert_allclose(ours[0], runtime.run(batch)[0], rtol=1e-5)
 
 
 def test_a_package_uses_the_threads_of_its_caller(compiled_cls: Path) -> None:
@@ -231,7 +275,7 @@ def test_a_package_that_needs_torchs_runner_gets_it(
     assert package._library_of(path).endswith("a.wrapper.so")
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(f"p/data/aotinductor/model/{extra}", b"")
-    monkeypatch.setattr(package, "_torchs_runner", lambda _: "torch's runner")
+    monkeypatch.setattr(torch_private, "load_package", lambda _: "torch's runner")
     assert package.load(path, CPU) == "torch's runner"
 
 
@@ -265,12 +309,12 @@ def test_damaged_package_is_not_loaded(compiled_cls: Path, damage: str, caplog: 
         else:
             record.unlink()
         with caplog.at_level(logging.WARNING):
-            assert aot.find(random_checkpoint("ch_ppocr_mobile_v2.0_cls"), CPU, torch.float32) is None
+            assert aot.find(on_cpu(random_checkpoint("ch_ppocr_mobile_v2.0_cls"))) is None
         assert str(compiled_cls) in caplog.text
     finally:
         compiled_cls.write_bytes(whole)
         record.write_bytes(noted)
-    assert aot.find(random_checkpoint("ch_ppocr_mobile_v2.0_cls"), CPU, torch.float32) is not None
+    assert aot.find(on_cpu(random_checkpoint("ch_ppocr_mobile_v2.0_cls"))) is not None
 
 
 @pytest.mark.slow

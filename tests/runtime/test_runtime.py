@@ -12,7 +12,9 @@ import torch
 import ptocr
 from ptocr.checkpoint import save_checkpoint
 from ptocr.errors import DeviceError, WeightsError
-from ptocr.runtime.runtime import Runtime, RuntimeOptions, available_devices, load_model, resolve_device
+from ptocr.runtime.devices import available_devices, resolve_device
+from ptocr.runtime.options import RuntimeOptions
+from ptocr.runtime.runtime import Runtime, load_model
 from tests.random_models import random_checkpoint
 
 
@@ -39,6 +41,12 @@ def test_unknown_options_are_named_with_the_known_ones(options: dict[str, str], 
         RuntimeOptions(**options)
 
 
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2", 10**9])
+def test_impossible_numbers_of_threads_are_one_line(threads: object) -> None:
+    with pytest.raises(DeviceError, match=r"^threads=.* from 1 to .*$"):
+        RuntimeOptions(threads=threads)
+
+
 @pytest.mark.parametrize("name", ["cuda:99", "gpu:99", "npu", "quantum", "cpu:x", "cuda:-1"])
 def test_absent_device_is_an_error_that_lists_what_is_there(name: str) -> None:
     with pytest.raises(DeviceError) as caught:
@@ -53,7 +61,7 @@ def test_cpu_is_always_there() -> None:
 
 
 def test_decoding_beside_the_network_equals_the_maximum_of_its_softmax(recognizer: Runtime, lines: np.ndarray) -> None:
-    indices, probs = recognizer(lines)
+    indices, probs = recognizer.run(lines)
     whole = recognizer.raw(lines)
     assert whole.shape == (3, 20, 6625)
     np.testing.assert_array_equal(indices, whole.argmax(2))
@@ -63,8 +71,8 @@ def test_decoding_beside_the_network_equals_the_maximum_of_its_softmax(recognize
 
 def test_bfloat16_leaves_as_float32_and_stays_close(lines: np.ndarray) -> None:
     checkpoint = random_checkpoint("ch_ppocr_mobile_v2.0_cls")
-    exact = Runtime(checkpoint, RuntimeOptions(device="cpu"))(lines)[0]
-    coarse = Runtime(checkpoint, RuntimeOptions(device="cpu", dtype="bf16"))(lines)[0]
+    exact = Runtime(checkpoint, RuntimeOptions(device="cpu")).run(lines)[0]
+    coarse = Runtime(checkpoint, RuntimeOptions(device="cpu", dtype="bf16")).run(lines)[0]
     assert coarse.dtype == np.float32
     np.testing.assert_allclose(coarse, exact, atol=0.03)
     assert not np.array_equal(coarse, exact)
@@ -74,14 +82,14 @@ def test_bfloat16_leaves_as_float32_and_stays_close(lines: np.ndarray) -> None:
 def test_warming_up_takes_an_input_of_any_task(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = Runtime(random_checkpoint(name), RuntimeOptions(device="cpu"))
     runtime.warm_up()
-    monkeypatch.setattr("ptocr.runtime.runtime.network_of", None)  # what is needed has been built
-    assert np.isfinite(runtime(np.zeros((1, 3, *((64, 96) if "det" in name else (48, 192))), np.float32))[0]).all()
+    monkeypatch.setattr("ptocr.runtime.eager.network_of", None)  # what is needed has been built
+    assert np.isfinite(runtime.run(np.zeros((1, 3, *((64, 96) if "det" in name else (48, 192))), np.float32))[0]).all()
 
 
 def test_a_runtime_survives_pickling(lines: np.ndarray) -> None:
     runtime = Runtime(random_checkpoint("ch_ppocr_mobile_v2.0_cls"), RuntimeOptions(device="cpu"))
     copy = pickle.loads(pickle.dumps(runtime))
-    np.testing.assert_array_equal(copy(lines)[0], runtime(lines)[0])
+    np.testing.assert_array_equal(copy.run(lines)[0], runtime.run(lines)[0])
 
 
 def test_load_model_reads_its_own_file_and_fuses_without_changing_the_answer(tmp_path: Path) -> None:

@@ -61,10 +61,11 @@ SYSTEMS: dict[str, Callable[[dict[str, Any]], Read]] = {
 
 
 def _ptocr_network(options: dict[str, Any]) -> Run:
-    from ptocr.runtime.runtime import RuntimeOptions, make_runtime
+    from ptocr.runtime.options import RuntimeOptions
+    from ptocr.runtime.runtime import make_runtime
 
     runtime = make_runtime(options.pop("model"), RuntimeOptions(**options))
-    return runtime.__call__
+    return runtime.run
 
 
 def _model_file(path: str) -> str:

@@ -14,20 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.layers import Affine
+from ptocr.runtime.cpu.plan import MOST_ROWS, Act, Added, Extra, Kind, PlanLayer, layers_of, packed
 
-HAS_OTHER, HAS_GATES = 1, 2  # bits of a plan's first number: which further tensors there are
-DENSE, DEPTHWISE, TRANSPOSED, MIXED, SCALED, POOL = range(6)  # kinds of layers, as in layers.h
-OTHER, ENTERING, DOUBLED = 1, 2, 3  # what is added to a layer before its activation
-ACTIVATIONS: dict[type[nn.Module], int] = {
-    nn.ReLU: 1,
-    nn.Hardswish: 2,
-    nn.Hardsigmoid: 3,
-    nn.Sigmoid: 4,
-    nn.SiLU: 5,
-    nn.GELU: 6,
+ACTIVATIONS: dict[type[nn.Module], Act] = {
+    nn.ReLU: Act.RELU,
+    nn.Hardswish: Act.HARDSWISH,
+    nn.Hardsigmoid: Act.HARDSIGMOID,
+    nn.Sigmoid: Act.SIGMOID,
+    nn.SiLU: Act.SWISH,
+    nn.GELU: Act.GELU,
 }
-FIELDS = 16  # of a layer in a plan
-MOST_ROWS = 16  # of a kernel
 
 OPERATOR = torch.library.Library("ptocr", "FRAGMENT")
 OPERATOR.define(
@@ -42,20 +38,8 @@ def _fake(x: Tensor, extra: list[Tensor], params: Tensor, plan: list[int]) -> Te
 
 def result_of(x: Tensor, plan: list[int]) -> Tensor:
     """An empty map for what the chain makes of x (N, C, H, W), channels last in memory."""
-    *_, (fields, height, width) = layers_of(plan, x.shape[2], x.shape[3])
-    return x.new_empty(x.shape[0], height, width, fields[2]).permute(0, 3, 1, 2)
-
-
-def layers_of(plan: list[int], height: int, width: int) -> Iterator[tuple[list[int], int, int]]:
-    """The fields of each layer of a plan, and the height and width of its output."""
-    for begin in range(2, 2 + FIELDS * plan[1], FIELDS):
-        fields = plan[begin : begin + FIELDS]
-        kind, _, _, kh, kw, sh, sw, top, left, bottom, right = fields[:11]
-        if kind == TRANSPOSED:
-            height, width = 2 * height, 2 * width
-        else:
-            height, width = (height + top + bottom - kh) // sh + 1, (width + left + right - kw) // sw + 1
-        yield fields, height, width
+    *_, (layer, height, width) = layers_of(plan, x.shape[2], x.shape[3])
+    return x.new_empty(x.shape[0], height, width, layer.outputs).permute(0, 3, 1, 2)
 
 
 @dataclass
@@ -71,7 +55,7 @@ class Layer:
     act: nn.Module | None = None
     affine: Affine | None = None
     grow: int = 0
-    added: int = 0
+    added: Added = Added.NOTHING
 
     @property
     def pointwise(self) -> bool:
@@ -127,34 +111,32 @@ class Convs(nn.Module):
     ) -> None:
         super().__init__()
         assert not (gated or pooled) or layers[0].conv.in_channels % 8 == 0, "whole vectors only"
-        assert all(layer.added in (0, ENTERING) or layer.spatial for layer in layers[1:]), "added at a group's head"
+        assert all(layer.added in (Added.NOTHING, Added.ENTERING) or layer.spatial for layer in layers[1:]), (
+            "added at a group's head"
+        )
         buffer = Buffer()
-        first, *others = ([*_fields(layer, buffer, lanes)] for layer in layers)
-        plan, head = [], layers[0].conv
+        planned = [plan for layer in layers for plan in _planned(layer, buffer, lanes)]
+        head, conv, front = planned[0], layers[0].conv, []
         if pooled:
-            plan += [POOL, head.in_channels, head.in_channels, 2, 2, 1, 1, 0, 0, 1, 1, 0, 8, 0, 0, 0]
+            front.append(PlanLayer(Kind.POOL, conv.in_channels, conv.in_channels, kh=2, kw=2, bottom=1, right=1))
         if scaled:
-            first[0][0], first[0][WEIGHT] = SCALED, buffer.add(head.weight.detach()[:, :, 0, 0].float())
+            head.kind, head.weight = Kind.SCALED, buffer.add(conv.weight.detach()[:, :, 0, 0].float())
         if mixed is not None:
-            at = buffer.add(mixed.weight.detach()[:, :, 0, 0].float())
-            plan += [MIXED, mixed.in_channels, mixed.out_channels, 1, 1, 1, 1, 0, 0, 0, 0, 0, 8, at, 0, 0]
-            first[0][1], first[0][WEIGHT] = (
-                mixed.in_channels,
-                buffer.add(head.weight.detach().permute(2, 3, 1, 0).float()),
-            )
-        plan += [number for layer in (first, *others) for fields in layer for number in fields]
-        given = any(layer.added in (OTHER, DOUBLED) for layer in layers)
-        gates = gated or scaled or mixed is not None
-        count = len(layers) + pooled + (mixed is not None)
-        self.plan = [HAS_OTHER * given | HAS_GATES * gates, count, *plan]
+            inner = buffer.add(mixed.weight.detach()[:, :, 0, 0].float())
+            front.append(PlanLayer(Kind.MIXED, mixed.in_channels, mixed.out_channels, weight=inner))
+            outer = buffer.add(conv.weight.detach().permute(2, 3, 1, 0).float())
+            head.inputs, head.weight = mixed.in_channels, outer
+        extra = Extra(0)
+        if any(layer.added in (Added.OTHER, Added.DOUBLED) for layer in layers):
+            extra |= Extra.HAS_OTHER
+        if gated or scaled or mixed is not None:
+            extra |= Extra.HAS_GATES
+        self.plan = packed(extra, len(layers) + len(front), [*front, *planned])
         self.register_buffer("params", torch.cat(buffer.parts), persistent=False)
 
     def forward(self, x: Tensor, other: Tensor | None = None, gates: Tensor | None = None) -> Tensor:
         extra = [_channels_last(y) for y in (other, gates) if y is not None]
         return torch.ops.ptocr.convs(_channels_last(x), extra, self.params, self.plan)
-
-
-WEIGHT = -3  # place of the weight's address in a layer's fields
 
 
 def _channels_last(x: Tensor) -> Tensor:
@@ -176,9 +158,9 @@ class Buffer:
         return place
 
 
-def _fields(layer: Layer, buffer: Buffer, widest: int) -> Iterator[list[int]]:
-    """A layer's part of the plan; four of them for a transposed one, for every second row and column of its output."""
-    conv, act = layer.conv, 0 if layer.act is None else ACTIVATIONS[type(layer.act)]
+def _planned(layer: Layer, buffer: Buffer, widest: int) -> Iterator[PlanLayer]:
+    """A layer as the kernels read it; a transposed one is four, one for every second row and column of its output."""
+    conv, act = layer.conv, Act.NONE if layer.act is None else ACTIVATIONS[type(layer.act)]
     out, weight, depthwise = conv.out_channels, conv.weight.detach(), conv.groups > 1
     lanes = lanes_for(out, widest)
     if depthwise and out % lanes:
@@ -195,14 +177,14 @@ def _fields(layer: Layer, buffer: Buffer, widest: int) -> Iterator[list[int]]:
                 rows, above = _phase(kh, top, row)
                 columns, before = _phase(kw, left, column)
                 at = buffer.add(dense_weight(weight.transpose(0, 1)[:, :, rows][:, :, :, columns], lanes))
-                edges = [above, before, len(rows) - 1 - above, len(columns) - 1 - before]
-                shape = [len(rows), len(columns), 1, 1, *edges]
-                yield [TRANSPOSED, conv.in_channels, out, *shape, act, lanes, at, bias_at, 0]
+                edges = (above, before, len(rows) - 1 - above, len(columns) - 1 - before)
+                shape = (len(rows), len(columns), 1, 1, *edges)
+                yield PlanLayer(Kind.TRANSPOSED, conv.in_channels, out, *shape, act, lanes, at, bias_at)
         return
     at = buffer.add(weight[:, 0].permute(1, 2, 0).float() if depthwise else dense_weight(weight, lanes))
-    shape = [kh, kw, sh, sw, top, left, top + layer.grow, left + layer.grow]
-    kind = DEPTHWISE if depthwise else DENSE
-    yield [kind, conv.in_channels, out, *shape, act, lanes, at, bias_at, layer.added]
+    shape = (kh, kw, sh, sw, top, left, top + layer.grow, left + layer.grow)
+    kind = Kind.DEPTHWISE if depthwise else Kind.DENSE
+    yield PlanLayer(kind, conv.in_channels, out, *shape, act, lanes, at, bias_at, layer.added)
 
 
 def _padding(conv: nn.Conv2d | nn.ConvTranspose2d) -> tuple[int, int]:

@@ -21,8 +21,9 @@ from torch import Tensor
 from ptocr import paths
 from ptocr.errors import DeviceError
 from ptocr.files import made
-from ptocr.runtime import machine_code
+from ptocr.runtime import machine_code, torch_private
 from ptocr.runtime.cpu import chains
+from ptocr.runtime.cpu.plan import Extra
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +38,9 @@ C_INTERFACE = (
 )
 
 
-def supports(device: torch.device, dtype: torch.dtype) -> bool:
+def supports(dtype: torch.dtype) -> bool:
     """Whether there are kernels for this kind of machine and number."""
-    flags = _machine_flags() if device.type == "cpu" else []
+    flags = _machine_flags()
     return bool(flags) and (dtype == torch.float32 or (dtype == torch.bfloat16 and "-mavx512bf16" in flags))
 
 
@@ -96,7 +97,7 @@ def _machine_flags() -> list[str]:
     """What the compiler is told about this processor; [] where there are no kernels for it."""
     capability = torch.backends.cpu.get_cpu_capability() if sys.platform == "linux" else ""
     if capability == "AVX512":
-        return [*AVX512, *(["-mavx512bf16"] if torch.cpu._is_avx512_bf16_supported() else [])]
+        return [*AVX512, *(["-mavx512bf16"] if torch_private.cpu_has_bfloat16() else [])]
     return AVX2 if capability == "AVX2" else []
 
 
@@ -110,8 +111,8 @@ def _load() -> None:
     def convs(x: Tensor, extra: list[Tensor], params: Tensor, plan: list[int]) -> Tensor:
         result = chains.result_of(x, plan)
         x, *extra = (y.contiguous(memory_format=torch.channels_last) for y in (x, *extra))
-        other = extra[0] if plan[0] & chains.HAS_OTHER else None
-        gates = extra[-1] if plan[0] & chains.HAS_GATES else None
+        other = extra[0] if plan[0] & Extra.HAS_OTHER else None
+        gates = extra[-1] if plan[0] & Extra.HAS_GATES else None
         shape, numbers = (ctypes.c_int64 * 4)(*x.shape), (ctypes.c_int64 * len(plan))(*plan)
         half = int(x.dtype == torch.bfloat16)
         library.ptocr_convs(

@@ -1,7 +1,7 @@
 """Fused networks on the CPU: convolution and activation in one oneDNN call, on plain modules' weights.
 
 The operators are those that torch's own compiler emits; networks stay plain modules and answers stay the same to
-rounding. `pack` changes nothing where torch was built without oneDNN.
+rounding. `laid_out` changes nothing where torch was built without oneDNN.
 
 How oneDNN wants the weights of a dense convolution depends on the size of the picture, and weights laid out for another
 size cost far more than plain ones: so only those of depthwise convolutions are laid out.
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ptocr.nn.layers import Affine
+from ptocr.runtime import torch_private
 
 # activation -> oneDNN's name for it as a post-operation
 POST_OPS: dict[type[nn.Module], str] = {
@@ -40,15 +41,12 @@ class PackedConv(nn.Module):
         self.groups = conv.groups
         self.transposed = isinstance(conv, nn.ConvTranspose2d)
         padding, stride, dilation = self.shape
-        ops = torch.ops.mkldnn
         weight = conv.weight.detach().contiguous(memory_format=torch.channels_last)
         if self.transposed:
             self.output_padding = list(conv.output_padding)
-            packed = ops._reorder_convolution_transpose_weight(
-                weight, padding, self.output_padding, stride, dilation, conv.groups
-            )
+            packed = torch_private.packed_weight(weight, padding, stride, dilation, conv.groups, self.output_padding)
         elif conv.groups > 1:
-            packed = ops._reorder_convolution_weight(weight, padding, stride, dilation, conv.groups)
+            packed = torch_private.packed_weight(weight, padding, stride, dilation, conv.groups)
         else:
             packed = weight
         self.register_buffer("weight", packed, persistent=False)
@@ -56,9 +54,8 @@ class PackedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         padding, stride, dilation = self.shape
-        ops = torch.ops.mkldnn
         if self.transposed:
-            return ops._convolution_transpose_pointwise(
+            return torch_private.packed_transposed_convolution()(
                 x,
                 self.weight,
                 self.bias,
@@ -71,7 +68,7 @@ class PackedConv(nn.Module):
                 [],
                 self.algorithm,
             )
-        return ops._convolution_pointwise(
+        return torch_private.packed_convolution()(
             x, self.weight, self.bias, padding, stride, dilation, self.groups, self.post_op, [], self.algorithm
         )
 
@@ -90,16 +87,14 @@ class InPlaceAffine(nn.Module):
         return torch.add(self.bias, x, alpha=self.scale, out=x)
 
 
-def can_pack() -> bool:
-    """Whether this torch has the operators."""
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+def laid_out(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The fused network, changed in place, for eager inference in a number type that oneDNN computes in."""
+    return pack(network) if torch_private.has_packed_convolutions(dtype) else network
 
 
 def pack(network: nn.Module) -> nn.Module:
     """Replace, in place, every convolution of a fused network on the CPU, with the activation behind it in the same
     `nn.Sequential`; returns the network."""
-    if not can_pack():
-        return network
     for name, child in list(network.named_children()):
         if isinstance(child, nn.Sequential):
             setattr(network, name, _pack_sequence(child))

@@ -16,7 +16,8 @@ from ptocr.nn.heads.db import PyramidConv, doubling
 from ptocr.nn.layers import SE, Affine, Residual
 from ptocr.nn.necks.db_fpn import RSEFPN, RSELayer, coarsest_first, concat_at_finest, merge_top_down
 from ptocr.nn.necks.rep_lk import RepLKFPN
-from ptocr.runtime.cpu.chains import ACTIVATIONS, DOUBLED, ENTERING, OTHER, Convs, Layer, takes
+from ptocr.runtime.cpu.chains import ACTIVATIONS, Convs, Layer, takes
+from ptocr.runtime.cpu.plan import Added
 
 MOST_WEIGHTS = 64 * 1024  # of a chain with several kernels larger than 1 x 1: they share the cache with rows of maps
 
@@ -53,7 +54,7 @@ def _native_sequence(sequence: nn.Sequential, lanes: int) -> nn.Module:
     while at < len(leaves):
         head = leaves[at]
         if isinstance(head, PyramidConv):
-            layers, at = _run(leaves, at + 1, [Layer(head.fine, added=OTHER)])
+            layers, at = _run(leaves, at + 1, [Layer(head.fine, added=Added.OTHER)])
             made.append(NativePyramidConv(head, layers, lanes))
             continue
         gate = head if isinstance(head, SE) else None
@@ -91,7 +92,13 @@ def _run(leaves: list[nn.Module], at: int = 0, layers: list[Layer] | None = None
             if last and not last.spatial:  # something else entered these pointwise layers
                 break
             layers += body
-        elif last and type(leaf) in ACTIVATIONS and last.act is None and last.affine is None and last.added != ENTERING:
+        elif (
+            last
+            and type(leaf) in ACTIVATIONS
+            and last.act is None
+            and last.affine is None
+            and last.added != Added.ENTERING
+        ):
             last.act = leaf
         elif last and isinstance(leaf, Affine) and last.affine is None:
             last.affine = leaf
@@ -120,7 +127,7 @@ def _body(module: nn.Module) -> list[Layer]:
     bare = bool(layers) and layers[-1].act is None and layers[-1].affine is None
     if end < len(leaves) or not bare or not all(layer.pointwise for layer in layers):
         return []
-    layers[-1].added = ENTERING
+    layers[-1].added = Added.ENTERING
     return layers
 
 
@@ -172,7 +179,7 @@ class NativeStem(nn.Module):
         second[0].grow = third[0].grow = 1
         self.first = Convs(first, lanes)
         self.pooled = Convs([Layer(stem.pooled)], lanes, pooled=True)
-        joined = Layer(stem.convolved, nn.ReLU(), added=OTHER)
+        joined = Layer(stem.convolved, nn.ReLU(), added=Added.OTHER)
         self.tail = Convs([*second, *third, joined, *last], lanes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -192,7 +199,7 @@ class NativeRSEFPN(nn.Module):
         super().__init__()
         inside, outside = neck.ins_conv[0], neck.inp_conv[0]
         assert isinstance(inside, RSELayer) and isinstance(outside, RSELayer)
-        self.finest = Convs([Layer(outside.in_conv, added=OTHER)], lanes, mixed=inside.in_conv)
+        self.finest = Convs([Layer(outside.in_conv, added=Added.OTHER)], lanes, mixed=inside.in_conv)
         self.coarser = Convs([Layer(doubling(outside.in_conv))], lanes)
         self.inside, self.outside = nativize(inside, lanes), nativize(outside.se_block, lanes)
         self.ins_conv, self.inp_conv = nativize(neck.ins_conv[1:], lanes), nativize(neck.inp_conv[1:], lanes)
@@ -213,7 +220,7 @@ class NativeRepLKFPN(nn.Module):
         inside = neck.ins_conv[0]
         assert isinstance(inside, RSELayer)
         layers, _ = _run(_leaves(nn.Sequential(neck.inp_conv_dw[0], neck.inp_conv_pw[0])))
-        self.finest = Convs([Layer(inside.in_conv, added=DOUBLED), *layers], lanes, scaled=True)
+        self.finest = Convs([Layer(inside.in_conv, added=Added.DOUBLED), *layers], lanes, scaled=True)
         self.inside = nativize(inside, lanes)
         self.neck = nativize(neck, lanes)
 

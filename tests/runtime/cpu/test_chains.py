@@ -19,9 +19,10 @@ from ptocr.nn.heads.db import PyramidConv
 from ptocr.nn.layers import SE, Affine, LearnableAffine, Residual
 from ptocr.runtime import compiled as aot
 from ptocr.runtime.cpu import library as kernels
-from ptocr.runtime.cpu.chains import DOUBLED, ENTERING, OTHER, Convs, Layer, takes
+from ptocr.runtime.cpu.chains import Convs, Layer, takes
+from ptocr.runtime.cpu.plan import Added
 from ptocr.runtime.cpu.rewrite import NativeLinear, nativize
-from ptocr.runtime.runtime import with_decoding
+from ptocr.runtime.eager import with_decoding
 from ptocr.spec.model import list_specs
 from tests.random_models import random_checkpoint
 
@@ -33,7 +34,7 @@ DTYPES = [torch.float32, torch.bfloat16]
 @pytest.fixture(scope="module", autouse=True)
 def built() -> None:
     """The kernels, compiled where they are not in the cache (about half a minute)."""
-    if not kernels.supports(CPU, torch.float32):
+    if not kernels.supports(torch.float32):
         pytest.skip("no kernels for this machine")
     try:
         aot.require_compiler()
@@ -65,7 +66,7 @@ def wide(module: nn.Module) -> nn.Module:
 
 
 def skip_without(dtype: torch.dtype) -> None:
-    if not kernels.supports(CPU, dtype):
+    if not kernels.supports(dtype):
         pytest.skip(f"no kernels for {dtype} on this machine")
 
 
@@ -171,13 +172,14 @@ def test_maps_that_are_added(dtype: torch.dtype) -> None:
     x, other = image(2, 16, 14, 30, dtype=dtype), image(2, 24, 14, 30, dtype=dtype)
     half = image(2, 24, 7, 15, dtype=dtype)
     expected = wide(second)(F.relu(wide(first)(x.double()) + other.double()))
-    close(Convs([Layer(first, nn.ReLU(), added=OTHER), Layer(second)], kernels.lanes())(x, other), expected, dtype)
+    layers = [Layer(first, nn.ReLU(), added=Added.OTHER), Layer(second)]
+    close(Convs(layers, kernels.lanes())(x, other), expected, dtype)
     expected = wide(first)(x.double()) + F.interpolate(half.double(), scale_factor=2.0)
-    close(Convs([Layer(first, added=DOUBLED)], kernels.lanes())(x, half), expected, dtype)
+    close(Convs([Layer(first, added=Added.DOUBLED)], kernels.lanes())(x, half), expected, dtype)
     back = nn.Conv2d(40, 24, 1).to(dtype)
     point = nn.Conv2d(24, 40, 1).to(dtype)
     expected = other.double() + wide(back)(F.gelu(wide(point)(other.double())))
-    close(Convs([Layer(point, nn.GELU()), Layer(back, added=ENTERING)], kernels.lanes())(other), expected, dtype)
+    close(Convs([Layer(point, nn.GELU()), Layer(back, added=Added.ENTERING)], kernels.lanes())(other), expected, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from ptocr.nn.layers import Affine, LearnableAffine
-from ptocr.runtime.cpu.packed import InPlaceAffine, PackedConv, can_pack, pack
+from ptocr.runtime.cpu.packed import InPlaceAffine, PackedConv, laid_out, pack
+from ptocr.runtime.torch_private import has_packed_convolutions
 
-pytestmark = pytest.mark.skipif(not can_pack(), reason="torch without oneDNN")
+pytestmark = pytest.mark.skipif(not has_packed_convolutions(), reason="torch without oneDNN")
 
 CONVS = {
     "pointwise": lambda: nn.Conv2d(6, 8, 1),
@@ -75,12 +76,18 @@ def test_affine_behind_a_convolution_works_in_place_and_elsewhere_not() -> None:
     assert kinds == [Affine, PackedConv, InPlaceAffine]
 
 
+@pytest.mark.skipif(not has_packed_convolutions(torch.bfloat16), reason="no bfloat16 on this processor")
 def test_bfloat16() -> None:
     torch.manual_seed(1)
     network = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.Hardswish()).to(torch.bfloat16)
     plain, packed = both(network, torch.randn(1, 8, 6, 6, dtype=torch.bfloat16))
     assert packed.dtype == torch.bfloat16
     torch.testing.assert_close(packed, plain, rtol=0.02, atol=0.02)
+
+
+def test_a_number_type_that_onednn_cannot_compute_in_stays_plain() -> None:
+    network = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1)).half()
+    assert type(laid_out(network, torch.float16)[0]) is nn.Conv2d
 
 
 def test_reflecting_padding_stays_as_it_is() -> None:

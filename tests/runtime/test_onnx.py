@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 import torch
 
+from ptocr import files
 from ptocr.checkpoint import network_of
 from ptocr.errors import DeviceError
-from ptocr.runtime.export import example_input, export_onnx, fits
-from ptocr.runtime.runtime import Runtime, RuntimeOptions
+from ptocr.runtime import onnx as onnx_module
+from ptocr.runtime.onnx import export_onnx, onnx_file
+from ptocr.runtime.options import RuntimeOptions
+from ptocr.runtime.runtime import Runtime
 from tests.random_models import random_checkpoint
 
 onnx = pytest.importorskip("onnx")
@@ -51,7 +56,7 @@ def test_recogniser_carries_its_characters(tmp_path: Path, decode: bool) -> None
     session = runtime.InferenceSession(str(path))
     x = np.random.default_rng(1).standard_normal((2, 3, 48, 333), dtype=np.float32)
     ours = Runtime(checkpoint, RuntimeOptions(device="cpu"))
-    expected = ours(x) if decode else [ours.raw(x)]
+    expected = ours.run(x) if decode else [ours.raw(x)]
     for theirs, mine in zip(session.run(None, {"x": x}), expected, strict=True):
         np.testing.assert_allclose(theirs, mine, atol=1e-4)
 
@@ -72,23 +77,53 @@ def test_engines_answer_as_torch_does(engine: str, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("PTOCR_COMPILED", str(tmp_path))
     checkpoint = random_checkpoint("ch_ppocr_mobile_v2.0_cls")
     x = np.random.default_rng(2).standard_normal((4, 3, 48, 192), dtype=np.float32)
-    theirs = Runtime(checkpoint, RuntimeOptions(device="cpu", engine=engine))(x)
-    ours = Runtime(checkpoint, RuntimeOptions(device="cpu"))(x)
+    theirs = Runtime(checkpoint, RuntimeOptions(device="cpu", engine=engine)).run(x)
+    ours = Runtime(checkpoint, RuntimeOptions(device="cpu")).run(x)
     np.testing.assert_allclose(theirs[0], ours[0], atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("name", "good", "bad"),
-    [
-        ("PP-OCRv4_mobile_det", [(1, 3, 64, 960), (3, 3, 320, 64)], [(1, 3, 96, 80), (1, 1, 64, 64), (1, 3, 32, 64)]),
-        ("PP-OCRv4_mobile_rec", [(6, 3, 48, 321)], [(1, 3, 32, 320), (1, 3, 48, 8), (3, 48, 320)]),
-        ("ch_ppocr_mobile_v2.0_cls", [(1, 3, 48, 192)], [(1, 3, 1, 192), (1, 3, 48, 191)]),
-    ],
-)
-def test_which_shapes_fit(name: str, good: list[tuple[int, ...]], bad: list[tuple[int, ...]]) -> None:
-    checkpoint = random_checkpoint(name)
-    example, dynamic = example_input(checkpoint)
-    assert fits(checkpoint, example.shape)
-    assert [fits(checkpoint, shape) for shape in good] == [True] * len(good)
-    assert [fits(checkpoint, shape) for shape in bad] == [False] * len(bad)
-    assert set(dynamic) == {"det": {0, 2, 3}, "rec": {0, 3}, "cls": {0}}[checkpoint.spec.task]
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_all_classes_come_from_the_engine_that_was_asked_for(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(engine)
+    monkeypatch.setenv("PTOCR_COMPILED", str(tmp_path))
+    checkpoint = random_checkpoint("PP-OCRv4_mobile_rec")
+    x = np.random.default_rng(2).standard_normal((2, 3, 48, 320), dtype=np.float32)
+    runtime = Runtime(checkpoint, RuntimeOptions(device="cpu", engine=engine))
+    whole, (indices, probs) = runtime.raw(x), runtime.run(x)
+    assert runtime._network._network is None, "torch was asked"
+    np.testing.assert_allclose(whole, Runtime(checkpoint, RuntimeOptions(device="cpu")).raw(x), atol=1e-4)
+    np.testing.assert_allclose(whole.max(2), probs, atol=1e-5)
+    np.testing.assert_array_equal(whole.argmax(2), indices)
+
+
+@pytest.mark.slow
+def test_a_page_is_unwarped_by_an_engine_as_by_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network and the grid that is decoded beside it."""
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("PTOCR_COMPILED", str(tmp_path))
+    checkpoint = random_checkpoint("UVDoc")
+    x = np.random.default_rng(3).random((1, 3, 320, 256), dtype=np.float32)
+    theirs = Runtime(checkpoint, RuntimeOptions(device="cpu", engine="onnxruntime")).run(x)
+    ours = Runtime(checkpoint, RuntimeOptions(device="cpu")).run(x)
+    assert [y.shape for y in theirs] == [y.shape for y in ours]
+    np.testing.assert_allclose(theirs[1], ours[1], atol=1e-4)
+
+
+def test_an_export_that_another_process_makes_is_waited_for_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PTOCR_COMPILED", str(tmp_path))
+    monkeypatch.setattr(onnx_module, "made", functools.partial(files.made, wait=0.2))
+    checkpoint = random_checkpoint("ch_ppocr_mobile_v2.0_cls")
+    monkeypatch.setattr(onnx_module, "export_onnx", lambda _, part, decode: part.write_bytes(b"onnx"))
+    path = onnx_file(checkpoint)
+    path.unlink()
+    with filelock.FileLock(path.parent / f".{path.name}.lock"), pytest.raises(DeviceError, match="another process"):
+        onnx_file(checkpoint)
+    monkeypatch.setenv("PTOCR_COMPILED", str(path / "below a file"))
+    path.write_bytes(b"")
+    with pytest.raises(DeviceError, match=r"cannot be written .*; set PTOCR_COMPILED"):
+        onnx_file(checkpoint)

@@ -1,0 +1,96 @@
+"""Fused eager inference: networks on their device, and sessions that run them. The one place that moves networks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ptocr.checkpoint import Checkpoint, network_of
+from ptocr.nn.decode import FlatWithGrid, GreedyCTC
+from ptocr.nn.heads.multi import MultiHead
+from ptocr.nn.uvdoc import UVDoc
+from ptocr.runtime.devices import BY_BACKEND, own_kernels
+
+
+def placed(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """The network on a device, in a number type, channels last."""
+    return network.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def with_decoding(network: nn.Module) -> nn.Module:
+    """The network with what is decoded beside it on the device."""
+    if isinstance(network, UVDoc):
+        return FlatWithGrid(network)
+    return GreedyCTC(network) if isinstance(getattr(network, "head", None), MultiHead) else network
+
+
+class PlacedNetwork:
+    """The fused network of a checkpoint on a device, built when first needed and shared by all sessions of it."""
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+        self.checkpoint = checkpoint
+        self.device = device
+        self.dtype = dtype
+        self._lock = threading.Lock()
+        self._network: nn.Module | None = None
+
+    def fresh(self, decode: bool) -> nn.Module:
+        """A network of plain modules, to be exported or compiled; decode: see `module`."""
+        network = placed(network_of(self.checkpoint, form="fused"), self.device, self.dtype)
+        return with_decoding(network) if decode else network
+
+    def module(self, decode: bool) -> nn.Module:
+        """The shared network; decode: with what is decoded beside it, so that class-wide outputs stay on the device."""
+        with self._lock:
+            if self._network is None:
+                kernels = own_kernels(self.device)
+                network = self.fresh(decode=False)
+                self._network = network if kernels is None else kernels.laid_out(network, self.dtype)
+        return with_decoding(self._network) if decode else self._network
+
+
+class TorchSession:
+    """A session of a torch module, or of anything that maps tensors to tensors. Stateless and thread-safe.
+
+    parallel: whether several threads may run it at once, each on one thread; batch: pictures per run that suit it
+    best, None for as many as there are.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], device: torch.device, dtype: torch.dtype, holds_python: bool = False
+    ) -> None:
+        host = device.type in BY_BACKEND and BY_BACKEND[device.type].host
+        self.parallel = host and not holds_python
+        self.batch: int | None = 1 if host else None  # as fast as in batches, in less memory, in fewer shapes
+        self._function = function
+        self._device = device
+        self._dtype = dtype
+
+    def run(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        """Inputs of the network (pictures NCHW float32) -> its outputs, float32 or whole numbers."""
+        with torch.inference_mode():
+            outputs = self._function(*[self._tensor(array) for array in arrays])
+        outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
+        return [(y.float() if y.is_floating_point() else y).cpu().numpy() for y in outputs]
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        tensor = torch.from_numpy(array)
+        if not tensor.is_floating_point():
+            return tensor.to(self._device)
+        layout = torch.channels_last if tensor.ndim == 4 else torch.preserve_format
+        return tensor.to(self._device, self._dtype, memory_format=layout)
+
+
+def open_eager(network: PlacedNetwork, decode: bool) -> TorchSession:
+    """The network as it is, fused."""
+    return TorchSession(network.module(decode), network.device, network.dtype)
+
+
+def open_inductor(network: PlacedNetwork, decode: bool) -> TorchSession:
+    """The network compiled by torch.compile when it first runs."""
+    return TorchSession(torch.compile(network.fresh(decode), dynamic=True), network.device, network.dtype)

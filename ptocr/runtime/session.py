@@ -1,0 +1,68 @@
+"""Sessions: how a network is run, chosen from one table by engine and kind of device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from ptocr.errors import DeviceError
+from ptocr.runtime import compiled, eager
+from ptocr.runtime.devices import KINDS
+from ptocr.runtime.eager import PlacedNetwork
+from ptocr.runtime.onnx import OnnxRuntimeSession, OpenVinoSession
+from ptocr.runtime.options import Compile, RuntimeOptions
+
+
+class Session(Protocol):
+    """Arrays to arrays, on some device in some engine. Stateless and thread-safe.
+
+    parallel: whether several threads may run it at once, each on one thread, and gain by it; batch: pictures per run
+    that suit it best, None for as many as there are.
+    """
+
+    parallel: bool
+    batch: int | None
+
+    def run(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        """Inputs of the network (pictures NCHW float32) -> its outputs, float32 or whole numbers."""
+        ...
+
+
+Open = Callable[[PlacedNetwork, bool, RuntimeOptions], Session]
+
+_TORCH: dict[Compile, Callable[[PlacedNetwork, bool], Session]] = {
+    "off": eager.open_eager,
+    "auto": compiled.open_found,
+    "aot": compiled.open_built,
+    "inductor": eager.open_inductor,
+}
+
+# (engine, torch's name of the kind of device) -> how to open a session there
+SESSIONS: dict[tuple[str, str], Open] = {
+    **{
+        ("torch", kind.backend): lambda network, decode, options: _TORCH[options.compile](network, decode)
+        for kind in KINDS.values()
+    },
+    ("onnxruntime", "cpu"): lambda network, decode, options: OnnxRuntimeSession(network, decode, options.threads),
+    ("openvino", "cpu"): lambda network, decode, options: OpenVinoSession(network, decode, options.threads),
+}
+
+
+def open_session(network: PlacedNetwork, options: RuntimeOptions, decode: bool = True) -> Session:
+    """A session of a network.
+
+    decode: with what is decoded beside the network (recognisers: the best class per step and its probability);
+    False: the network's own output, all classes.
+
+    Raises:
+        DeviceError: the engine does not run on this kind of device, is not installed or cannot compute in this type.
+    """
+    opened = SESSIONS.get((options.engine, network.device.type))
+    if opened is None:
+        kinds = ", ".join(kind for engine, kind in SESSIONS if engine == options.engine)
+        raise DeviceError(
+            f"engine={options.engine!r} runs on {kinds} here, not on {network.device}; engine='torch' does"
+        )
+    return opened(network, decode, options)
