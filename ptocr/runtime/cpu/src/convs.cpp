@@ -17,20 +17,20 @@ namespace ptocr {
 constexpr int64_t TILE_VALUES = 40 * 1024;
 constexpr int64_t BAND_ROWS = 16;  // at least so many rows of output per thread, so that few are made twice
 
-// A map whose rows and pixels may lie apart, as every second one of a transposed convolution's output.
+// Strided view of a map: rows and pixels may lie apart, as every second one of a transposed convolution's output.
 template <class T>
-struct Target {
+struct MapView {
     T* at;
     int64_t height, width, row, pixel;
 };
 
-// Bits of a plan's first number: which further tensors the operator is given.
+// Bits of a plan's first number: which further tensors the operator takes.
 enum Extra { HAS_OTHER = 1, HAS_GATES = 2 };
 
-// What a chain is given beside its input.
+// Inputs of a chain beside the picture.
 template <class T>
-struct Given {
-    const T* other;  // a map to add
+struct Inputs {
+    const T* other;  // a map to add before an activation
     const T* gates;  // scales of the input's channels
     const char* params;
 };
@@ -58,7 +58,7 @@ struct Group {
 
 // Columns [left, right) of a row of the maximum of 2 x 2 pixels.
 template <class T>
-void pool_row(const Map<T>& x, const Layer& layer, int64_t row, int64_t left, int64_t right, Place<T> to) {
+void pool_row(const Map<T>& x, const Layer& layer, int64_t row, int64_t left, int64_t right, RowView<T> to) {
     for (int64_t column = left; column < right; column++)
         for (int64_t c = 0; c < layer.out; c += 8) {
             Lanes<8>::F most = {};
@@ -78,19 +78,19 @@ struct Tile {
     int64_t pixels() const { return (bottom - top) * across(); }
 };
 
-// The part of the given map that is added to a tile, or null.
+// The part of the other map that is added to a tile, or null.
 template <class T>
-const T* other_of(const Group& group, const Tile& tile, const Given<T>& given) {
+const T* other_of(const Group& group, const Tile& tile, const Inputs<T>& inputs) {
     static thread_local Scratch<T> doubled;
     const Layer& head = group.layers[0];
     if (head.added == OTHER)
-        return given.other + ((tile.picture * group.out_height + tile.top) * group.out_width + tile.left) * head.out;
+        return inputs.other + ((tile.picture * group.out_height + tile.top) * group.out_width + tile.left) * head.out;
     if (head.added != DOUBLED) return nullptr;
     T *begin = doubled.of(tile.pixels() * head.out), *at = begin;
     int64_t height = group.out_height / 2, width = group.out_width / 2;
     for (int64_t r = tile.top; r < tile.bottom; r++)
         for (int64_t c = tile.left; c < tile.right; c++, at += head.out)
-            std::memcpy((void*)at, given.other + ((tile.picture * height + r / 2) * width + c / 2) * head.out,
+            std::memcpy((void*)at, inputs.other + ((tile.picture * height + r / 2) * width + c / 2) * head.out,
                         head.out * sizeof(T));
     return begin;
 }
@@ -108,52 +108,52 @@ const T* gated(const T* at, int64_t pixels, int64_t channels, const T* gates) {
 
 // A group's first layer, one that looks at more than a pixel.
 template <class T>
-void run_head(const Layer& head, const Map<T>& map, const Tile& tile, Place<T> to, int64_t to_row, const T* other,
-              const Given<T>& given) {
+void run_head(const Layer& head, const Map<T>& map, const Tile& tile, RowView<T> to, int64_t to_row, const T* other,
+              const Inputs<T>& inputs) {
     for (int64_t row = tile.top; row < tile.bottom; row++) {
-        Place<T> place{to.at + (row - tile.top) * to_row, to.pixel};
-        Place<const T> more{other ? other + (row - tile.top) * tile.across() * head.out : nullptr, head.out};
+        RowView<T> place{to.at + (row - tile.top) * to_row, to.pixel};
+        RowView<const T> more{other ? other + (row - tile.top) * tile.across() * head.out : nullptr, head.out};
         if (head.kind == DEPTHWISE)
-            depthwise_row<T>(map, head, Params<float>(head, given.params), row, tile.left, tile.right, place);
+            depthwise_row<T>(map, head, Params<float>(head, inputs.params), row, tile.left, tile.right, place);
         else if (head.kind == POOL)
             pool_row<T>(map, head, row, tile.left, tile.right, place);
         else
-            dense_row<T>(map, head, Params<T>(head, given.params), row, tile.left, tile.right, place, more);
+            dense_row<T>(map, head, Params<T>(head, inputs.params), row, tile.left, tile.right, place, more);
     }
 }
 
 // A tile of a group's output. to: its first pixel, with `to_row` values between rows.
 template <class T>
-void run_tile(const Group& group, const Map<T>& map, const Tile& tile, Place<T> to, int64_t to_row,
-              const Given<T>& given) {
+void run_tile(const Group& group, const Map<T>& map, const Tile& tile, RowView<T> to, int64_t to_row,
+              const Inputs<T>& inputs) {
     static thread_local Scratch<T> begun, passed[2];
     const Layer& head = group.layers[0];
-    const T* other = other_of(group, tile, given);
+    const T* other = other_of(group, tile, inputs);
     const T* now = head.pointwise() ? map.pixel(tile.top, tile.left) : nullptr;
     int64_t pixels = tile.pixels(), next = !head.pointwise();
-    if (group.count == next) return run_head<T>(head, map, tile, to, to_row, other, given);
+    if (group.count == next) return run_head<T>(head, map, tile, to, to_row, other, inputs);
     if (next) {
-        Place<T> scratch{begun.of(pixels * head.out), head.out};
-        run_head<T>(head, map, tile, scratch, tile.across() * head.out, other, given);
+        RowView<T> scratch{begun.of(pixels * head.out), head.out};
+        run_head<T>(head, map, tile, scratch, tile.across() * head.out, other, inputs);
         now = scratch.at;
-    } else if (given.gates) {
-        now = gated<T>(now, pixels, head.in, given.gates + tile.picture * head.in);
+    } else if (inputs.gates) {
+        now = gated<T>(now, pixels, head.in, inputs.gates + tile.picture * head.in);
     }
     const T* entering = now;
     for (int64_t l = next; l < group.count; l++) {
         const Layer& layer = group.layers[l];
-        Place<T> result = l + 1 == group.count ? to : Place<T>{passed[l % 2].of(pixels * layer.out), layer.out};
-        Place<const T> added{layer.added == ENTERING ? entering : l == 0 ? other : nullptr, layer.out};
-        products<T>(&now, 1, layer.in, layer.in, pixels, layer, Params<T>(layer, given.params), result, added);
+        RowView<T> result = l + 1 == group.count ? to : RowView<T>{passed[l % 2].of(pixels * layer.out), layer.out};
+        RowView<const T> added{layer.added == ENTERING ? entering : l == 0 ? other : nullptr, layer.out};
+        gemm<T>(&now, 1, layer.in, layer.in, pixels, layer, Params<T>(layer, inputs.params), result, added);
         now = result.at;
     }
 }
 
 // One group over a batch, tile by tile.
 template <class T>
-void run_group(const T* x, int64_t batch, Group group, Target<T> out, const Given<T>& given) {
+void run_group(const T* x, int64_t batch, Group group, MapView<T> out, const Inputs<T>& inputs) {
     bool dense_rows = out.row == out.width * out.pixel;
-    if (group.layers->pointwise() && dense_rows && !given.gates &&
+    if (group.layers->pointwise() && dense_rows && !inputs.gates &&
         group.layers->added != DOUBLED) {  // all pixels in one row
         group.width = group.out_width = out.width = batch * group.height * group.width;
         group.height = group.out_height = out.height = batch = 1;
@@ -172,29 +172,30 @@ void run_group(const T* x, int64_t batch, Group group, Target<T> out, const Give
                 int64_t top = band * down, left = tile * across;
                 Map<T> map{x + n * group.height * group.width * group.layers->in, group.height, group.width,
                            group.layers->in, group.height};
-                Place<T> to{out.at + (n * out.height + top) * out.row + left * out.pixel, out.pixel};
+                RowView<T> to{out.at + (n * out.height + top) * out.row + left * out.pixel, out.pixel};
                 Tile here{n, top, std::min(out.height, top + down), left, std::min(out.width, left + across)};
-                run_tile<T>(group, map, here, to, out.row, given);
+                run_tile<T>(group, map, here, to, out.row, inputs);
             }
 }
 
-// Several groups over a batch, row by row: of every map between them only the rows that the next group looks at exist.
+// Several groups over a batch, fused, row by row: between two of them a ring buffer holds the rows of the map that the
+// next one's kernel looks at.
 template <class T>
-void run_groups(const T* x, int64_t batch, const std::vector<Group>& groups, Target<T> out, const Given<T>& given) {
+void run_groups(const T* x, int64_t batch, const std::vector<Group>& groups, MapView<T> out, const Inputs<T>& inputs) {
     int64_t count = groups.size();
     int64_t bands = std::max<int64_t>(1, std::min<int64_t>(omp_get_max_threads(), out.height / BAND_ROWS));
 #pragma omp parallel for schedule(static) collapse(2) if (batch * bands > 1)
     for (int64_t n = 0; n < batch; n++)
         for (int64_t band = 0; band < bands; band++) {
-            static thread_local std::vector<Scratch<T>> rings;
-            if ((int64_t)rings.size() < count) rings.resize(count);
+            static thread_local std::vector<Scratch<T>> ring_buffers;
+            if ((int64_t)ring_buffers.size() < count) ring_buffers.resize(count);
             std::vector<Map<T>> maps;
             std::vector<int64_t> done(count, 0);  // rows of each group's output
             for (int64_t g = 0; g < count; g++) {
                 const Group& group = groups[g];
                 int64_t kept = g == 0 ? group.height : group.layers->kh, channels = group.layers->in;
-                const T* at =
-                    g == 0 ? x + n * group.height * group.width * channels : rings[g].of(kept * group.width * channels);
+                int64_t row = group.width * channels;
+                const T* at = g == 0 ? x + n * group.height * row : ring_buffers[g].of(kept * row);
                 maps.push_back({at, group.height, group.width, channels, kept});
             }
             auto make = [&](auto& self, int64_t g, int64_t last) -> void {  // rows up to `last` of group g
@@ -205,9 +206,9 @@ void run_groups(const T* x, int64_t batch, const std::vector<Group>& groups, Tar
                         done[g - 1] = std::max(done[g - 1], group.first_row(row));
                         self(self, g - 1, group.last_row(row));
                     }
-                    Place<T> to{out.at + (n * out.height + row) * out.row, out.pixel};
-                    if (g + 1 < count) to = Place<T>{(T*)maps[g + 1].pixel(row, 0), group.channels()};
-                    run_tile<T>(group, maps[g], {n, row, row + 1, 0, group.out_width}, to, 0, given);
+                    RowView<T> to{out.at + (n * out.height + row) * out.row, out.pixel};
+                    if (g + 1 < count) to = RowView<T>{(T*)maps[g + 1].pixel(row, 0), group.channels()};
+                    run_tile<T>(group, maps[g], {n, row, row + 1, 0, group.out_width}, to, 0, inputs);
                 }
             };
             done[count - 1] = band * out.height / bands;
@@ -217,22 +218,22 @@ void run_groups(const T* x, int64_t batch, const std::vector<Group>& groups, Tar
 
 template <class T>
 void run_chain(const T* x, int64_t batch, const Layer* layers, int64_t count, int64_t height, int64_t width, T* out,
-               const Given<T>& given) {
+               const Inputs<T>& inputs) {
     std::vector<Group> groups;
     for (const Layer* first = layers; first < layers + count; first += groups.back().count) {
         groups.emplace_back(first, layers + count, height, width);
         height = groups.back().out_height, width = groups.back().out_width;
     }
     int64_t channels = groups.back().channels();
-    Target<T> to{out, height, width, width * channels, channels};
-    if (groups.size() == 1) return run_group<T>(x, batch, groups[0], to, given);
-    run_groups<T>(x, batch, groups, to, given);
+    MapView<T> to{out, height, width, width * channels, channels};
+    if (groups.size() == 1) return run_group<T>(x, batch, groups[0], to, inputs);
+    run_groups<T>(x, batch, groups, to, inputs);
 }
 
 // A transposed convolution of stride 2: four layers, one for every second row and column of the output.
 template <class T>
 void run_transposed(const T* x, int64_t batch, const Layer* phases, int64_t height, int64_t width, T* out,
-                    const Given<T>& given) {
+                    const Inputs<T>& inputs) {
     int64_t channels = phases->out, values = height * width;
     for (int64_t n = 0; n < batch; n++)
         for (int phase = 0; phase < 4; phase++) {
@@ -240,7 +241,7 @@ void run_transposed(const T* x, int64_t batch, const Layer* phases, int64_t heig
             layer.kind = DENSE;
             T* begin = out + n * 4 * values * channels + (phase / 2 * 2 * width + phase % 2) * channels;
             run_group<T>(x + n * values * layer.in, 1, Group(&layer, &layer + 1, height, width),
-                         Target<T>{begin, height, width, 4 * width * channels, 2 * channels}, given);
+                         MapView<T>{begin, height, width, 4 * width * channels, 2 * channels}, inputs);
         }
 }
 
@@ -249,11 +250,11 @@ void run_transposed(const T* x, int64_t batch, const Layer* phases, int64_t heig
 // pointwise layer (out, in), of the other (kh, kw, in, out).
 template <class T>
 void run_scaled(const T* x, int64_t batch, const Layer* layers, int64_t count, int64_t height, int64_t width, T* out,
-                const Given<T>& given) {
+                const Inputs<T>& inputs) {
     bool mixes = layers[0].kind == MIXED;
     const Layer &inner = layers[0], &outer = layers[mixes];
-    const float *weight = (const float*)(given.params + inner.weight),
-                *wide = (const float*)(given.params + outer.weight);
+    const float *weight = (const float*)(inputs.params + inner.weight),
+                *wide = (const float*)(inputs.params + outer.weight);
     int64_t in = inner.in, middle = inner.out, values = height * width;
     std::vector<Layer> chain(layers + mixes, layers + count);
     chain[0].kind = DENSE;
@@ -261,7 +262,7 @@ void run_scaled(const T* x, int64_t batch, const Layer* layers, int64_t count, i
     for (int64_t n = 0; n < batch; n++) {
         std::fill(made.begin(), made.end(), 0.0f);
         for (int64_t m = 0; m < middle; m++) {
-            float gate = value_of(given.gates[n * middle + m]);
+            float gate = value_of(inputs.gates[n * middle + m]);
             for (int64_t c = 0; c < in; c++) {
                 float scaled = gate * weight[m * in + c];
                 if (!mixes) made[c * middle + m] = scaled;
@@ -271,22 +272,22 @@ void run_scaled(const T* x, int64_t batch, const Layer* layers, int64_t count, i
             }
         }
         std::vector<T> panels = laid_out<T>(made.data(), chain[0]);
-        chain[0].weight = (const char*)panels.data() - given.params;
+        chain[0].weight = (const char*)panels.data() - inputs.params;
         int64_t others = values * outer.out / (chain[0].added == DOUBLED ? 4 : 1);
         run_chain<T>(x + n * values * in, 1, chain.data(), chain.size(), height, width,
                      out + n * values * chain.back().out,
-                     {given.other ? given.other + n * others : nullptr, nullptr, given.params});
+                     {inputs.other ? inputs.other + n * others : nullptr, nullptr, inputs.params});
     }
 }
 
 template <class T>
-void run(const T* x, const int64_t* shape, const int64_t* plan, T* out, const Given<T>& given) {
+void run(const T* x, const int64_t* shape, const int64_t* plan, T* out, const Inputs<T>& inputs) {
     int64_t count = plan[1], batch = shape[0], height = shape[2], width = shape[3];
     const Layer* layers = (const Layer*)(plan + 2);
-    if (layers->kind == TRANSPOSED) return run_transposed<T>(x, batch, layers, height, width, out, given);
+    if (layers->kind == TRANSPOSED) return run_transposed<T>(x, batch, layers, height, width, out, inputs);
     if (layers->kind == MIXED || layers->kind == SCALED)
-        return run_scaled<T>(x, batch, layers, count, height, width, out, given);
-    run_chain<T>(x, batch, layers, count, height, width, out, given);
+        return run_scaled<T>(x, batch, layers, count, height, width, out, inputs);
+    run_chain<T>(x, batch, layers, count, height, width, out, inputs);
 }
 
 }  // namespace ptocr
@@ -298,14 +299,14 @@ void ptocr_convs(const void* x, const int64_t* shape, const void* other, const v
                  const int64_t* plan, int half, void* out) {
     using namespace ptocr;
     if (!half) {
-        Given<float> given{(const float*)other, (const float*)gates, (const char*)params};
-        return run<float>((const float*)x, shape, plan, (float*)out, given);
+        Inputs<float> inputs{(const float*)other, (const float*)gates, (const char*)params};
+        return run<float>((const float*)x, shape, plan, (float*)out, inputs);
     }
 #if defined(__AVX512BF16__)
-    Given<bf16> given{(const bf16*)other, (const bf16*)gates, (const char*)params};
-    run<bf16>((const bf16*)x, shape, plan, (bf16*)out, given);
+    Inputs<bf16> inputs{(const bf16*)other, (const bf16*)gates, (const char*)params};
+    run<bf16>((const bf16*)x, shape, plan, (bf16*)out, inputs);
 #else
-    std::abort();  // ptocr/kernels.py says that there are none here
+    std::abort();  // ptocr/runtime/cpu/library.py says that there are none here
 #endif
 }
 

@@ -1,4 +1,4 @@
-// Dense convolutions as products of pixels and panels of output channels.
+// Dense convolutions as matrix products (gemm) of pixels and panels of output channels.
 //
 // The usual outer-product scheme (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008): a
 // block of pixels times a panel of output channels stays in registers.
@@ -13,7 +13,7 @@ namespace ptocr {
 
 // acc += (values of one pixel at PACK input channels, in every lane) * (weights of W output channels)
 template <int W, class T>
-struct Product {
+struct MulAdd {
     static constexpr int PACK = 1;
     typedef typename Lanes<W>::F F;
     typedef F A;
@@ -29,7 +29,7 @@ inline Lanes<8>::F dot(Lanes<8>::F acc, Lanes<8>::I a, Lanes<8>::I b) {
     return (Lanes<8>::F)_mm256_dpbf16_ps((__m256)acc, (__m256bh)(__m256i)a, (__m256bh)(__m256i)b);
 }
 template <int W>
-struct Product<W, bf16> {  // in pairs, a pair in each lane
+struct MulAdd<W, bf16> {  // in pairs, a pair in each lane
     static constexpr int PACK = 2;
     typedef typename Lanes<W>::F F;
     typedef typename Lanes<W>::I A;
@@ -44,12 +44,12 @@ constexpr int most_pixels(int vectors) {  // accumulators, a panel's weights and
     return fits > 12 ? 12 : fits;
 }
 
-// A block of M pixels times N vectors of output channels. slabs: the first values of the first pixel, for each row of
-// the kernel; step: from pixel to pixel; run: values per slab and pixel.
+// Micro-kernel: a block of M pixels times N vectors of output channels. slabs: the first values of the first pixel, for
+// each row of the kernel; step: from pixel to pixel; run: values per slab and pixel.
 template <int W, int M, int N, class T>
-inline void block(const T* const* slabs, int64_t count, int64_t step, int64_t run, const T* weight,
+inline void micro_kernel(const T* const* slabs, int64_t count, int64_t step, int64_t run, const T* weight,
                   typename Lanes<W>::F (&acc)[M][N]) {
-    typedef Product<W, T> P;
+    typedef MulAdd<W, T> P;
     typename P::F sum[M][N] = {};
     for (int64_t s = 0; s < count; s++) {
         const T* a = slabs[s];
@@ -71,10 +71,10 @@ inline void block(const T* const* slabs, int64_t count, int64_t step, int64_t ru
         for (int j = 0; j < N; j++) acc[i][j] = sum[i][j];
 }
 
-// Bias, what is added, activation and affine layer of `count` pixels' sums; left: channels from here on.
+// Epilogue: bias, residual, activation and affine layer of `count` pixels' sums; left: channels from here on.
 template <int W, int N, int ACT, class T>
-void finish(const typename Lanes<W>::F (*acc)[N], int64_t count, int64_t left, const float* bias_at, float scale,
-            float shift, Place<T> to, Place<const T> added) {
+void epilogue(const typename Lanes<W>::F (*acc)[N], int64_t count, int64_t left, const float* bias_at, float scale,
+            float shift, RowView<T> to, RowView<const T> added) {
     typedef typename Lanes<W>::F F;
     F bias[N];
 #pragma GCC unroll 16
@@ -103,14 +103,14 @@ void finish(const typename Lanes<W>::F (*acc)[N], int64_t count, int64_t left, c
 }
 
 template <int W, int M, int N, class T>
-void pixels(const T* const* slabs, int64_t count, int64_t step, int64_t run, const Layer& layer,
-            const Params<T>& params, const T* panel, int64_t channel, Place<T> to, Place<const T> added) {
+void micro_tile(const T* const* slabs, int64_t count, int64_t step, int64_t run, const Layer& layer,
+            const Params<T>& params, const T* panel, int64_t channel, RowView<T> to, RowView<const T> added) {
     typename Lanes<W>::F acc[M][N];
-    block<W, M, N, T>(slabs, count, step, run, panel, acc);
+    micro_kernel<W, M, N, T>(slabs, count, step, run, panel, acc);
     to.at += channel;
     if (added.at) added.at += channel;
     with_activation(layer.act, [&](auto act) {
-        finish<W, N, act.value, T>(acc, M, layer.out - channel, params.bias + channel, params.scale, params.shift, to,
+        epilogue<W, N, act.value, T>(acc, M, layer.out - channel, params.bias + channel, params.scale, params.shift, to,
                                    added);
     });
 }
@@ -123,24 +123,25 @@ inline int panel_vectors(int64_t vectors) {
 
 // `count` neighbouring pixels of one row of output.
 template <int W, int N, class T>
-void run_panel(const T* const* slabs, int64_t rows, int64_t step, int64_t run, int64_t count, const Layer& layer,
-               const Params<T>& params, const T* panel, int64_t channel, Place<T> to, Place<const T> added) {
+void gemm_panel(const T* const* slabs, int64_t rows, int64_t step, int64_t run, int64_t count, const Layer& layer,
+               const Params<T>& params, const T* panel, int64_t channel, RowView<T> to, RowView<const T> added) {
     constexpr int M = most_pixels(N), HALF = M / 2 > 0 ? M / 2 : 1;
     const T* at[MOST_ROWS];
     auto go = [&](auto kernel, int64_t first) {
         for (int64_t r = 0; r < rows; r++) at[r] = slabs[r] + first * step;
-        Place<const T> more{added.at ? added.at + first * added.pixel : nullptr, added.pixel};
-        kernel(at, rows, step, run, layer, params, panel, channel, Place<T>{to.at + first * to.pixel, to.pixel}, more);
+        RowView<const T> more{added.at ? added.at + first * added.pixel : nullptr, added.pixel};
+        RowView<T> moved{to.at + first * to.pixel, to.pixel};
+        kernel(at, rows, step, run, layer, params, panel, channel, moved, more);
     };
     int64_t p = 0;
     if (count % (M - 1) == 0 && count % M != 0)
-        for (; p < count; p += M - 1) go(pixels<W, M - 1, N, T>, p);
-    for (; p + M <= count; p += M) go(pixels<W, M, N, T>, p);
-    for (; p + HALF <= count; p += HALF) go(pixels<W, HALF, N, T>, p);
+        for (; p < count; p += M - 1) go(micro_tile<W, M - 1, N, T>, p);
+    for (; p + M <= count; p += M) go(micro_tile<W, M, N, T>, p);
+    for (; p + HALF <= count; p += HALF) go(micro_tile<W, HALF, N, T>, p);
     if (p < count && count >= HALF) {
-        go(pixels<W, HALF, N, T>, count - HALF);  // some pixels twice: the same values again
+        go(micro_tile<W, HALF, N, T>, count - HALF);  // some pixels twice: the same values again
     } else {
-        for (; p < count; p++) go(pixels<W, 1, N, T>, p);
+        for (; p < count; p++) go(micro_tile<W, 1, N, T>, p);
     }
 }
 
@@ -169,36 +170,36 @@ std::vector<T> laid_out(const float* weight, const Layer& layer) {
 }
 
 template <int W, class T>
-void run_panels(const T* const* slabs, int64_t rows, int64_t step, int64_t run, int64_t count, const Layer& layer,
-                const Params<T>& params, Place<T> to, Place<const T> added) {
-    int64_t vectors = (layer.out + W - 1) / W, depth = layer.kh * padded_run(layer, Product<W, T>::PACK);
+void gemm_panels(const T* const* slabs, int64_t rows, int64_t step, int64_t run, int64_t count, const Layer& layer,
+                const Params<T>& params, RowView<T> to, RowView<const T> added) {
+    int64_t vectors = (layer.out + W - 1) / W, depth = layer.kh * padded_run(layer, MulAdd<W, T>::PACK);
     const T* panel = params.weight;
     int full = panel_vectors(vectors);
     for (int64_t v = 0; v < vectors; v += full) {
         int n = (int)std::min<int64_t>(full, vectors - v);
         auto go = [&](auto run_n) { run_n(slabs, rows, step, run, count, layer, params, panel, v * W, to, added); };
-        if (n == 1) go(run_panel<W, 1, T>);
-        if (n == 2) go(run_panel<W, 2, T>);
-        if (n == 3) go(run_panel<W, 3, T>);
-        if (n == 4) go(run_panel<W, 4, T>);
+        if (n == 1) go(gemm_panel<W, 1, T>);
+        if (n == 2) go(gemm_panel<W, 2, T>);
+        if (n == 3) go(gemm_panel<W, 3, T>);
+        if (n == 4) go(gemm_panel<W, 4, T>);
         panel += n * W * depth;
     }
 }
 
 template <class T>
-void products(const T* const* slabs, int64_t rows, int64_t step, int64_t run, int64_t count, const Layer& layer,
-              const Params<T>& params, Place<T> to, Place<const T> added) {
-    if (layer.lanes == WIDE) return run_panels<WIDE, T>(slabs, rows, step, run, count, layer, params, to, added);
+void gemm(const T* const* slabs, int64_t rows, int64_t step, int64_t run, int64_t count, const Layer& layer,
+              const Params<T>& params, RowView<T> to, RowView<const T> added) {
+    if (layer.lanes == WIDE) return gemm_panels<WIDE, T>(slabs, rows, step, run, count, layer, params, to, added);
     if constexpr (WIDE == 16)
-        if (layer.lanes == 8) return run_panels<8, T>(slabs, rows, step, run, count, layer, params, to, added);
+        if (layer.lanes == 8) return gemm_panels<8, T>(slabs, rows, step, run, count, layer, params, to, added);
     std::abort();
 }
 
-constexpr int64_t GATHERED = 24;  // pixels whose surroundings are copied at a time
+constexpr int64_t IM2COL_PIXELS = 24;  // pixels whose receptive fields are copied at a time
 
-// The surroundings of `count` output pixels from `begin` on, one after the other, with zeros outside the map.
+// im2col of `count` output pixels from `begin` on: their receptive fields one after the other, zeros outside the map.
 template <class T>
-void gather(const Map<T>& x, const Layer& layer, int64_t top, int64_t begin, int64_t count, int64_t run, T* copy) {
+void im2col(const Map<T>& x, const Layer& layer, int64_t top, int64_t begin, int64_t count, int64_t run, T* copy) {
     int64_t depth = layer.kh * run;
     std::memset((void*)copy, 0, count * depth * sizeof(T));
     for (int64_t i = 0; i < count; i++)
@@ -211,37 +212,37 @@ void gather(const Map<T>& x, const Layer& layer, int64_t top, int64_t begin, int
         }
 }
 
-// Output pixels [first, last) of row `row`: the inner ones straight from the map, those at its edges from a copy with
+// Output pixels [first, last) of row `row`: those of the valid range straight from the map, the halo from a copy with
 // zeros.
 template <class T>
 void dense_row(const Map<T>& x, const Layer& layer, const Params<T>& params, int64_t row, int64_t first, int64_t last,
-               Place<T> to, Place<const T> added) {
+               RowView<T> to, RowView<const T> added) {
     static thread_local Scratch<T> scratch;
-    int pack = layer.lanes == WIDE ? Product<WIDE, T>::PACK : Product<8, T>::PACK;
+    int pack = layer.lanes == WIDE ? MulAdd<WIDE, T>::PACK : MulAdd<8, T>::PACK;
     int64_t run = padded_run(layer, pack), depth = layer.kh * run;
-    Sight inner(x, layer, row, first, last, run > layer.kw * x.channels);
+    ValidRange inner(x, layer, row, first, last, run > layer.kw * x.channels);
     if (inner.top < 0 || inner.top + layer.kh > x.height) inner.first = inner.last = last;
     auto run_at = [&](const T* const* slabs, int64_t rows, int64_t step, int64_t run, int64_t begin, int64_t count) {
-        Place<const T> more{added.at ? added.at + (begin - first) * added.pixel : nullptr, added.pixel};
-        Place<T> moved{to.at + (begin - first) * to.pixel, to.pixel};
-        products<T>(slabs, rows, step, run, count, layer, params, moved, more);
+        RowView<const T> more{added.at ? added.at + (begin - first) * added.pixel : nullptr, added.pixel};
+        RowView<T> moved{to.at + (begin - first) * to.pixel, to.pixel};
+        gemm<T>(slabs, rows, step, run, count, layer, params, moved, more);
     };
-    auto edge = [&](int64_t begin, int64_t end) {
-        for (int64_t c = begin; c < end; c += GATHERED) {
-            int64_t count = std::min(GATHERED, end - c);
-            T* copy = scratch.of(GATHERED * depth);
-            gather<T>(x, layer, inner.top, c, count, run, copy);
+    auto halo = [&](int64_t begin, int64_t end) {
+        for (int64_t c = begin; c < end; c += IM2COL_PIXELS) {
+            int64_t count = std::min(IM2COL_PIXELS, end - c);
+            T* copy = scratch.of(IM2COL_PIXELS * depth);
+            im2col<T>(x, layer, inner.top, c, count, run, copy);
             const T* slab = copy;
             run_at(&slab, 1, depth, depth, c, count);
         }
     };
-    edge(first, inner.first);
+    halo(first, inner.first);
     if (inner.first < inner.last) {
         const T* slabs[MOST_ROWS];
         for (int64_t u = 0; u < layer.kh; u++) slabs[u] = x.pixel(inner.top + u, inner.first * layer.sw - layer.left);
         run_at(slabs, layer.kh, layer.sw * x.channels, run, inner.first, inner.last - inner.first);
     }
-    edge(inner.last, last);
+    halo(inner.last, last);
 }
 
 }  // namespace ptocr

@@ -25,11 +25,11 @@ inline void depthwise_block(const T* const* rows, int64_t first_row, int64_t las
     }
 }
 
-constexpr int64_t STRIP = 32;  // pixels whose surroundings stay in the first-level cache for one vector of channels
+constexpr int64_t STRIP = 32;  // pixels whose receptive fields stay in the first-level cache for one vector of channels
 
 template <int W, int K, int S, int ACT, class T>
 void depthwise_inner(const Map<T>& x, const Layer& layer, const Params<float>& params, int64_t top, int64_t first,
-                     int64_t last, Place<T> to) {
+                     int64_t last, RowView<T> to) {
     typedef typename Lanes<W>::F F;
     constexpr int OUT = S == 1 ? 8 : 4;
     int64_t padded = (layer.out + W - 1) / W * W;
@@ -73,7 +73,8 @@ void depthwise_inner(const Map<T>& x, const Layer& layer, const Params<float>& p
         }
 }
 
-// Any kernel and place, pixel by pixel: MANY vectors of channels at a time, so that no sum waits for the one before.
+// Halo, or a kernel without code of its own, pixel by pixel: MANY vectors of channels at a time, so that no sum waits
+// for the one before.
 template <int W, int ACT, int MANY, class T>
 inline void depthwise_pixel(const Map<T>& x, const Layer& layer, const Params<float>& params, int64_t top,
                             int64_t column, int64_t channel, T* to) {
@@ -92,8 +93,8 @@ inline void depthwise_pixel(const Map<T>& x, const Layer& layer, const Params<fl
 }
 
 template <int W, int ACT, class T>
-void depthwise_edge(const Map<T>& x, const Layer& layer, const Params<float>& params, int64_t top, int64_t first,
-                    int64_t begin, int64_t end, Place<T> to) {
+void depthwise_halo(const Map<T>& x, const Layer& layer, const Params<float>& params, int64_t top, int64_t first,
+                    int64_t begin, int64_t end, RowView<T> to) {
     constexpr int MANY = 5;
     for (int64_t p = begin; p < end; p++) {
         int64_t column = p * layer.sw - layer.left, c = 0;
@@ -106,11 +107,11 @@ void depthwise_edge(const Map<T>& x, const Layer& layer, const Params<float>& pa
 
 template <int W, int ACT, class T>
 void depthwise_lanes(const Map<T>& x, const Layer& layer, const Params<float>& params, int64_t row, int64_t first,
-                     int64_t last, Place<T> to) {
-    Sight sight(x, layer, row, first, last);
+                     int64_t last, RowView<T> to) {
+    ValidRange valid(x, layer, row, first, last);
     auto inner = [&](auto run) {
-        Place<T> moved{to.at + (sight.first - first) * to.pixel, to.pixel};
-        run(x, layer, params, sight.top, sight.first, sight.last, moved);
+        RowView<T> moved{to.at + (valid.first - first) * to.pixel, to.pixel};
+        run(x, layer, params, valid.top, valid.first, valid.last, moved);
     };
     int64_t shape = layer.kw * 10 + layer.sw;
     if (shape == 31)
@@ -124,14 +125,14 @@ void depthwise_lanes(const Map<T>& x, const Layer& layer, const Params<float>& p
     else if (shape == 71)
         inner(depthwise_inner<W, 7, 1, ACT, T>);
     else
-        sight.first = sight.last = last;
-    depthwise_edge<W, ACT, T>(x, layer, params, sight.top, first, first, sight.first, to);
-    depthwise_edge<W, ACT, T>(x, layer, params, sight.top, first, sight.last, last, to);
+        valid.first = valid.last = last;
+    depthwise_halo<W, ACT, T>(x, layer, params, valid.top, first, first, valid.first, to);
+    depthwise_halo<W, ACT, T>(x, layer, params, valid.top, first, valid.last, last, to);
 }
 
 template <class T>
 void depthwise_row(const Map<T>& x, const Layer& layer, const Params<float>& params, int64_t row, int64_t first,
-                   int64_t last, Place<T> to) {
+                   int64_t last, RowView<T> to) {
     with_activation(layer.act, [&](auto act) {
         if (layer.lanes == WIDE)
             depthwise_lanes<WIDE, act.value, T>(x, layer, params, row, first, last, to);

@@ -1,4 +1,4 @@
-// What a chain is made of, as ptocr/runtime/cpu/chains.py writes it, and the maps between.
+// What a chain is made of, as ptocr/runtime/cpu/plan.py writes it, and the maps between.
 #pragma once
 
 #include <algorithm>
@@ -10,12 +10,13 @@ namespace ptocr {
 // SCALED: pointwise, its output channels scaled as the caller says. MIXED: the same, one with the dense layer behind
 // it. POOL: the maximum of 2 x 2 pixels, zeros outside.
 enum Kind { DENSE, DEPTHWISE, TRANSPOSED, MIXED, SCALED, POOL };
-// What is added to a layer before its activation: a map given by the caller, what entered the pointwise layers before
-// it, or a given map of half the size, doubled by nearest neighbour.
+// Residual added to a layer before its activation: a map of the caller's, what entered the pointwise layers before it,
+// or a map of the caller's of half the size, doubled by nearest neighbour.
 enum Added { NOTHING, OTHER, ENTERING, DOUBLED };
 
-// One layer, as ptocr/runtime/cpu/chains.py writes it. weight, bias: places in the buffer of parameters, in bytes. The
-// bias is padded with zeros to whole vectors and followed by the affine layer's scale and shift.
+// One layer, field by field as PlanLayer of ptocr/runtime/cpu/plan.py. weight, bias: places in the buffer of
+// parameters, in bytes. The bias is padded with zeros to whole vectors and followed by the affine layer's scale and
+// shift.
 struct Layer {
     int64_t kind, in, out, kh, kw, sh, sw, top, left, bottom, right, act, lanes, weight, bias, added;
 
@@ -23,11 +24,11 @@ struct Layer {
     int64_t out_width(int64_t width) const { return (width + left + right - kw) / sw + 1; }
     bool pointwise() const { return kind == DENSE && kh * kw * sh * sw == 1; }
 };
-constexpr int64_t FIELDS = sizeof(Layer) / sizeof(int64_t);
+static_assert(sizeof(Layer) == 16 * sizeof(int64_t), "PlanLayer of ptocr/runtime/cpu/plan.py has 16 fields");
 
-// Where results go: a map with steps (in values) between pixels and rows.
+// Strided view of a row: `pixel` values from one pixel to the next.
 template <class T>
-struct Place {
+struct RowView {
     T* at;
     int64_t pixel;
 };
@@ -44,7 +45,7 @@ struct Params {
     }
 };
 
-// One picture's map, or its last rows: a ring of `kept` ones.
+// One picture's map, or a ring buffer of its last `kept` rows.
 template <class T>
 struct Map {
     const T* at;
@@ -52,13 +53,13 @@ struct Map {
     const T* pixel(int64_t row, int64_t column) const { return at + (row % kept * width + column) * channels; }
 };
 
-// What a row of output pixels looks at.
-struct Sight {
+// Valid range of a row of output pixels: those whose receptive field lies inside the map; the others are its halo.
+struct ValidRange {
     int64_t top, first, last;  // the kernel's first row on the map; output pixels [first, last) see nothing outside
 
     // more: whether a value behind the last pixel is read as well.
     template <class T>
-    Sight(const Map<T>& x, const Layer& layer, int64_t row, int64_t begin, int64_t end, bool more = false) {
+    ValidRange(const Map<T>& x, const Layer& layer, int64_t row, int64_t begin, int64_t end, bool more = false) {
         top = row * layer.sh - layer.top;
         int64_t room = x.width + layer.left - layer.kw - more;
         first = std::min(end, std::max(begin, (layer.left + layer.sw - 1) / layer.sw));
