@@ -26,6 +26,7 @@ COMMANDS = {
     "eval": "score a model or pipeline on labelled pictures",
     "data": "check training data",
     "check": "report on this environment",
+    "compat": "run a command line of paddleocr, paddlex or rapidocr",
 }
 
 

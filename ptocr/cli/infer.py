@@ -43,6 +43,12 @@ def parser_of(description: str) -> argparse.ArgumentParser:
     add("--compile", default="off", choices=["off", "auto", "aot", "inductor"], help="compiled networks")
     add("--engine", default="torch", choices=["torch", "onnxruntime", "openvino"], help="what runs the networks")
     add("--model_path", "--model_dir", help="weights of the one model of predict_det, predict_rec or predict_cls")
+    add_options(parser)
+    return parser
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """PaddleOCR 2.x's options, grouped by what becomes of them."""
     acting = parser.add_argument_group("PaddleOCR 2.x's options")
     for name, option in paddle2.ACTS.items():
         _add(acting, [name, *option.also], option.kind, option.help, option.choices)
@@ -53,7 +59,6 @@ def parser_of(description: str) -> argparse.ArgumentParser:
     silent = parser.add_argument_group("options taken and without effect here")
     for name, kind in paddle2.IGNORED.items():
         _add(silent, [name], kind, argparse.SUPPRESS)
-    return parser
 
 
 def _add(group: Any, names: Sequence[str], kind: Callable[[str], Any], help: str, choices: Any = None) -> None:

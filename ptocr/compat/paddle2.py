@@ -8,7 +8,6 @@ can be had (`REFUSED`).
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +18,10 @@ from ptocr.checkpoint import save_checkpoint
 from ptocr.compat.arguments import check_allowed, check_names, flag, shape, whole
 from ptocr.convert.convert import convert
 from ptocr.convert.paddle_yaml import spec_from_paddle
-from ptocr.errors import DeviceError, SpecError
+from ptocr.errors import DeviceError, SpecError, WeightsError
+from ptocr.files import made
 from ptocr.runtime.devices import resolve_device
 from ptocr.spec.languages import models_for, script_of
-
-log = logging.getLogger(__name__)
 
 LEGACY = ("PP-OCRv4", "PP-OCRv3")  # versions that PaddleOCR 2.x had: with them come its settings
 
@@ -132,7 +130,17 @@ IGNORED: dict[str, Callable[[Any], Any]] = {
     "det_fce_box_type": str, "e2e_limit_side_len": float, "e2e_limit_type": str, "e2e_pgnet_score_thresh": float,
     "e2e_char_dict_path": str, "e2e_pgnet_valid_set": str, "e2e_pgnet_polygon": str, "e2e_pgnet_mode": str,
     "sr_image_shape": str, "sr_batch_num": int,
+    # of document structure
+    **dict.fromkeys((
+        "formula", "formula_algorithm", "formula_batch_num", "formula_char_dict_path", "formula_model_dir",
+        "image_orientation", "kie_algorithm", "layout", "layout_dict_path", "layout_model_dir", "layout_nms_threshold",
+        "layout_score_threshold", "merge_no_span_structure", "mode", "ocr", "ocr_order_method", "re_model_dir",
+        "recovery", "recovery_to_markdown", "ser_dict_path", "ser_model_dir", "table", "table_algorithm",
+        "table_char_dict_path", "table_max_len", "table_model_dir", "use_pdf2docx_api", "use_visual_backbone",
+    ), str),
 }
+# Of the console command `paddleocr` alone: 2.x's constructor takes them and does nothing with them.
+CONSOLE = ("image_dir", "det", "rec", "savefile", "output", "binarize", "invert", "alphacolor")
 # fmt: on
 
 _SPELLINGS = {other: name for name, option in ACTS.items() for other in option.also}
@@ -169,9 +177,9 @@ def translate(given: Mapping[str, Any]) -> Call:
         DeviceError: a device that is not here. WeightsError: weights that a YAML does not describe.
     """
     set_ = {_SPELLINGS.get(name, name): value for name, value in given.items() if value is not None}
-    check_names(set_, [*ACTS, *REFUSED, *IGNORED], "PaddleOCR 2.x option")
+    check_names(set_, [*ACTS, *REFUSED, *IGNORED, *CONSOLE], "PaddleOCR 2.x option")
     check_allowed(set_, REFUSED)
-    call = Call(ignored=[name for name in set_ if name in IGNORED])
+    call = Call(ignored=[name for name in set_ if name in IGNORED or name in CONSOLE])
     _choose_device(set_, call)
     _choose_models(set_, call)
     for name, option in ACTS.items():
@@ -252,7 +260,5 @@ def _described(weights: str, described: str, charset: str | None) -> str:
                 raise SpecError(f"{file}: no such file")
             digest.update(hashlib.sha256(file.read_bytes()).digest())
     target = paths.cache_weights() / "converted" / f"{Path(weights).stem}-{digest.hexdigest()[:16]}.pth"
-    if not target.is_file():
-        log.info("%s: converted as %s describes it", weights, described)
-        save_checkpoint(target, convert(weights, model=spec, charset=chosen))
-    return str(target)
+    return str(made(target, lambda part: save_checkpoint(part, convert(weights, model=spec, charset=chosen)),
+                    failure=WeightsError, remedy="set PTOCR_HOME to a folder that can, with space left"))  # fmt: skip

@@ -75,7 +75,8 @@ class PaddleOCR:
         own = set(OCROptions.model_fields)
         three = {*MODELS, *SIZES, *RUNTIME, *IGNORED, *REFUSED, *PREDICT, *own, "paddlex_config"} - {"cpu_threads"}
         three -= {"precision", "rec_padding"}  # both have these; 2.x's table knows them
-        two = {*paddle2.ACTS, *paddle2.REFUSED, *paddle2.IGNORED} - {"return_word_box", "use_tensorrt"}
+        other = {name for option in paddle2.ACTS.values() for name in option.also}
+        two = {*paddle2.ACTS, *other, *paddle2.REFUSED, *paddle2.IGNORED, *paddle2.CONSOLE}
         check_names(given, [*three, *two], "PaddleOCR")
         check_allowed(given, REFUSED)
         for old, new in RENAMED.items():

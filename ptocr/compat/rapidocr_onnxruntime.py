@@ -17,7 +17,7 @@ _GLOBAL = (
     "return_word_box",
 )  # fmt: skip
 # Constructor names of the older packages -> RapidOCR 3.x's keys; None: taken and without effect.
-_NAMES: dict[str, str | None] = {
+NAMES: dict[str, str | None] = {
     **{name: f"Global.{name}" for name in _GLOBAL},
     **{f"det_{name}": f"Det.{name}" for name in ("model_path", "limit_side_len", "limit_type", "thresh", "box_thresh",
                                                  "max_candidates", "unclip_ratio", "use_dilation", "score_mode")},
@@ -50,15 +50,16 @@ class RapidOCR(RapidOCR3):
     _spaces = True
 
     def __init__(self, config_path: str | Path | None = None, **options: Any) -> None:
-        check_names(options, _NAMES, "RapidOCR")
+        check_names(options, NAMES, "RapidOCR")
         params: dict[str, Any] = {}
         for name, value in options.items():
-            key = _NAMES[name]
+            key = NAMES[name]
             if key is not None and value is not None:
                 params[key] = not value if name == "det_donot_use_dilation" else value
         if params.get("EngineConfig.onnxruntime.intra_op_num_threads") == -1:
             del params["EngineConfig.onnxruntime.intra_op_num_threads"]
         super().__init__(config_path, params)
+        self.last: Any = None  # the result of the last call as an object, which draws itself
 
     def __call__(self, img_content: Any, **options: Any) -> tuple[list[Any] | None, list[float] | None]:  # type: ignore[override]
         """Read one picture. Returns (result, seconds of detection, classification, recognition), (None, None) where
@@ -70,6 +71,7 @@ class RapidOCR(RapidOCR3):
         if options.get("return_word_box"):
             options["return_single_char_box"] = True
         found = super().__call__(img_content, **options)
+        self.last = found if len(found) else None
         if len(found) == 0:
             return None, None
         if isinstance(found, TextDetOutput):

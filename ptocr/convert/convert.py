@@ -13,7 +13,16 @@ from ptocr.checkpoint import Checkpoint, Form, empty_network, load_checkpoint
 from ptocr.convert.align import align, transfer
 from ptocr.convert.formats.description import apply_description
 from ptocr.convert.formats.foreign import Source, is_checkpoint, read
-from ptocr.convert.identify import class_count, deploy_graph, hub_state, identify, layout
+from ptocr.convert.formats.torch_state import is_plain, read_torch_state
+from ptocr.convert.identify import (
+    class_count,
+    deploy_graph,
+    hub_state,
+    identify,
+    in_paddle_layout,
+    layout,
+    linear_names,
+)
 from ptocr.convert.mapping import lstm_aliases, map_state, paddle_names
 from ptocr.errors import WeightsError
 from ptocr.spec.model import ModelSpec, load_spec
@@ -30,19 +39,20 @@ def convert(
 ) -> Checkpoint:
     """Read weights and fit them into one of our networks.
 
-    src: a `.pdparams`, an ONNX or `.safetensors` file, a Paddle inference folder (or one of its files), or a `.tar` of
-    these; a `.pth` is only given another dictionary. model: the spec or its name; None: recognised from the weights.
-    charset: the dictionary of a recogniser; None: the one that comes with the weights, else the model's official one.
-    prefer: "Student", "Student2" or "Teacher" of a distillation checkpoint.
+    src: a `.pdparams`, an ONNX or `.safetensors` file, a Paddle inference folder (or one of its files), a `.tar` of
+    these, or a plain PyTorch state dict; a `.pth` of ours is only given another dictionary. model: the spec or its
+    name; None: recognised from the weights. charset: the dictionary of a recogniser; None: the one that comes with the
+    weights, else the model's official one. prefer: "Student", "Student2" or "Teacher" of a distillation checkpoint.
 
     Raises:
         WeightsError: unreadable, another model's, or a character set of another size; names file, tensor and shapes.
         SpecError: unknown model.
     """
     given = charset if charset is None or isinstance(charset, Vocabulary) else Vocabulary.load(charset, space=False)
-    if is_checkpoint(Path(src)):
+    plain = is_checkpoint(Path(src)) and is_plain(Path(src))
+    if is_checkpoint(Path(src)) and not plain:
         return _converted_before(Path(src), model, given)
-    source = read(src, prefer)
+    source = read_torch_state(Path(src)) if plain else read(src, prefer)
     log.info("%s: %s, %d tensors", source.where, source.format, len(source.tensors))
     if model is None:
         spec = identify(source, given.characters if given else _brought(source))
@@ -196,12 +206,13 @@ def _deploy(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form,
 def _train(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:
     """Weights under structured names, with the training-only branches where the file has them completely."""
     full = empty_network(spec.architecture, classes, train=True)
-    whole, report = map_state(source.tensors, full, source.where)
+    whole, report = map_state(in_paddle_layout(source, linear_names(full)), full, source.where)
     if report.ok:
         return "train", whole, []
     network = empty_network(spec.architecture, classes)
     beyond = {*layout(full), *lstm_aliases(full)} - set(layout(network))
-    state, report = map_state(source.tensors, network, source.where, beyond)
+    tensors = in_paddle_layout(source, linear_names(full))
+    state, report = map_state(tensors, network, source.where, beyond)
     report.check(spec.name)
     if not report.training_only:
         return "train", state, []

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from ptocr.checkpoint import Form, empty_network
 from ptocr.convert.formats.foreign import Source
+from ptocr.convert.formats.torch_state import FORMAT as TORCH
 from ptocr.convert.graph import Graph
 from ptocr.convert.hub import HubState, hub_path
 from ptocr.convert.mapping import paddle_names, transposed
@@ -34,10 +36,12 @@ def deploy_graph(spec: ModelSpec, classes: int | None) -> tuple[nn.Module, Graph
 
 @dataclass(frozen=True)
 class Layout:
-    """Paddle's names and shapes of a network; by_class: name -> the axis whose size is the class count."""
+    """Paddle's names and shapes of a network; by_class: name -> the axis whose size is the class count; linear: those
+    that PyTorch keeps the other way round."""
 
     shapes: dict[str, tuple[int, ...]]
     by_class: dict[str, int]
+    linear: frozenset[str] = frozenset()
 
 
 def layout(network: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -56,7 +60,20 @@ def _layout(architecture: str, by_class: bool) -> Layout:
     network = empty_network(config, ODD if by_class else None)
     shapes = layout(network)
     axes = {name: shape.index(ODD) for name, shape in shapes.items() if ODD in shape}
-    return Layout(shapes, axes)
+    return Layout(shapes, axes, linear_names(network))
+
+
+def linear_names(network: nn.Module) -> frozenset[str]:
+    """Paddle's names of the parameters that PyTorch keeps transposed."""
+    names = paddle_names(network).items()
+    return frozenset(name for key, (name, module) in names if transposed(module, key.rpartition(".")[2]))
+
+
+def in_paddle_layout(source: Source, linear: frozenset[str]) -> dict[str, np.ndarray]:
+    """The tensors of a source as Paddle lays them out."""
+    if source.format != TORCH:
+        return source.tensors
+    return {name: array.T if name in linear else array for name, array in source.tensors.items()}
 
 
 def layout_of(spec: ModelSpec) -> Layout:
@@ -73,9 +90,11 @@ def class_count(source: Source, spec: ModelSpec) -> int | None:
         return products[-1].shape[1] if products else None
     if source.format == "safetensors":
         return _hub_classes(source, spec)
-    for name, axis in layout_of(spec).by_class.items():
-        if name in source.tensors and source.tensors[name].ndim > axis:
-            return source.tensors[name].shape[axis]
+    wanted = layout_of(spec)
+    tensors = in_paddle_layout(source, wanted.linear)
+    for name, axis in wanted.by_class.items():
+        if name in tensors and tensors[name].ndim > axis:
+            return tensors[name].shape[axis]
     return None
 
 
@@ -119,10 +138,11 @@ def fits(source: Source, spec: ModelSpec) -> bool:
         _, _, missing, left = hub_state(source, spec, classes)
         return not missing and not left
     wanted = layout_of(spec)
+    tensors = in_paddle_layout(source, wanted.linear)
     for name, shape in wanted.shapes.items():
-        if name not in source.tensors:
+        if name not in tensors:
             return False
-        found = list(source.tensors[name].shape)
+        found = list(tensors[name].shape)
         if name in wanted.by_class and len(found) == len(shape):
             found[wanted.by_class[name]] = ODD
         if tuple(found) != shape:

