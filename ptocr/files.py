@@ -52,9 +52,14 @@ def write_atomic(path: str | Path, content: bytes | Callable[[BinaryIO], object]
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not _of_connection(error):
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
+
+
+def _of_connection(error: OSError) -> bool:
+    """Whether it is about a connection that content comes from: errors of urllib and ssl are OSErrors, too."""
+    return type(error).__module__ != "builtins" or isinstance(error, ConnectionError | TimeoutError)
 
 
 def made(

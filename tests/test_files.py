@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 
@@ -75,6 +76,17 @@ def test_a_failing_writer_leaves_the_old_file_and_nothing_beside_it(tmp_path: Pa
     assert names(path.parent) == ["a.txt"]
     write_atomic(path, lambda stream: stream.write(b"new"), durable=True)
     assert path.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("error", [TimeoutError("timed out"), ConnectionResetError(104, "reset"), URLError("no host")])
+def test_errors_of_a_connection_that_content_comes_from_stay_what_they_are(tmp_path: Path, error: OSError) -> None:
+    def receive(stream: object) -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        write_atomic(tmp_path / "a.bin", receive)
+    assert caught.value is error
+    assert names(tmp_path) == []
 
 
 def test_what_is_there_is_not_built_and_what_is_not_ready_is(tmp_path: Path) -> None:
