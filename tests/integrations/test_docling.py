@@ -1,6 +1,7 @@
 """docling reads a scanned page with ptocr, found through the entry point, in docling's standard PDF pipeline.
 
-docling's own layout models come from a hub; one region for the whole page stands in for them. Needs `pip install
+docling's own layout models come from a hub; one region for the whole page stands in for them. Its table models are
+switched off, and where torchvision is missing, which they import, not loaded either. Needs `pip install
 docling-slim[format-pdf,convert-core]` and ptocr installed (for the entry point).
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,17 @@ if not [point for point in entry_points(group="docling") if point.value == "ptoc
     pytest.skip("ptocr is not installed, docling finds it by its entry point", allow_module_level=True)
 
 from docling.datamodel.base_models import Cluster, ConversionStatus, InputFormat, LayoutPrediction
-from docling.datamodel.pipeline_options import BaseLayoutOptions, OcrMode, PdfPipelineOptions
+from docling.datamodel.pipeline_options import (
+    BaseLayoutOptions,
+    BaseTableStructureOptions,
+    OcrMode,
+    PdfPipelineOptions,
+)
 from docling.document_converter import DocumentConverter, PdfFormatOption
 from docling.models.base_layout_model import BaseLayoutModel
-from docling.models.factories import get_layout_factory, get_ocr_factory
+from docling.models.base_table_model import BaseTableStructureModel
+from docling.models.factories import get_layout_factory, get_ocr_factory, get_table_structure_factory
+from docling.models.plugins import defaults
 from docling_core.types.doc import BoundingBox, CoordOrigin, DocItemLabel
 
 from ptocr.docling import PtocrModel, PtocrOptions
@@ -53,8 +62,29 @@ class OneRegion(BaseLayoutModel):
         return Cluster(id=0, label=DocItemLabel.TEXT, bbox=box, confidence=1.0)
 
 
+class NoTablesOptions(BaseTableStructureOptions):
+    kind = "no tables"
+
+
+class NoTables(BaseTableStructureModel):
+    """Never asked: table structure is switched off."""
+
+    def __init__(self, enabled: bool, **_: Any) -> None:
+        self.enabled = enabled
+
+    @classmethod
+    def get_options_type(cls) -> type[BaseTableStructureOptions]:
+        return NoTablesOptions
+
+    def predict_tables(self, conv_res: Any, pages: Sequence[Any]) -> list[Any]:
+        raise AssertionError("table structure is switched off")
+
+
 @pytest.fixture(scope="module")
 def factory() -> Any:
+    if find_spec("torchvision") is None:
+        defaults.table_structure_engines = lambda: {"table_structure_engines": []}
+    get_table_structure_factory(allow_external_plugins=True).register(NoTables, "test", __name__)
     get_layout_factory(allow_external_plugins=True).register(OneRegion, "test", __name__)
     return get_ocr_factory(allow_external_plugins=True)
 
@@ -73,9 +103,11 @@ def test_a_scanned_pdf_is_read(checkout: Path, tmp_path: Path, factory: Any, nam
     options = PdfPipelineOptions(
         do_ocr=True,
         do_table_structure=False,
+        generate_parsed_pages=True,
         allow_external_plugins=True,
         ocr_options=PtocrOptions(mode=OcrMode.FULL_PAGE, scale=2.0),
         layout_options=OneRegionOptions(),
+        table_structure_options=NoTablesOptions(),
     )
     converter = DocumentConverter(format_options={InputFormat.PDF: PdfFormatOption(pipeline_options=options)})
     result = converter.convert(tmp_path / "scan.pdf")
