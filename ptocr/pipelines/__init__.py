@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ptocr.errors import SpecError
 from ptocr.pipelines.config import (
@@ -29,7 +29,30 @@ from ptocr.spec.model import list_specs, load_spec
 
 log = logging.getLogger(__name__)
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ptocr.pipelines.keywords import DocSetup, OCRSetup
+
 __all__ = ["DocOptions", "DocPreprocessorPipeline", "OCROptions", "OCRPipeline", "create_model", "create_pipeline"]
+
+
+@overload
+def create_pipeline(
+    pipeline: Literal["OCR", "PP-OCRv4_mobile"] | None = "OCR", config: None = None, **options: Unpack[OCRSetup]
+) -> OCRPipeline: ...
+
+
+@overload
+def create_pipeline(
+    pipeline: Literal["doc_preprocessor"], config: None = None, **options: Unpack[DocSetup]
+) -> DocPreprocessorPipeline: ...
+
+
+@overload
+def create_pipeline(
+    pipeline: str | Path | None = "OCR", config: dict[str, Any] | str | Path | None = None, **options: Any
+) -> Any: ...
 
 
 def create_pipeline(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +17,11 @@ from ptocr.pipelines.modules import Models
 from ptocr.pipelines.options import DocOptions
 from ptocr.pipelines.page_map import PageMap, Turned, Unwarped
 from ptocr.processing.image import rotate
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ptocr.pipelines.keywords import DocKeywords, Input
 
 
 @dataclass(frozen=True)
@@ -68,13 +73,13 @@ class DocPreprocessorPipeline:
         models = ", ".join(module.model_name or str(module.model_dir) for module in self.models.modules.values())
         return f"<{type(self).__name__} {self.spec.pipeline_name}: {models} on {self.models.options.device}>"
 
-    def predict(self, input: Any, **options: Any) -> Iterator[DocPreprocessResult]:
+    def predict(self, input: Input, **options: Unpack[DocKeywords]) -> Iterator[DocPreprocessResult]:
         """Prepare everything in `input`, page by page, as a generator; options: see `DocOptions`, for this call only.
 
         Raises:
             InputError: an input cannot be read. SpecError: unknown option. WeightsError: no weights for what is asked.
         """
-        settings = self.defaults.merged(options)
+        settings = self.defaults.merged(dict(options))
         return (self._one(page, settings) for page in iter_pages(input, **settings.reading()))
 
     __call__ = predict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,11 @@ from ptocr.pipelines.page_map import Turned
 from ptocr.pipelines.reader import Reader
 from ptocr.processing.geometry import sort_boxes
 from ptocr.processing.image import rotate
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ptocr.pipelines.keywords import Input, OCRKeywords
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class OCRPipeline:
         models = ", ".join(module.model_name or str(module.model_dir) for module in names)
         return f"<{type(self).__name__} {self.spec.pipeline_name}: {models} on {self.models.options.device}>"
 
-    def predict(self, input: Any, **options: Any) -> Iterator[OCRResult]:
+    def predict(self, input: Input, **options: Unpack[OCRKeywords]) -> Iterator[OCRResult]:
         """Read everything in `input`, page by page, as a generator.
 
         input: path, folder, glob, URL, PDF, ndarray (BGR), bytes, PIL image, `{"img": ...}`, or a list of those;
@@ -63,18 +68,18 @@ class OCRPipeline:
             InputError: an input cannot be read; with `on_error=callback` the callback gets it and the rest goes on.
             SpecError: unknown option, or one that needs a model the pipeline does not have.
         """
-        settings = self.defaults.merged(options)
+        settings = self.defaults.merged(dict(options))
         return (self.read(page, settings) for page in read_ahead(iter_pages(input, **settings.reading())))
 
     __call__ = predict
 
-    def warm_up(self, **options: Any) -> None:
+    def warm_up(self, **options: Unpack[OCRKeywords]) -> None:
         """Load the models that `predict` with these options needs, and run each once: the first page waits for nothing.
 
         Raises:
             WeightsError, SpecError: a model is missing.
         """
-        self.models.warm_up(_modules(self._call(self.defaults.merged(options))))
+        self.models.warm_up(_modules(self._call(self.defaults.merged(dict(options)))))
 
     def read(self, page: Page, options: OCROptions) -> OCRResult:
         """Read one page: make it upright and flat if asked, find its lines, recognise them."""

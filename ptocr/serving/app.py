@@ -47,7 +47,7 @@ def handle(
     """HTTP status and body for a request: 200, 422 for what the client got wrong, 500 for what we did."""
     log_id = request.logId or new_log_id()
     show = visualize if request.visualize is None else request.visualize
-    reading = {"max_pages": max_pages, "allow_private": allow_private}
+    reading: dict[str, Any] = {"max_pages": max_pages, "allow_private": allow_private}
     try:
         results = list(pipeline.predict(request.input(), **request.options(), **reading))
         return 200, answer(results, show, log_id)

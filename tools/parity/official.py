@@ -31,7 +31,7 @@ MODELS = {
     "textline_orientation_model_name": "ch_ppocr_mobile_v2.0_cls",
 }
 # Upstream's batches, and the classifier's word alone for which way up a line is.
-AS_OFFICIAL = {"rec_padding": "paddle", "textline_orientation": "paddle"}
+AS_OFFICIAL: dict[str, Any] = {"rec_padding": "paddle", "textline_orientation": "paddle"}
 # PaddleOCR 2.x argument -> option of our pipeline
 _OPTIONS = {
     "det_limit_side_len": "text_det_limit_side_len",
