@@ -24,7 +24,7 @@ from ptocr.pipelines.single import create_model
 from ptocr.pipelines.spread import SpreadPipeline
 from ptocr.runtime.devices import device_list
 from ptocr.runtime.options import RuntimeOptions
-from ptocr.spec.languages import models_for, reads
+from ptocr.spec.languages import code_of, models_for, reads
 from ptocr.spec.model import list_specs, load_spec
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,10 @@ def create_pipeline(
     ocr, rest = override_models(spec, overrides)
     defaults = OCROptions().merged(rest)
     models = [Models(ocr_modules(ocr), o) for o in options]
-    return OCRPipeline(ocr, models[0], defaults) if len(models) == 1 else SpreadPipeline(ocr, models, defaults)
+    tags = tuple(code_of(name) for name in lang.split(",")) if lang else ()
+    if len(models) == 1:
+        return OCRPipeline(ocr, models[0], defaults, tags)
+    return SpreadPipeline(ocr, models, defaults, tags)
 
 
 def _models_of(spec: PipelineSpec, lang: str | None, version: str | None) -> dict[str, str]:

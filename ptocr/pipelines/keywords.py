@@ -76,8 +76,10 @@ class OCRKeywords(DocKeywords, total=False):
 
 
 class RunningKeywords(TypedDict, total=False):
-    """Where and how the networks of a pipeline run; see `RuntimeOptions`."""
+    """What is to be read, and where and how the networks run; see `create_pipeline`."""
 
+    lang: str | None
+    ocr_version: str | None
     device: str | None
     compile: str
     dtype: str

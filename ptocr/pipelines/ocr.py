@@ -45,10 +45,20 @@ class _Call:
 
 
 class OCRPipeline:
-    """Reads pages. One object may serve many threads: options of a call never outlive it."""
+    """Reads pages. One object may serve many threads: options of a call never outlive it.
 
-    def __init__(self, spec: PipelineSpec, models: Models, defaults: OCROptions | None = None) -> None:
+    languages: BCP 47 tags of what is read, where the user said so; else results carry what the recogniser reads.
+    """
+
+    def __init__(
+        self,
+        spec: PipelineSpec,
+        models: Models,
+        defaults: OCROptions | None = None,
+        languages: tuple[str, ...] = (),
+    ) -> None:
         self.spec = spec
+        self.languages = languages
         self.models = models
         self.defaults = defaults or OCROptions()
 
@@ -155,7 +165,7 @@ class OCRPipeline:
                 angle,
                 pdf=page.pdf,
                 original=page.original,
-                languages=reader.languages if lines else (),
+                languages=self.languages or (reader.languages if lines else ()),
             ),
             asked=_asked(call),
             timings={**prepared.timings, **reader.timings},

@@ -6,7 +6,7 @@ import queue
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ptocr.document.results import OCRResult
 from ptocr.inputs.page import Page
@@ -16,13 +16,24 @@ from ptocr.pipelines.modules import Models
 from ptocr.pipelines.ocr import OCRPipeline
 from ptocr.pipelines.options import OCROptions
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ptocr.pipelines.keywords import Input, OCRKeywords
+
 
 class SpreadPipeline(OCRPipeline):
     """An OCR pipeline with one set of models per device."""
 
-    def __init__(self, spec: PipelineSpec, models: Sequence[Models], defaults: OCROptions | None = None) -> None:
-        super().__init__(spec, models[0], defaults)
-        self.workers = [OCRPipeline(spec, m, defaults) for m in models]
+    def __init__(
+        self,
+        spec: PipelineSpec,
+        models: Sequence[Models],
+        defaults: OCROptions | None = None,
+        languages: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(spec, models[0], defaults, languages)
+        self.workers = [OCRPipeline(spec, m, defaults, languages) for m in models]
         self._free: queue.SimpleQueue[OCRPipeline] = queue.SimpleQueue()
         for worker in self.workers:
             self._free.put(worker)
@@ -35,7 +46,13 @@ class SpreadPipeline(OCRPipeline):
         finally:
             self._free.put(worker)
 
-    def _predict(self, input: Any, options: OCROptions) -> Iterator[OCRResult]:
+    def predict(self, input: Input, **options: Unpack[OCRKeywords]) -> Iterator[OCRResult]:
+        """As `OCRPipeline.predict`; pages are read side by side and come in their order."""
+        return self._side_by_side(input, self.defaults.merged(dict(options)))
+
+    __call__ = predict
+
+    def _side_by_side(self, input: Input, options: OCROptions) -> Iterator[OCRResult]:
         pending: deque[Future[OCRResult]] = deque()
         with ThreadPoolExecutor(len(self.workers)) as pool:
             for page in iter_pages(input, **options.reading()):
@@ -47,7 +64,9 @@ class SpreadPipeline(OCRPipeline):
 
     def __getstate__(self) -> dict[str, Any]:
         """The queue is made anew in the process that unpickles this."""
-        return {"spec": self.spec, "models": [w.models for w in self.workers], "defaults": self.defaults}
+        return {"spec": self.spec, "models": [w.models for w in self.workers], "defaults": self.defaults} | {
+            "languages": self.languages
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["spec"], state["models"], state["defaults"])  # type: ignore[misc]
+        self.__init__(state["spec"], state["models"], state["defaults"], state["languages"])  # type: ignore[misc]

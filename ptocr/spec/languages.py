@@ -100,6 +100,17 @@ def reads(languages: Sequence[str], lang: str) -> bool:
     return 2 * sum(code in languages for code in codes) > len(codes)
 
 
+def code_of(lang: str) -> str:
+    """The language tag (BCP 47) of a language or script: 'korean' -> 'ko', 'latin' -> 'mul' (one of several).
+
+    Raises:
+        SpecError: unknown language.
+    """
+    script_of(lang)
+    name = _name(lang)
+    return "mul" if name in SCRIPTS else _CODES.get(name, name)
+
+
 def script_of(lang: str) -> str:
     """The key of a language among the recognisers: itself, or its script. 'fr' -> 'latin', 'ja' -> 'japan'.
 

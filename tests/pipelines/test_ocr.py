@@ -219,3 +219,20 @@ def test_warming_up_loads_what_a_call_needs_and_no_more(page: np.ndarray, monkey
     assert set(pipe.models._loaded) == {"TextDetection", "TextRecognition", "TextLineOrientation"}
     monkeypatch.setattr("ptocr.pipelines.modules.make_runtime", None)  # nothing is loaded any more
     assert len(next(pipe.predict(page))["rec_texts"]) == 3
+
+
+@pytest.mark.usefixtures("offline", "found_lines")
+def test_several_devices_read_at_the_same_time(page: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of two pages waits until the other is being read, through predict and through a plain call."""
+    pipeline = ptocr.create_pipeline("PP-OCRv4_mobile", device="cpu,cpu", lang="en")
+    meeting, read = threading.Barrier(2, timeout=60), ptocr.pipelines.OCRPipeline.read
+
+    def wait(self: ptocr.pipelines.OCRPipeline, *given: object) -> ptocr.OCRResult:
+        if self in pipeline.workers:
+            meeting.wait()
+        return read(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ptocr.pipelines.OCRPipeline, "read", wait)
+    assert [r.page.languages for r in pipeline.predict([page, page])] == [("en",)] * 2
+    assert len(list(pipeline([page, page]))) == 2
+    assert "PP-OCRv4_mobile_det" in repr(pipeline) and "cpu" in repr(pipeline)
