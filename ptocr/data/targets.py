@@ -6,15 +6,12 @@ Equal to what upstream's MakeShrinkMap, MakeBorderMap and MultiLabelEncode give 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 import pyclipper
 
 from ptocr.spec.vocabulary import Vocabulary
-
-Guide = Literal["nrtr", "sar"]
 
 
 def signed_area(poly: np.ndarray) -> float:
@@ -136,7 +133,7 @@ class RecTarget:
 class LabelEncoder:
     """Texts to label rows of a charset, for CTC and a guide, whose layout of the vocabulary is named `guide`."""
 
-    def __init__(self, charset: Vocabulary, max_length: int = 25, guide: Guide = "nrtr") -> None:
+    def __init__(self, charset: Vocabulary, max_length: int = 25, guide: str = "nrtr") -> None:
         self.charset, self.max_length, self.guide = charset, max_length, guide
         self.longest = max_length - 2  # characters: two places of the guide's row are taken by start and end
         self.guided = charset.with_layout(guide)

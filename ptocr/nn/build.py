@@ -30,6 +30,7 @@ from ptocr.nn.necks.db_fpn import LKPAN, RSEFPN
 from ptocr.nn.necks.light_svtr import EncoderWithLightSVTR
 from ptocr.nn.necks.rep_lk import AuxPyramid, RepLKFPN, RepLKPAN
 from ptocr.nn.necks.sequence import EncoderWithSVTR, Reshape, SequenceEncoder
+from ptocr.nn.network import Network
 from ptocr.nn.uvdoc import UVDoc
 
 Table = dict[str, Callable[..., nn.Module]]
@@ -115,7 +116,7 @@ def make(table: Table, config: dict[str, Any], **given: Any) -> nn.Module:
         raise SpecError(f"{name}: {error}") from None
 
 
-class OCRNet(nn.Module):
+class OCRNet(Network):
     """Backbone, optional neck, head: picture (N, 3, H, W) -> the head's output."""
 
     def __init__(self, backbone: nn.Module, neck: nn.Module | None, head: nn.Module) -> None:
@@ -130,6 +131,15 @@ class OCRNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
+
+    def decoding(self) -> nn.Module:
+        return self.head.decoding(self)
+
+    def class_rows(self) -> dict[str, str]:
+        return {f"head.{name}": layout for name, layout in self.head.class_rows().items()}
+
+    def answer(self, x: Tensor) -> Tensor:
+        return self.head.answer(self.features(x))
 
     def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """What the losses need, by name; wants a network built with train=True."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ptocr.nn.fuse import Fusible, fold_bn
 from ptocr.nn.layers import FoldingSequential
+from ptocr.nn.network import Network
 
 SIZE = (712, 488)  # height and width that the network looks at
 KERNEL = 5
@@ -121,7 +122,7 @@ def _positions(in_channels: int, coordinates: int) -> FoldingSequential:
     )
 
 
-class UVDoc(nn.Module):
+class UVDoc(Network):
     """Picture (N, 3, H, W) in [0, 1] -> the unwarped picture (N, 3, H, W), black where it lies outside.
 
     The head for the page's shape in space exists for training only.
@@ -161,6 +162,9 @@ class UVDoc(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return unwarp(x, self.grid(x))
 
+    def decoding(self) -> nn.Module:
+        return FlatWithGrid(self)
+
     def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """The grid and the page's shape: "grid" (N, 2, 45, 31) and "shape" (N, 3, 45, 31)."""
         assert self.out_point_positions3D is not None, "built without train=True"
@@ -176,3 +180,20 @@ def unwarp(x: Tensor, grid: Tensor) -> Tensor:
     points = F.interpolate(grid.float(), x.shape[2:], mode="bilinear", align_corners=True)
     flat = F.grid_sample(x.float(), points.permute(0, 2, 3, 1), padding_mode="zeros", align_corners=True)
     return flat.to(x.dtype)
+
+
+class FlatWithGrid(nn.Module):
+    """UVDoc that also says where it took the points of the flat page from.
+
+    (N, 3, H, W) -> the flat page (N, 3, H, W), its grid (N, 2, 45, 31) in [-1, 1].
+    """
+
+    output_names = ("y", "grid")
+
+    def __init__(self, network: UVDoc) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        grid = self.network.grid(x)
+        return unwarp(x, grid), grid

@@ -11,22 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from ptocr.checkpoint import Checkpoint, network_of
-from ptocr.nn.decode import FlatWithGrid, GreedyCTC
-from ptocr.nn.heads.multi import MultiHead
-from ptocr.nn.uvdoc import UVDoc
 from ptocr.runtime.devices import BY_BACKEND, own_kernels
 
 
 def placed(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """The network on a device, in a number type, channels last."""
     return network.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def with_decoding(network: nn.Module) -> nn.Module:
-    """The network with what is decoded beside it on the device."""
-    if isinstance(network, UVDoc):
-        return FlatWithGrid(network)
-    return GreedyCTC(network) if isinstance(getattr(network, "head", None), MultiHead) else network
 
 
 class PlacedNetwork:
@@ -42,7 +32,7 @@ class PlacedNetwork:
     def fresh(self, decode: bool) -> nn.Module:
         """A network of plain modules, to be exported or compiled; decode: see `module`."""
         network = placed(network_of(self.checkpoint, form="fused"), self.device, self.dtype)
-        return with_decoding(network) if decode else network
+        return network.decoding() if decode else network  # type: ignore[operator]
 
     def module(self, decode: bool) -> nn.Module:
         """The shared network; decode: with what is decoded beside it, so that class-wide outputs stay on the device."""
@@ -51,7 +41,7 @@ class PlacedNetwork:
                 kernels = own_kernels(self.device)
                 network = self.fresh(decode=False)
                 self._network = network if kernels is None else kernels.laid_out(network, self.dtype)
-        return with_decoding(self._network) if decode else self._network
+        return self._network.decoding() if decode else self._network  # type: ignore[operator]
 
 
 class TorchSession:

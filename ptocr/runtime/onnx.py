@@ -23,7 +23,7 @@ from ptocr.checkpoint import Checkpoint, network_of
 from ptocr.errors import DeviceError, WeightsError
 from ptocr.files import made, write_atomic
 from ptocr.runtime import shapes
-from ptocr.runtime.eager import PlacedNetwork, with_decoding
+from ptocr.runtime.eager import PlacedNetwork
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path, decode: bool = False) 
     """
     path = Path(path)
     module: nn.Module = network_of(checkpoint, form="fused")
-    module = with_decoding(module) if decode else module
+    module = module.decoding() if decode else module  # type: ignore[operator]
     model = _to_onnx(module, checkpoint, getattr(module, "output_names", (OUTPUT,)))
     metadata = {"spec": checkpoint.spec.model_dump_json(), "producer": "ptocr"}
     if checkpoint.charset is not None:

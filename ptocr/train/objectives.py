@@ -42,11 +42,7 @@ class Frozen:
         """Answers on the device of x: logits of recognisers and classifiers, the probability map of detectors."""
         network = self.network.to(x.device)
         with torch.no_grad():
-            head = getattr(network, "head", None)
-            if hasattr(head, "binarize"):
-                return network(x)
-            out = network.forward_train(x)  # type: ignore[operator]
-            return out["ctc"] if "ctc" in out else out["logits"]
+            return network.answer(x)  # type: ignore[operator]
 
 
 class Objective(nn.Module):

@@ -15,9 +15,6 @@ from torch import Tensor, nn
 from ptocr.checkpoint import Checkpoint, empty_network, network_of
 from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
-from ptocr.nn.heads.ctc import CTCHead
-from ptocr.nn.heads.nrtr import NRTRHead
-from ptocr.nn.heads.sar import SARHead
 from ptocr.spec.model import ModelSpec, load_spec
 from ptocr.spec.vocabulary import Vocabulary
 from ptocr.weights import store
@@ -148,7 +145,7 @@ def change_characters(
     rows = class_rows(base.charset, charset)
     empty = dataclasses.replace(base, charset=charset, state_dict={})
     fresh = _unfilled(empty if guide else without_guide(empty))
-    layouts = _class_tensors(network)
+    layouts = network.class_rows()  # type: ignore[operator]
     state = {}
     target = fresh.state_dict()
     for key, tensor in network.state_dict().items():
@@ -156,8 +153,8 @@ def change_characters(
         if kind is None:
             state[key] = tensor
         else:
-            old_rows = _layout(kind, len(base.charset.characters))
-            new_rows = _layout(kind, len(charset.characters))
+            old_rows = _rows_of(kind, base.charset)
+            new_rows = _rows_of(kind, charset)
             state[key] = _moved(tensor, target[key], rows, old_rows, new_rows)
     fresh.load_state_dict(state, strict=True)
     added = [c for c in charset.characters if c not in base.charset]
@@ -174,8 +171,8 @@ def added_rows(start: Start) -> dict[str, Tensor]:
     added = torch.ones(charset.classes, dtype=torch.bool)
     added[rows[rows >= 0]] = False
     result = {}
-    for name, kind in _class_tensors(start.network).items():
-        first, count = _layout(kind, len(charset.characters))
+    for name, kind in start.network.class_rows().items():  # type: ignore[operator]
+        first, count = _rows_of(kind, charset)
         result[name] = torch.zeros(len(start.network.get_parameter(name)), dtype=torch.bool)
         result[name][first : first + count] = added[1:]  # row 0 is the blank
     return result
@@ -203,28 +200,9 @@ def _unfilled(checkpoint: Checkpoint) -> nn.Module:
     return empty_network(architecture, classes, form, train=True, device="cpu").requires_grad_(True).train()
 
 
-def _class_tensors(network: nn.Module) -> dict[str, str]:
-    """Names of the tensors whose first dimension counts characters, and how they are laid out."""
-    found: dict[str, str] = {}
-    for name, module in network.named_modules():
-        if isinstance(module, CTCHead):
-            layer = "fc" if module.mid_channels is None else "fc2"
-            found |= {f"{name}.{layer}.weight": "ctc", f"{name}.{layer}.bias": "ctc"}
-        elif isinstance(module, NRTRHead):
-            found |= {f"{name}.embedding.embedding.weight": "nrtr", f"{name}.tgt_word_prj.weight": "nrtr"}
-        elif isinstance(module, SARHead):
-            found |= {f"{name}.decoder.{k}": "sar" for k in ("prediction.weight", "prediction.bias")}
-            found[f"{name}.decoder.embedding.weight"] = "sar"
-    return found
-
-
-def _layout(kind: str, characters: int) -> tuple[int, int]:
-    """(row of the first character, number of characters); all other rows are special and kept in their order.
-
-    ctc: blank, characters. nrtr: padding, unknown, start, end, characters, one unused. sar: characters, unknown, start
-    = end, and in the embedding padding.
-    """
-    return {"ctc": 1, "nrtr": 4, "sar": 0}[kind], characters
+def _rows_of(layout: str, charset: Vocabulary) -> tuple[int, int]:
+    """(row of the first character, number of characters); all other rows are special and kept in their order."""
+    return charset.with_layout(layout).first, len(charset.characters)
 
 
 def _moved(old: Tensor, like: Tensor, rows: Tensor, old_rows: tuple[int, int], new_rows: tuple[int, int]) -> Tensor:

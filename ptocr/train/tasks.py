@@ -16,8 +16,6 @@ from ptocr.data.sources import Item
 from ptocr.data.targets import LabelEncoder
 from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
-from ptocr.nn.decode import GreedyCTC
-from ptocr.nn.heads.sar import SARHead
 from ptocr.spec.settings import ClsPostprocess, ClsPreprocess, DBPostprocess, DetPreprocess, RecPreprocess
 from ptocr.train.objectives import ClsObjective, DetObjective, Frozen, Helpers, Objective, RecObjective
 from ptocr.train.recipe import DistillPart, LossPart
@@ -95,7 +93,7 @@ class Training:
 
     def for_evaluation(self, network: nn.Module) -> nn.Module:
         """The module whose outputs the evaluator is given."""
-        return network
+        return network.decoding()  # type: ignore[operator]
 
 
 class DetTraining(Training):
@@ -122,8 +120,9 @@ class RecTraining(Training):
         pre, charset = self.checkpoint.spec.preprocess, self.checkpoint.charset
         assert isinstance(pre, RecPreprocess) and charset is not None
         self.pre, self.charset = pre, charset
-        sar = any(isinstance(m, SARHead) for m in start.network.modules())
-        self.encoder = LabelEncoder(charset, max_text_length, "sar" if sar else "nrtr")
+        layouts = start.network.class_rows().values()  # type: ignore[operator]
+        guide = next((layout for layout in layouts if layout != charset.layout), "nrtr")
+        self.encoder = LabelEncoder(charset, max_text_length, guide)
         self.limit = (
             f"texts of more than {self.encoder.longest} characters (max_text_length {max_text_length} less two) or "
             "without a character that the charset has"
@@ -142,9 +141,6 @@ class RecTraining(Training):
         padding = self.encoder.sar_padding if self.encoder.guide == "sar" else None
         centers = None if loss.centers is None else torch.from_numpy(np.load(loss.centers, allow_pickle=False))
         return RecObjective(self.network, loss, freeze_norm, helpers, padding, centers)
-
-    def for_evaluation(self, network: nn.Module) -> nn.Module:
-        return GreedyCTC(network)  # type: ignore[arg-type]
 
 
 class ClsTraining(Training):

@@ -25,6 +25,7 @@ from ptocr.nn.build import build_network
 from ptocr.nn.fuse import Fusible, Reparam, fuse
 from ptocr.spec.model import ModelSpec, list_specs, load_spec, parse_spec
 from ptocr.spec.tasks import TASKS
+from ptocr.spec.vocabulary import LAYOUTS
 from tools.parity.synthetic import picture
 
 NAMES = list_specs()
@@ -221,3 +222,23 @@ def test_memory_format_changes_nothing(net: Net) -> None:
     output = net.network(wider)
     network = fuse(net.network).to(memory_format=torch.channels_last)
     assert relative(network(wider.contiguous(memory_format=torch.channels_last)), output) < net.bar
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_rows_of_classes_are_found(name: str) -> None:
+    """Each parameter with a row per class, and no other, is named by the network: the others keep their shape when the
+    number of characters changes."""
+    spec = load_spec(name)
+    if not spec.row.vocabulary:
+        assert on_meta(spec, spec.classes, train=True).class_rows() == {}  # type: ignore[operator]
+        return
+    few, many = (on_meta(spec, classes, train=True) for classes in (CLASSES, CLASSES + 7))
+    shapes = {key: value.shape for key, value in few.state_dict().items()}
+    grown = {key for key, value in many.state_dict().items() if value.shape != shapes[key]}
+    assert set(few.class_rows()) == grown and set(few.class_rows().values()) <= set(LAYOUTS)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_what_is_run_is_the_network(name: str) -> None:
+    network = on_meta(load_spec(name), load_spec(name).classes, train=False)
+    assert set(network.state_dict()) == {k.removeprefix("network.") for k in network.decoding().state_dict()}  # type: ignore[operator]

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.layers import SE, ConvBN, Size, make_divisible, pair
+from ptocr.nn.network import Network
 
 # kernel, in, out, squeeze-excite; channels at scale 1. The first row of every group but the first one is down-sampling.
 Row = tuple[int, int, int, bool]
@@ -39,7 +40,7 @@ class Block(nn.Module):
         return self.pw_conv(x)
 
 
-class PPLCNetClassifier(nn.Module):
+class PPLCNetClassifier(Network):
     """(N, 3, H, W) -> class probabilities (N, K).
 
     strides: of the stem and of the four down-sampling blocks. One module without a head, as its checkpoints are.
@@ -73,6 +74,9 @@ class PPLCNetClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(x).softmax(1)
+
+    def answer(self, x: Tensor) -> Tensor:
+        return self.logits(x)
 
     def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         return {"logits": self.logits(x)}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ptocr.nn.network import Head
 
-class ClsHead(nn.Module):
+
+class ClsHead(Head):
     """(N, C, h, w) -> class probabilities (N, K)."""
 
     def __init__(self, in_channels: int, classes: int) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ptocr.nn.decode import GreedyCTC
 from ptocr.nn.layers import FoldingSequential
+from ptocr.nn.network import Head
 
 
 def guide_layer(channels: int, kernel_size: int = 5) -> FoldingSequential:
@@ -19,7 +21,7 @@ def guide_layer(channels: int, kernel_size: int = 5) -> FoldingSequential:
     )
 
 
-class CTCHead(nn.Module):
+class CTCHead(Head):
     """(N, T, C) -> class probabilities (N, T, classes); class 0 is the blank.
 
     mid_channels: width of a first linear layer, None for a single one. use_guide: convolutions along the line come
@@ -45,3 +47,10 @@ class CTCHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(x).softmax(2)
+
+    def decoding(self, network: nn.Module) -> nn.Module:
+        return GreedyCTC(network)
+
+    def class_rows(self) -> dict[str, str]:
+        layer = "fc" if self.mid_channels is None else "fc2"
+        return {f"{layer}.weight": "ctc", f"{layer}.bias": "ctc"}

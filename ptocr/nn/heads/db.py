@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ptocr.nn.fuse import Fusible, Reparam, fold_bn
 from ptocr.nn.necks.db_fpn import concat_at_finest
+from ptocr.nn.network import Head
 
 
 class MapBranch(Fusible):
@@ -167,7 +168,7 @@ class ExportedMapBranch(MapBranch, Reparam):
 LEVELS = {"p4": 4, "p3": 2, "p2": 1}  # of the auxiliary heads: how much finer their output is than the pyramid's map
 
 
-class DBHead(nn.Module):
+class DBHead(Head):
     """(N, C, H / 4, W / 4) -> probability map (N, 1, H, W).
 
     k: steepness of the differentiable threshold. The threshold branch exists for training only, and so do the heads for
@@ -197,6 +198,9 @@ class DBHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.binarize(x)
+
+    def answer(self, features: Tensor) -> Tensor:
+        return self(features)
 
     def forward_train(
         self, x: Tensor, targets: dict[str, Tensor] | None = None, merged: dict[str, Tensor] | None = None

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ptocr.nn.heads.nrtr import NRTRHead
-from ptocr.nn.heads.sar import SARHead
+from ptocr.nn.decode import GreedyCTC
+from ptocr.nn.network import Head
 
 
-class Guide(nn.Module):
-    """(N, C, 1, W) -> (N, W, dim) without bias, the memory of the NRTR decoder (upstream `FCTranspose`)."""
-
-    def __init__(self, in_channels: int, dim: int) -> None:
-        super().__init__()
-        self.fc = nn.Linear(in_channels, dim, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(x.flatten(2).transpose(1, 2))
-
-
-class MultiHead(nn.Module):
+class MultiHead(Head):
     """(N, C, 1, W) -> class probabilities (N, T, classes) through the CTC branch.
 
     The guide (`gtc`) is built for training only: NRTR under Paddle's names `before_gtc` and `gtc_head`, SAR under
@@ -30,12 +19,11 @@ class MultiHead(nn.Module):
         super().__init__()
         self.ctc_encoder = ctc_encoder
         self.ctc_head = ctc_head
-        if isinstance(gtc, NRTRHead):
-            dim = gtc.tgt_word_prj.in_features
-            self.before_gtc = nn.Sequential(nn.Identity(), Guide(in_channels, dim))
-            self.gtc_head = gtc
-        elif isinstance(gtc, SARHead):
-            self.sar_head = gtc
+        self.guide = "" if gtc is None else gtc.name_in_multi_head
+        self.before_gtc: nn.Module | None = None
+        if gtc is not None:
+            self.before_gtc = gtc.memory(in_channels)
+            self.add_module(self.guide, gtc)
 
     def logits(self, x: Tensor) -> Tensor:
         """The CTC branch before its softmax: (N, T, classes)."""
@@ -51,8 +39,14 @@ class MultiHead(nn.Module):
         outputs = {"ctc": self.ctc_head.logits(features), "features": features}
         if targets is None or "gtc" not in targets:
             return outputs
-        if hasattr(self, "gtc_head"):
-            outputs["gtc"] = self.gtc_head.forward_train(self.before_gtc(x), targets["gtc"])
-        elif hasattr(self, "sar_head"):
-            outputs["gtc"] = self.sar_head.forward_train(x, targets["gtc"], targets.get("valid_ratio"))
+        if self.guide:
+            memory = x if self.before_gtc is None else self.before_gtc(x)
+            outputs["gtc"] = self.get_submodule(self.guide).guided(memory, targets)
         return outputs
+
+    def decoding(self, network: nn.Module) -> nn.Module:
+        return GreedyCTC(network)
+
+    def class_rows(self) -> dict[str, str]:
+        parts = ["ctc_head", *([self.guide] if self.guide else [])]
+        return {f"{part}.{name}": layout for part in parts for name, layout in getattr(self, part).class_rows().items()}

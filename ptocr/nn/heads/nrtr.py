@@ -108,6 +108,17 @@ class PositionalEncoding(nn.Module):
         return self.dropout(x + self.pe[: x.shape[1], 0])
 
 
+class Guide(nn.Module):
+    """(N, C, 1, W) -> (N, W, dim) without bias, the memory of the NRTR decoder (upstream `FCTranspose`)."""
+
+    def __init__(self, in_channels: int, dim: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(in_channels, dim, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x.flatten(2).transpose(1, 2))
+
+
 class NRTRHead(nn.Module):
     """Transformer decoder with teacher forcing, no encoder.
 
@@ -132,6 +143,20 @@ class NRTRHead(nn.Module):
         self.decoder = nn.ModuleList(DecoderLayer(nrtr_dim, heads, dropout) for _ in range(num_decoder_layers))
         self.tgt_word_prj = nn.Linear(nrtr_dim, tokens, bias=False)
         nn.init.normal_(self.tgt_word_prj.weight, std=nrtr_dim**-0.5)
+
+    name_in_multi_head = "gtc_head"  # Paddle's
+
+    def memory(self, in_channels: int) -> nn.Module:
+        """What makes the decoder's memory of a recogniser's features."""
+        return nn.Sequential(nn.Identity(), Guide(in_channels, self.tgt_word_prj.in_features))
+
+    def guided(self, memory: Tensor, targets: dict[str, Tensor]) -> Tensor:
+        """Logits with teacher forcing; targets["gtc"]: label tokens."""
+        return self.forward_train(memory, targets["gtc"])
+
+    def class_rows(self) -> dict[str, str]:
+        """Parameters with a row per class -> the layout of its classes."""
+        return {"embedding.embedding.weight": "nrtr", "tgt_word_prj.weight": "nrtr"}
 
     def forward_train(self, memory: Tensor, tokens: Tensor) -> Tensor:
         x = self.positional_encoding(self.embedding(tokens[:, :-1]))

@@ -68,6 +68,21 @@ class SARHead(nn.Module):
         self.encoder = SAREncoder(in_channels, enc_dim)
         self.decoder = SARDecoder(in_channels, enc_dim, classes + EXTRA_CLASSES, dropout=0.1)
 
+    name_in_multi_head = "sar_head"  # Paddle's
+
+    def memory(self, in_channels: int) -> None:
+        """It looks at the recogniser's features as they are."""
+
+    def guided(self, memory: Tensor, targets: dict[str, Tensor]) -> Tensor:
+        """Logits with teacher forcing; targets["gtc"]: label tokens, targets["valid_ratio"]: as `forward_train`."""
+        return self.forward_train(memory, targets["gtc"], targets.get("valid_ratio"))
+
+    def class_rows(self) -> dict[str, str]:
+        """Parameters with a row per class -> the layout of its classes."""
+        return dict.fromkeys(
+            ("decoder.prediction.weight", "decoder.prediction.bias", "decoder.embedding.weight"), "sar"
+        )
+
     def forward_train(self, x: Tensor, labels: Tensor, valid_ratio: Tensor | None = None) -> Tensor:
         width = x.shape[3]
         ratio = x.new_ones(len(x)) if valid_ratio is None else valid_ratio.to(x.dtype)

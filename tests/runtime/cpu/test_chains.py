@@ -22,7 +22,6 @@ from ptocr.runtime.cpu import library as kernels
 from ptocr.runtime.cpu.chains import Convs, Layer, takes
 from ptocr.runtime.cpu.plan import Added
 from ptocr.runtime.cpu.rewrite import NativeLinear, nativize
-from ptocr.runtime.eager import with_decoding
 from ptocr.spec.model import list_specs
 from tests.random_models import random_checkpoint
 
@@ -245,7 +244,7 @@ def test_a_squeeze_excite_and_a_pyramid_go_into_the_chains() -> None:
 def test_whole_networks(name: str) -> None:
     """Every model's fused network, rewritten."""
     checkpoint = random_checkpoint(name)
-    network = with_decoding(network_of(checkpoint, form="fused")).to(memory_format=torch.channels_last)
+    network = network_of(checkpoint, form="fused").decoding().to(memory_format=torch.channels_last)
     height, width = {"det": (64, 96), "rec": (48, 160)}.get(checkpoint.spec.task, (48, 192))
     x = image(2, 3, height, width)
     with torch.inference_mode():

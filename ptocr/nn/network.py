@@ -1,0 +1,37 @@
+"""What networks and heads answer when asked about themselves, so that nobody needs to ask what they are."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class Network(nn.Module):
+    """Base of whole networks."""
+
+    def decoding(self) -> nn.Module:
+        """The module that is run: the network with what is decoded beside it on its device."""
+        return self
+
+    def class_rows(self) -> dict[str, str]:
+        """Parameters that hold a row per class -> the layout of the vocabulary that these classes have."""
+        return {}
+
+    def answer(self, x: Tensor) -> Tensor:
+        """What a teacher says of pictures (knowledge distillation): logits, or the probability map of detectors."""
+        return self(x)
+
+
+class Head(nn.Module):
+    """Base of heads: the same questions, asked through their network."""
+
+    def decoding(self, network: nn.Module) -> nn.Module:
+        """The module that is run for a network with this head."""
+        return network
+
+    def class_rows(self) -> dict[str, str]:
+        """As `Network.class_rows`, with names below this head."""
+        return {}
+
+    def answer(self, features: Tensor) -> Tensor:
+        """What a teacher says of features: logits where the head has them."""
+        return self.logits(features)
