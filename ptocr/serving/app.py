@@ -13,18 +13,24 @@ log = logging.getLogger(__name__)
 
 
 def create_app(
-    pipeline: OCRPipeline, *, visualize: bool = True, max_pages: int = 10, allow_private: bool = False
+    pipeline: OCRPipeline,
+    *,
+    visualize: bool = True,
+    max_pages: int = 10,
+    allow_private: bool = False,
+    docs: bool = False,
 ) -> Any:
-    """A FastAPI application with `POST /ocr` and `GET /health`.
+    """A FastAPI application with `POST /ocr`, `GET /health` and `GET /openapi.json`.
 
     visualize: whether answers hold pictures unless the request says. max_pages: pages read of each PDF, 0 = all.
-    allow_private: whether URLs in requests may lead to private addresses.
+    allow_private: whether URLs in requests may lead to private addresses. docs: FastAPI's page to try requests,
+    `/docs`, whose scripts a browser loads from cdn.jsdelivr.net.
     """
     from fastapi import FastAPI, Request
     from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse
 
-    app = FastAPI(title="ptocr")
+    app = FastAPI(title="ptocr", docs_url="/docs" if docs else None, redoc_url=None)
 
     def ocr(request: OCRRequest) -> JSONResponse:  # not async: each request has a thread, pipelines are thread-safe
         code, body = handle(pipeline, request, visualize, max_pages, allow_private)
@@ -35,8 +41,10 @@ def create_app(
         problems = "; ".join(f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors())
         return JSONResponse(failure(422, problems), status_code=422)
 
-    app.add_api_route("/ocr", ocr, methods=["POST"])
-    app.add_api_route("/health", lambda: {"errorCode": 0, "errorMsg": "Healthy"}, methods=["GET"])
+    # without response_model FastAPI would look for the class JSONResponse among this module's globals, and fail
+    app.add_api_route("/ocr", ocr, methods=["POST"], response_model=None, summary="Read a picture or PDF")
+    health = {"errorCode": 0, "errorMsg": "Healthy"}
+    app.add_api_route("/health", lambda: health, methods=["GET"], response_model=None, summary="Whether it answers")
     app.add_exception_handler(RequestValidationError, invalid)
     return app
 

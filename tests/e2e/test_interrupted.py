@@ -154,15 +154,15 @@ def test_a_writer_that_fails(
     from ptocr.cli import main
 
     replaced = []
-    rename = Path.replace
+    rename = os.replace
 
-    def full(self: Path, target: Path) -> Path:
+    def full(source: Path, target: Path) -> None:
         replaced.append(target)
         if len(replaced) > 5:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return rename(self, target)
+        rename(source, target)
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr("ptocr.files.os.replace", full)
     flags = ["--output", f"{tmp_path}/out/", "--output", f"{tmp_path}/all.txt", *FAST[:4]]
     assert main(["ocr", str(scans), *flags]) == 1
     err = capsys.readouterr().err

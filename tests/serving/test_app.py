@@ -77,3 +77,15 @@ def test_over_http(pipeline: Any, encoded: str) -> None:
     assert done.status_code == 200 and len(done.json()["result"]["ocrResults"]) == 1
     wrong = client.post("/ocr", json={"file": encoded, "useMagic": True})
     assert wrong.status_code == wrong.json()["errorCode"] == 422 and "useMagic" in wrong.json()["errorMsg"]
+
+
+def test_the_schema_and_pages_that_load_foreign_scripts_are_off(pipeline: Any) -> None:
+    pytest.importorskip("fastapi", reason="pip install 'ptocr[serve]'")
+    testclient = pytest.importorskip("fastapi.testclient", reason="pip install httpx")
+    client = testclient.TestClient(ptocr.serving.create_app(pipeline))
+    schema = client.get("/openapi.json")
+    assert schema.status_code == 200 and set(schema.json()["paths"]) == {"/ocr", "/health"}
+    assert set(schema.json()["components"]["schemas"]["OCRRequest"]["properties"]) == set(OCRRequest.model_fields)
+    assert client.get("/docs").status_code == client.get("/redoc").status_code == 404
+    client = testclient.TestClient(ptocr.serving.create_app(pipeline, docs=True))
+    assert "openapi.json" in client.get("/docs").text
