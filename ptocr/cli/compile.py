@@ -7,10 +7,6 @@ import sys
 import time
 
 from ptocr.cli.guard import Failures
-from ptocr.pipelines.config import PipelineSpec, load_pipeline
-from ptocr.runtime.compiled import package_for, require_compiler
-from ptocr.runtime.options import RuntimeOptions
-from ptocr.weights import store
 
 DESCRIPTION = 'Compile networks for this machine, once; `--compile auto` and compile="auto" then use them.'
 EXAMPLES = ("ptocr compile", "ptocr compile --dtype bf16", "ptocr compile --model PP-OCRv4_mobile_rec --rebuild")
@@ -27,6 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, failures: Failures) -> None:
     """Build what is missing and say what was done."""
+    from ptocr.runtime.compiled import package_for, require_compiler
+    from ptocr.runtime.options import RuntimeOptions
+    from ptocr.weights import store
+
     require_compiler()
     options = RuntimeOptions(device=args.device, dtype=args.dtype, compile="aot")
     names = args.model or _models(args.pipeline)
@@ -40,6 +40,8 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
 
 
 def _models(pipeline: str) -> list[str]:
+    from ptocr.pipelines.config import PipelineSpec, load_pipeline
+
     spec = load_pipeline(pipeline)
     assert isinstance(spec, PipelineSpec)
     modules = spec.SubModules

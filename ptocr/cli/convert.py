@@ -7,12 +7,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ptocr.checkpoint import save_checkpoint
 from ptocr.cli.guard import Failures
-from ptocr.convert.convert import convert
-from ptocr.convert.discover import find_sources
-from ptocr.convert.paddle_yaml import spec_from_paddle
 from ptocr.errors import InputError, PtocrError, SpecError
+from ptocr.files import same_file
 
 DESCRIPTION = (
     "Convert official weights (.pdparams, a Paddle inference folder, ONNX, .safetensors, a .tar of one of these) to "
@@ -65,6 +62,10 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
 
 
 def _convert(src: Path, args: argparse.Namespace, out: Path | None, folder: Path | None = None) -> Outcome:
+    from ptocr.checkpoint import save_checkpoint
+    from ptocr.convert.convert import convert
+    from ptocr.convert.paddle_yaml import spec_from_paddle
+
     begun = time.perf_counter()
     model, charset = args.model, args.charset
     if args.config is not None:
@@ -74,6 +75,8 @@ def _convert(src: Path, args: argparse.Namespace, out: Path | None, folder: Path
     name = checkpoint.spec.name
     if out is not None and out.is_dir():
         out = out / f"{name}.pth"
+    if out is not None and same_file(out, src):
+        raise SpecError(f"{out}: is --src itself; give another --out")
     target = out or (_free(folder, name, src) if folder is not None else Path(f"{name}.pth"))
     save_checkpoint(target, checkpoint)
     return Outcome(
@@ -95,6 +98,8 @@ def _free(folder: Path, name: str, src: Path) -> Path:
 
 
 def _convert_all(args: argparse.Namespace, failures: Failures) -> None:
+    from ptocr.convert.discover import find_sources
+
     outcomes = []
     for src in find_sources(args.all):
         try:

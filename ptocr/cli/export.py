@@ -6,9 +6,6 @@ import argparse
 from pathlib import Path
 
 from ptocr.cli.guard import Failures
-from ptocr.convert.to_paddle import write_pdparams
-from ptocr.runtime.onnx import export_onnx
-from ptocr.weights import store
 
 DESCRIPTION = (
     "Write a model as ONNX with dynamic sizes (character set and preprocessing travel in its metadata), or as the "
@@ -32,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, failures: Failures) -> None:
     """Export and print the path."""
+    from ptocr.convert.to_paddle import write_pdparams
+    from ptocr.runtime.onnx import export_onnx
+    from ptocr.weights import store
+
     checkpoint = store.load(args.model)
     if args.format == "paddle":
         print(write_pdparams(checkpoint, args.out))

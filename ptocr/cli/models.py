@@ -4,25 +4,42 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
+from ptocr.cli.arguments import OneOf, meant
 from ptocr.cli.guard import Failures
-from ptocr.spec.tasks import TASKS
-from ptocr.weights.store import ModelRow, model_table
+from ptocr.errors import SpecError
+
+if TYPE_CHECKING:
+    from ptocr.weights.store import ModelRow
 
 DESCRIPTION = "List the models: task, languages, parameters, where weights come from, whether they are on this machine."
-EXAMPLES = ("ptocr models", "ptocr models --task rec", "ptocr models --format json")
+EXAMPLES = ("ptocr models", "ptocr models --task rec --lang ko", "ptocr models --local", "ptocr models --format json")
 _SOURCES = {"pip": "package index", "hf": "hub", "https": "archive", "http": "archive"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the subcommand."""
-    parser.add_argument("--task", choices=list(TASKS), default=None)
-    parser.add_argument("--format", choices=["text", "json"], default="text")
+    formats, add = OneOf("text", "json"), parser.add_argument
+    add("--task", metavar="TASK", help="models of one task: det, rec, cls, unwarp ... (default: all)")
+    add("--lang", metavar="L,L", help="recognisers that read all these, by ISO code or PaddleOCR's name (default: all)")
+    add("--local", action="store_true", help="models whose weights are on this machine (default: all)")
+    add("--format", type=formats, metavar=str(formats), default="text", help="a table, or JSON (default: text)")
 
 
 def run(args: argparse.Namespace, failures: Failures) -> None:
     """Print the table."""
-    rows = model_table(args.task)
+    from ptocr.spec.languages import reads
+    from ptocr.spec.model import list_specs, load_spec
+    from ptocr.spec.tasks import TASKS
+    from ptocr.weights.store import local_file, model_status
+
+    if args.task is not None and args.task not in TASKS:
+        raise SpecError(f"--task {args.task}: not known{meant(args.task, TASKS)} (there are {', '.join(TASKS)})")
+    names = list_specs(args.task)
+    if args.lang:
+        names = [n for n in names if all(reads(load_spec(n).languages, one) for one in args.lang.split(","))]
+    rows = [model_status(name) for name in names if not args.local or local_file(name)]
     if args.format == "json":
         print(json.dumps([_plain(row) for row in rows], ensure_ascii=False))
         return

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from ptocr.cli.guard import Failures
-from ptocr.convert.compare import verify
 from ptocr.errors import WeightsError
 
 DESCRIPTION = (
@@ -31,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, failures: Failures) -> None:
     """Print the report; a difference counts as a failure."""
+    from ptocr.convert.compare import verify
+
     result = verify(args.pth, args.against, args.tolerance)
     if not result.rows:
         raise WeightsError(f"{args.against}: nothing in it to compare with")

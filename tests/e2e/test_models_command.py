@@ -27,3 +27,33 @@ def test_every_model_with_its_weights_here_or_not(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["model", "task", "languages", "parameters", "size", "here", "sources"]
     assert [" yes " in line for line in lines[1:]] == ["v2.0_cls" in line for line in lines[1:]]
+
+
+def names(flags: list[str], capsys: pytest.CaptureFixture[str]) -> set[str]:
+    assert main(["models", "--format", "json", *flags]) == 0
+    return {row["name"] for row in json.loads(capsys.readouterr().out)}
+
+
+def test_by_language_and_by_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PTOCR_WEIGHTS", str(tmp_path))
+    korean = {"korean_PP-OCRv3_mobile_rec", "korean_PP-OCRv5_mobile_rec"}
+    assert names(["--lang", "ko"], capsys) == names(["--lang", "korean", "--task", "rec"], capsys) == korean
+    assert {"PP-OCRv6_small_rec", "latin_PP-OCRv5_mobile_rec"} <= names(["--lang", "fr,de"], capsys)
+    assert not names(["--lang", "ko,fr"], capsys)
+    assert main(["models", "--lang", "koreans"]) == 2
+    assert "did you mean" in capsys.readouterr().err
+    monkeypatch.setattr("ptocr.paths.checkout_weights", lambda: None)
+    (tmp_path / "UVDoc.pth").write_bytes(b"x")
+    assert names(["--local"], capsys) == {"UVDoc"}
+
+
+def test_config_keeps_a_file_that_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "mine.yaml"
+    assert main(["config", "ocr", "--save_path", str(target)]) == 0
+    target.write_text("mine")
+    assert main(["config", "OCR", "--save_path", str(target)]) == 2
+    assert "exists already; --overwrite replaces it" in capsys.readouterr().err and target.read_text() == "mine"
+    assert main(["config", "OCR", "--save_path", str(target), "--overwrite"]) == 0
+    assert "pipeline_name" in target.read_text()
