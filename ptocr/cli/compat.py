@@ -199,7 +199,6 @@ def _number(text: str) -> Any:
 
 def _rapidocr(arguments: Sequence[str], failures: Failures) -> None:
     from ptocr.compat.rapidocr import DEFAULTS, RapidOCR
-    from ptocr.spec.languages import VERSIONS, covers, language_names
 
     del failures
     parser = Parser(prog="rapidocr")
@@ -216,9 +215,7 @@ def _rapidocr(arguments: Sequence[str], failures: Failures) -> None:
         add(f"--{name}", type=float if name == "text_score" else str, default=default)
     args = parser.parse_args(arguments)
     if args.list_langs:
-        if args.ocr_version not in VERSIONS:
-            raise SpecError(f"ocr_version={args.ocr_version!r}; there are {', '.join(VERSIONS)}")
-        print("\n".join(name for name in language_names() if covers(args.ocr_version, name)))
+        _list_languages(args.ocr_version)
         return
     if args.command == "config":
         import yaml
@@ -240,6 +237,14 @@ def _rapidocr(arguments: Sequence[str], failures: Failures) -> None:
         target = args.vis_save_dir / f"{Path(args.img_path).stem}_vis{'_single' if args.return_word_box else ''}.png"
         if result.vis(target) is not None:
             print(f"The vis result has saved in {target}")
+
+
+def _list_languages(version: str) -> None:
+    from ptocr.spec.languages import VERSIONS, covers, language_names
+
+    if version not in VERSIONS:
+        raise SpecError(f"ocr_version={version!r}; there are {', '.join(VERSIONS)}")
+    print("\n".join(name for name in language_names() if covers(version, name)))
 
 
 def _rapidocr1(arguments: Sequence[str], failures: Failures) -> None:
@@ -292,8 +297,7 @@ def _show(results: Iterable[Result], folder: str | None) -> None:
     for result in results:
         result.print()
         if folder:
-            result.save_to_json(folder)
-            result.save_to_img(folder)
+            result.save_all(folder)
 
 
 _PROGRAMS: dict[str, Callable[[list[str], Failures], None]] = {

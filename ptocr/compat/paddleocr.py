@@ -136,7 +136,6 @@ class PaddleOCR:
         **options: Any,
     ) -> list[Any]:
         """Read as PaddleOCR 2.x's `ocr` does. img: path, URL, bytes, array (BGR), or with `det=False` a list of arrays.
-
         bin: black and white by Otsu's threshold; inv: negative; alpha_color: (B, G, R) behind what is transparent.
 
         Returns a list with one entry per page:
@@ -145,15 +144,14 @@ class PaddleOCR:
             neither: `[[label, score], ...]` of the classifier; an empty list without the classifier.
 
         Raises:
-            SpecError: `slice` was given, or an argument that is 3.x's. InputError: the input cannot be read.
+            SpecError: `slice`, or an argument of 3.x. InputError: the input cannot be read.
         """
         if options:
-            what = ", ".join(options)
-            raise SpecError(f"ocr: {what}: `ocr` is PaddleOCR 2.x's and does not take it; `predict` is 3.x's")
+            raise SpecError(f"ocr: {', '.join(options)}: 2.x's `ocr` does not take it; `predict` is 3.x's")
         if slice:
             raise SpecError(f"slice={slice!r} cannot be had: large pages are tiled by text_det_tile=PIXELS instead")
         if det and isinstance(img, list):
-            raise SpecError("ocr: a list of pictures needs det=False; call it once per page")
+            raise SpecError("ocr: a list of pictures needs det=False; else call it once per page")
         pages = bgr_pages(img, alpha_color, self._options.get("max_pages", 0))
         if inv or bin:
             pages = (_filtered(page, inv, bin) for page in pages)

@@ -113,6 +113,10 @@ class Result(Mapping[str, Any]):
             written.append(path)
         return written
 
+    def save_all(self, save_path: str | PurePath) -> list[Path]:
+        """Write every file that the result has into the folder `save_path`; returns them."""
+        return [self.save_to_json(save_path), *self.save_to_img(save_path)]
+
     # ---- file names ----
 
     def file_name(self) -> PurePath:

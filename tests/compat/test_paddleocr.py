@@ -132,6 +132,7 @@ def test_predict_gives_results_of_paddleocr_3(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert result["text_det_params"]["box_thresh"] == 0.5 and result["rec_texts"][0] == "Reading pages with ptocr"
     assert result.save_to_json(str(tmp_path / "r.json")) and result.save_to_img(str(tmp_path / "r.png"))
+    assert sorted(p.suffix for p in result.save_all(tmp_path / "all")) == [".json", ".png"]
     assert next(ocr.predict_iter(LATIN))["rec_texts"] == result["rec_texts"]
     nested = ocr.ocr(LATIN)
     assert [line[1][0] for line in nested[0]] == result["rec_texts"]
