@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
+import torch
 
 from ptocr.errors import DeviceError
-from ptocr.runtime import compiled, eager
+from ptocr.runtime import compiled, eager, torch_private
 from ptocr.runtime.devices import KINDS
 from ptocr.runtime.eager import PlacedNetwork
 from ptocr.runtime.onnx import OnnxRuntimeSession, OpenVinoSession
 from ptocr.runtime.options import Compile, RuntimeOptions
+
+log = logging.getLogger(__name__)
 
 
 class Session(Protocol):
@@ -64,5 +68,15 @@ def open_session(network: PlacedNetwork, options: RuntimeOptions, decode: bool =
         kinds = ", ".join(kind for engine, kind in SESSIONS if engine == options.engine)
         raise DeviceError(
             f"engine={options.engine!r} runs on {kinds} here, not on {network.device}; engine='torch' does"
+        )
+    if (
+        options.engine == "torch"
+        and network.device.type == "cpu"
+        and network.dtype == torch.bfloat16
+        and not torch_private.cpu_has_bfloat16()
+    ):
+        log.warning(
+            "%s: this processor does not multiply bfloat16, so dtype='bfloat16' is many times slower than float32 here",
+            network.checkpoint.spec.name,
         )
     return opened(network, decode, options)

@@ -20,11 +20,13 @@ import yaml
 from ptocr.checkpoint import Checkpoint, load_checkpoint, network_of, save_checkpoint
 from ptocr.convert.to_paddle import write_pdparams
 from ptocr.data.settings import LabelSource
-from ptocr.evaluation.models import EvalOptions, score_model
+from ptocr.evaluation.models import EVALUATORS, EvalOptions, score_model
 from ptocr.runtime.onnx import export_onnx
 from ptocr.spec.model import ModelSpec, load_spec
+from ptocr.spec.tasks import TASKS
 from ptocr.train.loop import Outcome, fit
 from ptocr.train.recipe import load_recipe, recipes_folder
+from ptocr.train.tasks import OBJECTIVES
 
 RECIPES = sorted(path.stem for path in recipes_folder().glob("*.yaml"))
 SMALL = {  # per task: sizes that cost little
@@ -115,6 +117,11 @@ def test_a_step_with_every_recipe_from_every_start(recipe: str, tmp_path: Path) 
         saved = check(one_step(recipe, spec, path, tmp_path / start.form), tmp_path)
         assert saved.form == start.form
         assert any(name.startswith(("backbone", "conv1")) for name in moved(start, saved))
+
+
+def test_what_is_trained_can_be_scored() -> None:
+    assert set(OBJECTIVES) == set(EVALUATORS) <= set(TASKS)
+    assert {load_spec(load_recipe(name).model).task for name in RECIPES} == set(OBJECTIVES)
 
 
 def guided() -> list[str]:

@@ -12,9 +12,12 @@ import torch
 import ptocr
 from ptocr.checkpoint import save_checkpoint
 from ptocr.errors import DeviceError, WeightsError
+from ptocr.runtime import torch_private
 from ptocr.runtime.devices import available_devices, resolve_device
+from ptocr.runtime.eager import PlacedNetwork
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime, load_model
+from ptocr.runtime.session import open_session
 from tests.random_models import random_checkpoint
 
 
@@ -111,3 +114,15 @@ def test_wrong_tensor_is_named(tmp_path: Path) -> None:
     save_checkpoint(path, checkpoint)
     with pytest.raises(WeightsError, match=r"head\.fc\.weight.*\(3, 200\).*\(2, 200\)"):
         load_model(path)
+
+
+@pytest.mark.parametrize("has", [False, True])
+def test_bfloat16_on_a_processor_without_it_is_warned_of(
+    has: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch_private, "cpu_has_bfloat16", lambda: has)
+    open_session(
+        PlacedNetwork(random_checkpoint("ch_ppocr_mobile_v2.0_cls"), torch.device("cpu"), torch.bfloat16),
+        RuntimeOptions(device="cpu", dtype="bfloat16"),
+    )
+    assert ("does not multiply bfloat16" in caplog.text) == (not has)
