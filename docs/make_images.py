@@ -1,12 +1,20 @@
-"""Draw the example pictures of the documentation: `python docs/make_images.py`.
+"""Draw the pictures of the documentation.
 
-Needs a Noto CJK font (Debian: fonts-noto-cjk) and DejaVu. The texts are our own and stand in
-`tests/data/docs_images.json` afterwards, one list of lines per picture, in reading order.
+    python docs/make_images.py            # the example pictures
+    python docs/make_images.py --results  # result.png and diagnose.png: what ptocr reads on one of them
+
+The examples need a Noto CJK font (Debian: fonts-noto-cjk) and DejaVu. Their texts are our own and stand in
+`tests/data/docs_images.json` afterwards, one list of lines per picture, in reading order. The results are those of the
+default pipeline; `diagnose.png` needs Chromium.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,8 +134,31 @@ PICTURES: dict[str, tuple[Callable[[], Image.Image], list[str]]] = {
 }
 
 
+def results() -> None:
+    """The receipt with its regions and texts, and what the page of `ptocr diagnose` shows of it."""
+    from ptocr import create_pipeline
+
+    (page,) = create_pipeline("OCR").predict(HERE / "images" / "receipt.jpg")
+    page.img["ocr_res_img"].quantize(128, dither=Image.Dither.NONE).save(HERE / "result.png", optimize=True)
+    with tempfile.TemporaryDirectory() as folder:
+        report, shot = Path(folder) / "report.html", Path(folder) / "shot.png"
+        command = ["-m", "ptocr", "diagnose", "docs/images/receipt.jpg", "--output", str(report)]
+        subprocess.run([sys.executable, *command], check=True, cwd=HERE.parent)
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,1900",
+                 f"--user-data-dir={folder}/profile", f"--screenshot={shot}"]  # fmt: skip
+        subprocess.run(["chromium", *flags, report.as_uri()], check=True)
+        # from the regions on: the times above them are those of this machine at this moment
+        below = Image.open(shot).convert("RGB").crop((0, 535, 780, 1700))
+        below.quantize(128, dither=Image.Dither.NONE).save(HERE / "diagnose.png", optimize=True)
+
+
 def main() -> None:
     """Write the pictures and the list of their texts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", action="store_true", help="draw result.png and diagnose.png")
+    if parser.parse_args().results:
+        results()
+        return
     folder = HERE / "images"
     folder.mkdir(exist_ok=True)
     for name, (draw, _) in PICTURES.items():
