@@ -7,7 +7,8 @@ import sys
 
 import numpy as np
 
-from ptocr.predictors.predictor import TextDetector, TextRecognizer
+from ptocr.predictors.detection import TextDetector
+from ptocr.predictors.recognition import TextRecognizer
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime
 from tests.random_models import random_checkpoint

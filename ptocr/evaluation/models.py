@@ -13,10 +13,9 @@ from ptocr.data.settings import LabelSource
 from ptocr.data.sources import Item, decode, read_bytes, read_source
 from ptocr.errors import InputError, SpecError
 from ptocr.evaluation.metrics import ClsMetric, DetMetric, Metric, RecMetric
-from ptocr.predictors.predictor import invariant_batches
+from ptocr.predictors.recognition import line_batches
 from ptocr.processing.cls import cls_input
 from ptocr.processing.det import REGIONS, det_input
-from ptocr.processing.rec import line_batch
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.settings import ClsPostprocess, ClsPreprocess, DBPostprocess, DetPreprocess, RecPreprocess
@@ -74,9 +73,8 @@ def evaluate_rec(checkpoint: Checkpoint, predict: Predict, items: Sequence[Item]
     metric = RecMetric(options.ignore_space, options.ignore_case)
     for chunk in _chunks(read_items(items), 32 * options.batch_size):
         images = [image for _, image in chunk]
-        for chosen, widths, padded in invariant_batches(images, options.batch_size, pre):
-            batch = line_batch([images[i] for i in chosen], pre.image_shape[1], widths, padded)
-            for i, row, probs in zip(chosen, *predict(batch), strict=True):
+        for batch in line_batches(images, pre, "invariant", options.batch_size):
+            for i, row, probs in zip(batch.chosen, *predict(batch.make()), strict=True):
                 metric.add(charset.decode(row, probs).text, str(chunk[i][0].label))
     return metric
 

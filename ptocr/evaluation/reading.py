@@ -15,7 +15,7 @@ from ptocr.evaluation.corpus import Lines
 from ptocr.inputs.read import iter_pages
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.ocr import OCRPipeline
-from ptocr.predictors.predictor import RecPadding
+from ptocr.predictors.recognition import RecPadding
 
 
 def read_corpus(

@@ -9,7 +9,7 @@ import numpy as np
 
 from ptocr.pipelines import config
 from ptocr.pipelines.options import OCROptions
-from ptocr.predictors.predictor import TextDetector
+from ptocr.predictors.detection import TextDetector
 from ptocr.processing.det import REGIONS
 from ptocr.spec.settings import DBPostprocess, DetPreprocess
 

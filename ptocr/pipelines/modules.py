@@ -9,7 +9,11 @@ from typing import Any, TypeVar
 
 from ptocr.errors import SpecError, WeightsError
 from ptocr.pipelines.config import Module
-from ptocr.predictors.predictor import Classifier, Predictor, TextDetector, TextRecognizer, Unwarper
+from ptocr.predictors.classification import Classifier
+from ptocr.predictors.detection import TextDetector
+from ptocr.predictors.predictor import Predictor
+from ptocr.predictors.recognition import TextRecognizer
+from ptocr.predictors.unwarping import Unwarper
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import make_runtime
 from ptocr.weights import store

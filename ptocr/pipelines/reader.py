@@ -14,7 +14,7 @@ from ptocr.pipelines.detect import detection_settings
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.options import OCROptions
 from ptocr.pipelines.recognise import Decoding, ReadLine, read_lines
-from ptocr.predictors.predictor import Classification
+from ptocr.predictors.classification import Classification
 from ptocr.processing.geometry import crop_poly, crop_quad, rectangle
 from ptocr.processing.image import rotate180
 from ptocr.processing.words import character_quads, per_character, word_boxes

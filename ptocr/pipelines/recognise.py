@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ptocr.predictors.predictor import RecPadding, TextRecognizer, invariant_batches, paddle_batches
+from ptocr.predictors.recognition import RecPadding, TextRecognizer, line_batches
 from ptocr.processing import ctc_search as ctc
-from ptocr.processing.rec import line_batch
 from ptocr.spec.settings import RecPreprocess
 from ptocr.spec.vocabulary import Spans, Text, Vocabulary
 
@@ -61,7 +60,8 @@ def read_lines(recognizer: TextRecognizer, images: Sequence[np.ndarray], how: De
         windows = line_windows(image.shape[1], image.shape[0], pre) if how.padding == "invariant" else []
         spans.append(windows)
         pieces += [image[:, a:b] for a, b in windows] if windows else [image]
-    read = iter(_read(recognizer, pieces, how, pre))
+    found = dict(_readings(recognizer, pieces, how, pre))
+    read = (found[i] for i in range(len(pieces)))
     lines = []
     for image, windows in zip(images, spans, strict=True):
         parts = [next(read) for _ in range(max(1, len(windows)))]
@@ -70,37 +70,26 @@ def read_lines(recognizer: TextRecognizer, images: Sequence[np.ndarray], how: De
     return lines
 
 
-def _read(recognizer: TextRecognizer, images: list[np.ndarray], how: Decoding, pre: RecPreprocess) -> list[ReadLine]:
-    lines: dict[int, ReadLine] = {}
-    source = _all_classes if how.needs_all_classes else _best_classes
-    for i, line in source(recognizer, images, how, pre):
-        lines[i] = line
-    return [lines[i] for i in range(len(images))]
-
-
 def _share(image: np.ndarray, padded: int, pre: RecPreprocess) -> float:
     """How much of the padded picture's width a line fills (upstream: its aspect ratio over that of the picture)."""
     return min(1.0, (image.shape[1] / image.shape[0]) / (padded / pre.image_shape[1]))
 
 
-def _best_classes(
+def _readings(
     recognizer: TextRecognizer, images: list[np.ndarray], how: Decoding, pre: RecPreprocess
 ) -> Iterator[tuple[int, ReadLine]]:
-    for chosen, padded, (indices, probs) in recognizer.outputs(images, how.padding, how.batch_size, pre):
-        for i, row, scores in zip(chosen, indices, probs, strict=True):
-            yield i, ReadLine(recognizer.charset.decode(row, scores, _share(images[i], padded, pre)))
-
-
-def _all_classes(
-    recognizer: TextRecognizer, images: list[np.ndarray], how: Decoding, pre: RecPreprocess
-) -> Iterator[tuple[int, ReadLine]]:
-    masked = ~ctc.permitted(recognizer.charset, how.allow, how.deny)
-    batches = paddle_batches if how.padding == "paddle" else invariant_batches
-    for chosen, widths, padded in batches(images, how.batch_size, pre):
-        batch = line_batch([images[i] for i in chosen], pre.image_shape[1], widths, padded)
-        for i, probs in zip(chosen, recognizer.runtime.raw(batch), strict=True):
+    """Each line's number and reading, batch by batch."""
+    charset = recognizer.charset
+    if not how.needs_all_classes:
+        for chosen, padded, (indices, probs) in recognizer.outputs(images, how.padding, how.batch_size, pre):
+            for i, row, scores in zip(chosen, indices, probs, strict=True):
+                yield i, ReadLine(charset.decode(row, scores, _share(images[i], padded, pre)))
+        return
+    masked = ~ctc.permitted(charset, how.allow, how.deny)
+    for batch in line_batches(images, pre, how.padding, how.batch_size):
+        for i, probs in zip(batch.chosen, recognizer.runtime.raw(batch.make()), strict=True):
             probs[:, masked] = 0.0
-            yield i, decode(recognizer.charset, probs, how, _share(images[i], padded, pre))
+            yield i, decode(charset, probs, how, _share(images[i], batch.padded, pre))
 
 
 def decode(charset: Vocabulary, probs: np.ndarray, how: Decoding, share: float) -> ReadLine:

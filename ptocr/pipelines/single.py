@@ -17,7 +17,10 @@ from ptocr.inputs.page import Page
 from ptocr.inputs.read import iter_pages
 from ptocr.pipelines.options import ReadingOptions
 from ptocr.pipelines.recognise import Decoding, read_lines
-from ptocr.predictors.predictor import Classifier, TextDetector, TextRecognizer, Unwarper
+from ptocr.predictors.classification import Classifier
+from ptocr.predictors.detection import TextDetector
+from ptocr.predictors.recognition import TextRecognizer
+from ptocr.predictors.unwarping import Unwarper
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime, make_runtime
 from ptocr.spec.settings import LimitType, Positive, Ratio, Settings, Shape, Share, SideLimit

@@ -1,0 +1,16 @@
+"""Predictors by task: one class for the models of each, keyed as `ptocr.spec.tasks.TASKS`."""
+
+from ptocr.predictors.classification import Classifier
+from ptocr.predictors.detection import TextDetector
+from ptocr.predictors.predictor import Predictor
+from ptocr.predictors.recognition import TextRecognizer
+from ptocr.predictors.unwarping import Unwarper
+
+PREDICTORS: dict[str, type[Predictor]] = {
+    "det": TextDetector,
+    "rec": TextRecognizer,
+    "cls": Classifier,
+    "unwarp": Unwarper,
+}
+
+__all__ = ["PREDICTORS", "Classifier", "Predictor", "TextDetector", "TextRecognizer", "Unwarper"]

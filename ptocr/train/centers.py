@@ -11,8 +11,7 @@ from ptocr.checkpoint import Checkpoint, network_of
 from ptocr.data.sources import Item
 from ptocr.errors import InputError, SpecError
 from ptocr.evaluation.models import read_items
-from ptocr.predictors.predictor import invariant_batches
-from ptocr.processing.rec import line_batch
+from ptocr.predictors.recognition import line_batches
 from ptocr.spec.settings import RecPreprocess
 
 
@@ -31,13 +30,12 @@ def class_centers(checkpoint: Checkpoint, items: Sequence[Item], batch_size: int
     network = network_of(checkpoint).eval()
     pairs = list(read_items(items))
     sums, counts = None, np.zeros(charset.classes)
-    for chosen, widths, padded in invariant_batches([image for _, image in pairs], batch_size, pre):
-        batch = line_batch([pairs[i][1] for i in chosen], pre.image_shape[1], widths, padded)
-        image = torch.from_numpy(batch)
+    for batch in line_batches([image for _, image in pairs], pre, "invariant", batch_size):
+        image = torch.from_numpy(batch.make())
         features = network.head.ctc_encoder(network.features(image))  # type: ignore[operator,union-attr]
         best = network.forward_train(image)["ctc"].argmax(2).numpy()  # type: ignore[operator]
         sums = np.zeros((charset.classes, features.shape[2])) if sums is None else sums
-        for i, row, steps in zip(chosen, best, features.double().numpy(), strict=True):
+        for i, row, steps in zip(batch.chosen, best, features.double().numpy(), strict=True):
             if charset.decode(row, np.ones(len(row))).text == str(pairs[i][0].label):
                 np.add.at(sums, row, steps)
                 np.add.at(counts, row, 1)

@@ -14,7 +14,7 @@ import pytest
 from ptocr.document.results import OCRResult
 from ptocr.errors import InputError
 from ptocr.evaluation.reading import read_corpus, read_line, upright
-from ptocr.predictors.predictor import Classification
+from ptocr.predictors.classification import Classification
 from ptocr.spec.vocabulary import Text
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ptocr.checkpoint import save_checkpoint
-from ptocr.predictors.predictor import Detection
+from ptocr.predictors.detection import Detection
 from tests.random_models import random_checkpoint
 
 SMALL = ("PP-OCRv4_mobile_det", "PP-OCRv4_mobile_rec", "ch_ppocr_mobile_v2.0_cls", "PP-LCNet_x1_0_doc_ori", "UVDoc")

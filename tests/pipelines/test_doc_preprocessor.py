@@ -9,7 +9,9 @@ import torch
 
 import ptocr
 from ptocr.pipelines.modules import Models
-from ptocr.predictors.predictor import Classification, Classifier, Detection, Unwarper
+from ptocr.predictors.classification import Classification, Classifier
+from ptocr.predictors.detection import Detection
+from ptocr.predictors.unwarping import Unwarper
 from ptocr.processing.cls import unwarp_input, unwarp_output
 from tests.pipelines.test_page_map import bent_grid
 

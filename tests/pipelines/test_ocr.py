@@ -12,7 +12,7 @@ import pytest
 
 import ptocr
 from ptocr.pipelines import config
-from ptocr.predictors.predictor import Detection
+from ptocr.predictors.detection import Detection
 from ptocr.runtime.devices import device_list
 from ptocr.spec.settings import DBPostprocess
 from tests.pipelines.conftest import put_random

@@ -13,7 +13,7 @@ import pytest
 import ptocr
 from ptocr.pipelines.detect import AUTO_TILE, find_in_tiles, tile_size, tiled_probabilities
 from ptocr.pipelines.recognise import Decoding, line_windows, read_lines
-from ptocr.predictors.predictor import TextRecognizer
+from ptocr.predictors.recognition import TextRecognizer
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.settings import DetPreprocess, RecPreprocess

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from ptocr.errors import SpecError, WeightsError
-from ptocr.predictors.predictor import Classifier, TextDetector, TextRecognizer, invariant_batches, paddle_batches
+from ptocr.predictors.classification import Classifier
+from ptocr.predictors.detection import TextDetector
+from ptocr.predictors.recognition import TextRecognizer, invariant_batches, paddle_batches
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime
 from tests.random_models import random_checkpoint

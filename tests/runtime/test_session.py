@@ -108,7 +108,9 @@ from ptocr.runtime.compiled import package_path
 from ptocr.runtime.eager import PlacedNetwork
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime
-from ptocr.predictors.predictor import Classifier, TextDetector, TextRecognizer
+from ptocr.predictors.classification import Classifier
+from ptocr.predictors.detection import TextDetector
+from ptocr.predictors.recognition import TextRecognizer
 from tests.random_models import random_checkpoint
 
 options = RuntimeOptions(device="cpu", compile="auto")

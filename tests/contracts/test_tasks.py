@@ -1,0 +1,74 @@
+"""What holds for every task: each table with the tasks' keys has an entry, and the row's facts fit its models."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from ptocr import paths
+from ptocr.checkpoint import empty_network
+from ptocr.convert.trace import trace
+from ptocr.evaluation.models import EVALUATORS
+from ptocr.pipelines.single import SINGLE
+from ptocr.predictors import PREDICTORS
+from ptocr.spec.model import SPECS, list_specs, load_spec
+from ptocr.spec.settings import Postprocess, Preprocess
+from ptocr.spec.tasks import TASKS
+from ptocr.spec.vocabulary import LAYOUTS
+from ptocr.train.tasks import OBJECTIVES
+
+SHARED = os.environ.get("PTOCR_SHARED", "")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_task_has_its_tables(task: str) -> None:
+    assert PREDICTORS[task].kind is SPECS[task]
+    assert task in SINGLE
+    assert list_specs(task) and (paths.configs() / TASKS[task].folder).is_dir()
+    assert set(OBJECTIVES) == set(EVALUATORS), "what is trained is scored"
+
+
+def test_tables_have_no_other_keys() -> None:
+    for table in (PREDICTORS, SPECS, SINGLE):
+        assert list(table) == list(TASKS)
+    for table in (OBJECTIVES, EVALUATORS):
+        assert set(table) <= set(TASKS)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_settings_of_a_task_are_validated_classes_by_name(task: str) -> None:
+    row = TASKS[task]
+    assert issubclass(row.preprocess, Preprocess)
+    for name, kind in row.postprocess.items():
+        assert issubclass(kind, Postprocess)
+        assert (
+            kind.model_validate({"name": name, **({"labels": ["0"]} if "labels" in kind.model_fields else {})}).name
+            == name
+        )
+    assert not row.vocabulary or list(row.postprocess) == list(LAYOUTS)
+    assert all(axis in (2, 3) for axis in row.varying)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_model_takes_its_probe(task: str) -> None:
+    """Shapes alone, without memory, for the models of a task whose architecture differs."""
+    seen = set()
+    for name in list_specs(task):
+        spec = load_spec(name)
+        key = json.dumps(spec.architecture, sort_keys=True)
+        assert len(spec.probe) == 3 and all(
+            side.holds(spec.probe[axis - 1]) for axis, side in TASKS[task].varying.items()
+        )
+        if key not in seen:
+            seen.add(key)
+            assert trace(empty_network(spec.architecture, spec.classes), spec.probe).nodes, name
+    assert bool(load_spec(list_specs(task)[0]).load_charset()) == TASKS[task].vocabulary
+
+
+@pytest.mark.skipif(not SHARED, reason="PTOCR_SHARED does not say where the reference data are")
+@pytest.mark.parametrize("task", TASKS)
+def test_a_golden_of_each_task(task: str) -> None:
+    assert any((Path(SHARED) / "parity" / name / "golden.npz").is_file() for name in list_specs(task))
