@@ -228,7 +228,8 @@ def test_archive_damaged_at_the_source(web: Web, pdparams: bytes) -> None:
     assert files(paths.home()) == []
 
 
-def test_hub_with_another_models_weights(web: Web, pdparams: bytes) -> None:
+def test_hub_with_another_models_weights(web: Web, pdparams: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PTOCR_MODEL_SOURCE", "huggingface,bos")  # the package index has this model, too
     other = "PP-LCNet_x1_0_textline_ori"
     web.pages[PARAMS.replace(NAME, other)] = Answer(pdparams)
     with pytest.raises(WeightsError, match=f"no weights for {other}"):
