@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from ptocr.pipelines.keywords import Input, OCRKeywords
 
 
+_Reading = tuple[int, np.ndarray, list[Line]]  # by how much the page was turned, the turned picture, its lines
+
+
 @dataclass(frozen=True)
 class _Call:
     """What one call decided, from the pipeline's settings and its own options."""
@@ -100,7 +103,7 @@ class OCRPipeline:
         if call.preprocess:
             prepared = prepare(page, self.models, call.orientation, call.unwarping)
         reader = Reader(self.models, options, call.line_orientation)
-        readings: list[tuple[int, np.ndarray, list[Line]]] = []
+        readings: list[_Reading] = []
         for angle in _angles(reader, readings, not call.orientation):
             image = rotate(prepared.image, angle) if angle else prepared.image
             tile = tile_size(options.text_det_tile, reader.pre, image.shape[:2])
@@ -112,7 +115,7 @@ class OCRPipeline:
             readings.append((angle, image, reader.recognise(image, [polys[i] for i in sort_boxes(polys)])))
         if len(readings) > 1 and not direction.reads_better(readings[1][2], readings[0][2]):
             readings.pop()
-        return self._result(page, prepared, *readings[-1], reader, call)
+        return self._result(page, prepared, readings[-1], reader, call)
 
     def _call(self, options: OCROptions) -> _Call:
         spec, rec = self.spec, self.spec.SubModules.TextRecognition
@@ -131,29 +134,8 @@ class OCRPipeline:
             rec.return_word_box if words is None else words,
         )
 
-    def _result(
-        self,
-        page: Page,
-        prepared: Prepared,
-        angle: int,
-        image: np.ndarray,
-        lines: list[Line],
-        reader: Reader,
-        call: _Call,
-    ) -> OCRResult:
-        """The result of a page whose lines were read in `image`: the prepared page turned by `angle`."""
-        for line in lines:
-            line.kept = line.score >= call.score_thresh
-            if call.word_boxes:
-                reader.add_words(line)
-            if call.options.return_char_box:
-                reader.add_characters(line)
-            if not call.options.keep_line_images:
-                line.crop = None
-        if angle:
-            # A page that was turned because its lines said so is reported in the picture that went in, each polygon
-            # from the top left of its text.
-            lines = [line.mapped(Turned(angle, image.shape[:2]).back) for line in lines]
+    def _result(self, page: Page, prepared: Prepared, reading: _Reading, reader: Reader, call: _Call) -> OCRResult:
+        lines = _reported(reading, reader, call)
         for line in lines:
             line.original = prepared.map.back(line.poly)
         return OCRResult(
@@ -162,7 +144,7 @@ class OCRPipeline:
                 prepared.image,
                 page.input_path,
                 page.page_index,
-                angle,
+                reading[0],
                 pdf=page.pdf,
                 original=page.original,
                 languages=self.languages or (reader.languages if lines else ()),
@@ -204,6 +186,23 @@ def _detection_parameters(reader: Reader) -> dict[str, Any]:
     }
 
 
+def _reported(reading: _Reading, reader: Reader, call: _Call) -> list[Line]:
+    """The lines of a reading as a call wants them, in the picture that went in.
+
+    A page that was turned because its lines said so keeps its picture; each polygon starts at the top left of its text.
+    """
+    angle, image, lines = reading
+    for line in lines:
+        line.kept = line.score >= call.score_thresh
+        if call.word_boxes:
+            reader.add_words(line)
+        if call.options.return_char_box:
+            reader.add_characters(line)
+        if not call.options.keep_line_images:
+            line.crop = None
+    return [line.mapped(Turned(angle, image.shape[:2]).back) for line in lines] if angle else lines
+
+
 def _asked(call: _Call) -> frozenset[str]:
     """The lists of a result that a call has to ask for."""
     wanted = {
@@ -217,7 +216,7 @@ def _asked(call: _Call) -> frozenset[str]:
     return frozenset(name for name, asked in wanted.items() if asked)
 
 
-def _angles(reader: Reader, readings: list[tuple[int, np.ndarray, list[Line]]], turnable: bool) -> Iterator[int]:
+def _angles(reader: Reader, readings: list[_Reading], turnable: bool) -> Iterator[int]:
     """By how many degrees to turn the page for each reading: as it is, then as the lines that were read say."""
     yield 0
     if turnable and reader.orientation and reader.options.textline_orientation == "evidence":

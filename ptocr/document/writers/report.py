@@ -28,6 +28,7 @@ def to_report(found: Diagnosis, name: str) -> str:
     seconds = "".join(
         f"<tr><td>{html.escape(k)}</td><td>{v * 1000:.0f} ms</td></tr>" for k, v in result.timings.items()
     )
+    settings = ", ".join(f"{k}={v}" for k, v in {**result.text_det_params, **result.model_settings}.items())
     legend = " ".join(f'<b style="color:{colour}">&#9632; {_e(key)}</b>' for key, colour in COLOURS.items())
     return "\n".join(
         [
@@ -40,11 +41,7 @@ def to_report(found: Diagnosis, name: str) -> str:
             "<h2>What would have helped</h2><ul>",
             *(f"<li>{_e(line)}</li>" for line in found.advice),
             "</ul><h2>Settings</h2><p><code>",
-            _e(
-                ", ".join(
-                    f"{key}={value}" for key, value in {**result.text_det_params, **result.model_settings}.items()
-                )
-            ),
+            _e(settings),
             f"</code></p><h2>Times</h2><table>{seconds}</table>",
             f"<h2>Regions</h2><p>{legend}</p>{_overlay(found.resized, boxes, (width, height))}",
             f"<h2>Probability map</h2>{_overlay(blend, [], (columns, rows))}",
