@@ -27,7 +27,9 @@ class Sinks:
         self.plan = plan
         self._overwrite = overwrite
         self.min_score = min_score
-        self.pages = self.lines = self.hidden = self.finished = self.files = 0
+        self.pages = self.lines = self.hidden = self.files = 0
+        self._ending: list[int] = []
+        self._finished: set[int] = set()
         self._ended: set[int] = set()
         self._taken, self._inputs = plan.taken, plan.inputs
         self._own: dict[int, list[PageFile]] = {}
@@ -61,13 +63,17 @@ class Sinks:
 
     def end(self, numbers: Iterable[int]) -> None:
         """These sources have no further pages: their files become complete. Raises OSError."""
-        for number in numbers:
+        self._ending += numbers  # where a signal comes in between, `stop` goes on with these
+        for number in self._ending:
             if number in self._ended:
                 continue
             for file in self._own.get(number, ()):
                 self.files += len(file.finish())
-            self.finished += self._own.pop(number, None) is not None  # not one that gave no page
+            if number in self._own:  # not one that gave no page
+                self._finished.add(number)
+            self._own.pop(number, None)
             self._ended.add(number)
+        self._ending.clear()
 
     def close(self) -> None:
         """Everything was read."""
@@ -115,6 +121,11 @@ class Sinks:
         if targets.printed is not None:
             parts.append(f"{self.pages} pages of {self.finished} finished inputs were printed")
         return "; ".join(parts)
+
+    @property
+    def finished(self) -> int:
+        """Sources that were read to their end and whose files are complete."""
+        return len(self._finished)
 
     def report(self) -> None:
         """What was done, for the end of a run."""

@@ -74,7 +74,8 @@ def complete(folder: Path) -> set[str]:
         if path.suffix == ".txt":
             assert "Turnmearound" in path.read_text("utf-8").replace(" ", "")
         elif path.suffix == ".json":
-            assert json.loads(path.read_text("utf-8"))[0]["rec_texts"]
+            content = json.loads(path.read_text("utf-8"))
+            assert (content[0] if isinstance(content, list) else content)["rec_texts"]
         elif path.suffix == ".pdf":
             assert len(pdfium.PdfDocument(path)) == (2 if path.stem == "99" else 1)
         elif path.suffix == ".png":
