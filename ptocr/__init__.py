@@ -46,17 +46,19 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # so that type checkers refuse unknown names
 
-        return version("ptocr")
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'ptocr' has no attribute {name!r}; public names: {', '.join(__all__)}")
-    module, attribute = _PUBLIC[name]
-    value = getattr(importlib.import_module(module), attribute)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("ptocr")
+        if name not in _PUBLIC:
+            raise AttributeError(f"module 'ptocr' has no attribute {name!r}; public names: {', '.join(__all__)}")
+        module, attribute = _PUBLIC[name]
+        value = getattr(importlib.import_module(module), attribute)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -89,16 +91,33 @@ def test_relative_links_in_documents_lead_somewhere(checkout: Path) -> None:
                 assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
-@pytest.mark.net
-def test_wheel_holds_specs_charsets_and_types(checkout: Path, tmp_path: Path) -> None:
-    source = tmp_path / "source"  # a copy, because a build leaves files beside what it builds
+@pytest.fixture(scope="module")
+def source(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout, because building and installing leave files beside what they build."""
+    source = tmp_path_factory.mktemp("source")
     for name in ("ptocr", "configs"):
         shutil.copytree(checkout / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE"):
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "NOTICE", "constraints.txt"):
         shutil.copy(checkout / name, source / name)
-    build = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(source)]
-    subprocess.run([sys.executable, *build], check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("ptocr-*.whl")
+    return source
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)])
+    (found,) = folder.glob("ptocr-*.whl")
+    return found
+
+
+def run(command: list[str], **more: Any) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, **more)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.net
+def test_wheel_holds_specs_charsets_and_types(checkout: Path, wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     site = tmp_path / "site" / "ptocr"
     configs = sorted(
@@ -108,10 +127,30 @@ def test_wheel_holds_specs_charsets_and_types(checkout: Path, tmp_path: Path) ->
     missing = [str(p) for p in configs if not (site / p).is_file()]
     assert not missing
     assert (site / "py.typed").is_file()
-    assert (site / "document" / "invisible.ttf").is_file()
     assert (site / "runtime" / "cpu" / "src" / "convs.cpp").is_file()
     code = "import ptocr; print(ptocr.__file__, len(ptocr.list_models()))"
-    run = [sys.executable, "-c", code]
-    out = subprocess.run(run, cwd=site.parent, capture_output=True, text=True, check=True).stdout.split()
+    out = run([sys.executable, "-c", code], cwd=site.parent).split()
     assert Path(out[0]).parent == site
     assert int(out[1]) > 0
+
+
+@pytest.mark.net
+@pytest.mark.parametrize("kind", ["editable", "wheel"])
+def test_type_checkers_find_the_installed_package(
+    kind: str, source: Path, wheel: Path, checkout: Path, tmp_path: Path
+) -> None:
+    """`mypy --strict` over the README's Python, outside the checkout; so what editors see is there as well."""
+    run([sys.executable, "-m", "venv", str(tmp_path / "venv")])
+    python = str(tmp_path / "venv" / "bin" / "python")
+    what = ["-e", str(source)] if kind == "editable" else [str(wheel)]
+    run([python, "-m", "pip", "install", "--quiet", "--no-deps", *what])
+    snippets = re.findall(r"^```python\n(.*?)^```", (checkout / "README.md").read_text("utf-8"), re.M | re.S)
+    assert snippets
+    (tmp_path / "snippet.py").write_text("\n".join(snippets), encoding="utf-8")
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MYPYPATH")}
+    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", python, "snippet.py"]
+    assert run(command, cwd=tmp_path, env=environment).startswith("Success")
+    unknown = "import ptocr\nptocr.creat_pipeline('OCR')\n"  # the check sees the package, not a stand-in
+    (tmp_path / "snippet.py").write_text(unknown, encoding="utf-8")
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert 'has no attribute "creat_pipeline"' in done.stdout
