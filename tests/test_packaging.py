@@ -75,9 +75,7 @@ def test_core_dependencies_are_all_imported_and_nothing_else_is_needed(checkout:
 def test_readme_and_ci_use_the_same_commands(checkout: Path) -> None:
     readme = (checkout / "README.md").read_text(encoding="utf-8")
     ci = (checkout / ".ci" / "run").read_text(encoding="utf-8")
-    assert (
-        "pip install -c constraints.txt -e . && python tools/infer/predict_system.py --image_dir docs/images" in readme
-    )
+    assert "pip install -c constraints.txt -e . && ptocr ocr docs/images" in readme
     assert "pip install -c constraints.txt -e '.[dev]' && pytest" in readme
     assert re.search(r"^pip install .*-c constraints\.txt -e '\.\[dev\]'", ci, re.M)
     assert re.search(r"^pytest\b", ci, re.M)

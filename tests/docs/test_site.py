@@ -37,3 +37,8 @@ def test_notebook_runs(
             exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
     assert "million parameters" in capsys.readouterr().out
+
+
+def test_table_of_models_is_what_the_specs_say(checkout: Path) -> None:
+    command = [sys.executable, str(checkout / "tools" / "models_table.py"), "--check"]
+    assert subprocess.run(command).returncode == 0, "python tools/models_table.py writes it anew"

@@ -1,0 +1,154 @@
+"""Figures of the code base for docs/architecture.md: sizes, types, import arrows, hops to a network's forward.
+
+python tools/house_figures.py            # sizes and arrows: reads the source only
+python tools/house_figures.py --hops     # also runs the commands once and counts the functions on the way
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import io
+import statistics
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+PACKAGE = ROOT / "ptocr"
+LONG = 40  # lines of a function
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """All functions and methods of a module."""
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def annotated(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether every parameter but self and cls, and what is returned, has a type."""
+    arguments = function.args
+    given = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    given += [extra for extra in (arguments.vararg, arguments.kwarg) if extra is not None]
+    typed = all(a.annotation is not None for a in given if a.arg not in ("self", "cls"))
+    return typed and (function.returns is not None or function.name == "__init__")
+
+
+def sizes() -> dict[str, Any]:
+    """Files, lines, long functions, annotated share and base names that occur twice (command files aside)."""
+    files = {path: path.read_text("utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+    found = [(path, f) for path, text in files.items() for f in functions(ast.parse(text))]
+    lengths = {f"{p.relative_to(ROOT)}:{f.lineno} {f.name}": (f.end_lineno or 0) - f.lineno + 1 for p, f in found}
+    lines = {path: text.count("\n") for path, text in files.items()}
+    largest = max(lines, key=lambda path: lines[path])
+    names = Counter(p.name for p in files if p.name not in ("__init__.py", "__main__.py") and p.parent.name != "cli")
+    return {
+        "files": len(files),
+        "lines": sum(lines.values()),
+        "largest file": f"{largest.relative_to(ROOT)}, {lines[largest]} lines",
+        "functions": len(found),
+        "median function": f"{statistics.median(lengths.values()):g} lines",
+        f"functions over {LONG} lines": ", ".join(f"{k} ({n})" for k, n in lengths.items() if n > LONG) or "0",
+        "annotated": f"{100 * sum(annotated(f) for _, f in found) / len(found):.1f} %",
+        "base names that occur twice": ", ".join(name for name, n in names.items() if n > 1) or "0",
+    }
+
+
+def arrows() -> dict[str, Any]:
+    """Import arrows between the rooms of the package (its top-level files and folders) and circles among them."""
+    edges = set()
+    for path in PACKAGE.rglob("*.py"):
+        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").split(".")[0] == "ptocr":
+                module = (node.module or "").split(".")
+                rooms = [module[1]] if len(module) > 1 else [alias.name for alias in node.names]
+                edges |= {(room, other) for other in rooms if other != room and room != "__init__"}
+    graph: dict[str, set[str]] = {}
+    for a, b in edges:
+        graph.setdefault(a, set()).add(b)
+    circles = [room for room in graph if room in _reachable(graph, room)]
+    return {"rooms": len({room for edge in edges for room in edge}), "arrows": len(edges), "in circles": len(circles)}
+
+
+def _reachable(graph: dict[str, set[str]], start: str) -> set[str]:
+    seen: set[str] = set()
+    todo = list(graph.get(start, ()))
+    while todo:
+        room = todo.pop()
+        if room not in seen:
+            seen.add(room)
+            todo += graph.get(room, ())
+    return seen
+
+
+def hops(call: Callable[[], Any], network: str) -> list[str]:
+    """Named functions of the project on the stack when a network's `forward` is first entered, outermost first.
+
+    network: the file, relative to the package, whose `forward` or `forward_train` ends the walk. Generated frames
+    (comprehensions, lambdas) are not counted, nor are the command line's argument parsing and threads' own starts.
+    """
+    seen: list[str] = []
+
+    def watch(frame: FrameType, event: str, argument: object) -> None:
+        code = frame.f_code
+        if seen or event != "call" or not code.co_name.startswith("forward"):
+            return
+        if code.co_filename != str(PACKAGE / network):
+            return
+        step: FrameType | None = frame
+        while step is not None:
+            name = step.f_code.co_name
+            if step.f_code.co_filename.startswith(str(ROOT)) and not name.startswith("<"):
+                seen.append(getattr(step.f_code, "co_qualname", name))
+            step = step.f_back
+
+    sys.setprofile(watch)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return [name for name in reversed(seen) if "house_figures" not in name and name not in ("hops", "main", "walks")]
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hops", action="store_true", help="run predict_det, predict_rec and predict_system")
+    args = parser.parse_args()
+    for key, value in {**sizes(), **arrows()}.items():
+        print(f"{key}: {value}")
+    if args.hops:
+        walks()
+
+
+def walks() -> None:
+    """Print the functions between each command and its network, on one thread so that nothing leaves the stack."""
+    import torch
+
+    from ptocr.cli.infer import predict_det, predict_rec, predict_system
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        page = ROOT / "docs" / "images" / "latin_page.png"
+        line = ROOT / "docs" / "images" / "rotated_line.png"
+        quiet = ["--cpu_threads", "1", "--device", "cpu", "--draw_img_save_dir", folder]
+        calls: dict[str, tuple[Callable[[], Any], str]] = {
+            "det": (lambda: predict_det(["--image_dir", str(page), *quiet]), "nn/build.py"),
+            "rec": (lambda: predict_rec(["--image_dir", str(line), *quiet]), "nn/decode.py"),
+            "system, to the detector": (lambda: predict_system(["--image_dir", str(page), *quiet]), "nn/build.py"),
+            "system, to the recogniser": (lambda: predict_system(["--image_dir", str(page), *quiet]), "nn/decode.py"),
+        }
+        for name, (call, network) in calls.items():
+            with contextlib.redirect_stdout(io.StringIO()):
+                found = hops(call, network)
+            print(f"hops, {name}: {len(found)} ({', '.join(found)})")
+
+
+if __name__ == "__main__":
+    main()
