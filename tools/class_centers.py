@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ptocr.data.settings import LabelSource
+from ptocr.data.label_settings import LabelSource
 from ptocr.data.sources import read_source
 from ptocr.errors import PtocrError
 from ptocr.train.centers import class_centers

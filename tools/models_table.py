@@ -22,7 +22,7 @@ def table() -> str:
     """Markdown: a section per task, a row per model."""
     from ptocr.spec.model import list_specs, load_spec
     from ptocr.spec.tasks import TASKS
-    from ptocr.train.tasks import OBJECTIVES
+    from ptocr.train.trainings import OBJECTIVES
     from ptocr.weights.store import count_parameters
 
     parts = []

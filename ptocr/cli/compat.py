@@ -158,7 +158,7 @@ def _single(command: str, arguments: Sequence[str], failures: Failures) -> None:
 
 def _paddlex(arguments: Sequence[str], failures: Failures) -> None:
     from ptocr.pipelines import create_pipeline
-    from ptocr.pipelines.options import OCROptions
+    from ptocr.pipelines.predict_options import OCROptions
 
     parser = Parser(prog="paddlex")
     for name in ("pipeline", "input", "save_path", "device", "engine", "get_pipeline_config", "host", "port"):

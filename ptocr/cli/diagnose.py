@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
     """Diagnose page by page, and write a report for each."""
     from ptocr.document.writers.report import to_report
     from ptocr.pipelines.diagnose import diagnose
-    from ptocr.pipelines.options import OCROptions
+    from ptocr.pipelines.predict_options import OCROptions
 
     names = [name for name in OCROptions.model_fields if getattr(args, name, None) is not None]
     options = OCROptions().merged({name: getattr(args, name) for name in names})

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, failures: Failures) -> None:
     """Score and print."""
-    from ptocr.data.settings import LabelSource
+    from ptocr.data.label_settings import LabelSource
     from ptocr.evaluation.models import EvalOptions, score_model
 
     options = EvalOptions(args.batch_size, args.ignore_space, args.ignore_case)

@@ -124,7 +124,7 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
 
 def _options(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arguments of `iter_pages` and those of `predict`, checked."""
-    from ptocr.pipelines.options import OCROptions, ReadingOptions
+    from ptocr.pipelines.predict_options import OCROptions, ReadingOptions
 
     given = {option.name: value for option in OPTIONS if (value := getattr(args, option.name)) is not None}
     checked = OCROptions().merged(given)

@@ -18,7 +18,7 @@ from ptocr.document.results import ClsResult, DetResult, OCRResult, RecResult
 from ptocr.errors import SpecError
 from ptocr.inputs.page import Page
 from ptocr.pipelines import create_pipeline
-from ptocr.pipelines.options import OCROptions
+from ptocr.pipelines.predict_options import OCROptions
 from ptocr.pipelines.single import ModelPredictor
 from ptocr.predictors.predictor import Predictor
 from ptocr.processing.image import rotate180

@@ -20,7 +20,7 @@ from ptocr.errors import SpecError
 from ptocr.pipelines import create_pipeline
 from ptocr.pipelines.config import Detection
 from ptocr.pipelines.detect import detection_settings
-from ptocr.pipelines.options import OCROptions
+from ptocr.pipelines.predict_options import OCROptions
 from ptocr.pipelines.single import ModelPredictor
 from ptocr.predictors.predictor import Predictor
 from ptocr.processing.geometry import sort_boxes

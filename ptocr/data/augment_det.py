@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from ptocr.data.settings import AugmentPart
+from ptocr.data.label_settings import AugmentPart
 from ptocr.processing.geometry import crop_quad
 
 

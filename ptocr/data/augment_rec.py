@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ptocr.data.settings import AugmentPart
+from ptocr.data.label_settings import AugmentPart
 
 GRID = 100  # pixels between the nodes at which a warp is computed; between them it is interpolated
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
-from ptocr.data.settings import SamplerPart
+from ptocr.data.label_settings import SamplerPart
 
 
 class Draw(NamedTuple):

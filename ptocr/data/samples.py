@@ -14,8 +14,8 @@ from torch.utils.data import Dataset
 
 from ptocr.data.augment_det import DetAugment, PageSample, color_jitter
 from ptocr.data.augment_rec import RecAugment, blur, join_lines, noise
+from ptocr.data.label_settings import AugmentPart, DataPart, LabelSource
 from ptocr.data.samplers import Draw
-from ptocr.data.settings import AugmentPart, DataPart, LabelSource
 from ptocr.data.sources import Item, decode, read_bytes, read_source
 from ptocr.data.targets import LabelEncoder, border_map, shrink_map
 from ptocr.errors import InputError

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ptocr.data.settings import LabelSource
+from ptocr.data.label_settings import LabelSource
 from ptocr.errors import InputError
 from ptocr.inputs.image_files import decode_frames
 from ptocr.inputs.page import ReadOptions

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ptocr.checkpoint import Checkpoint
-from ptocr.data.settings import LabelSource
+from ptocr.data.label_settings import LabelSource
 from ptocr.data.sources import Item, decode, read_bytes, read_source
 from ptocr.errors import InputError, SpecError
 from ptocr.evaluation.metrics import ClsMetric, DetMetric, Metric, RecMetric

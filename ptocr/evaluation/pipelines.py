@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptocr.data.settings import LabelSource
+from ptocr.data.label_settings import LabelSource
 from ptocr.data.sources import read_source
 from ptocr.errors import InputError
 from ptocr.evaluation.metrics import DetMetric, EndToEndMetric

@@ -19,7 +19,7 @@ from ptocr.pipelines.config import (
 from ptocr.pipelines.doc_preprocessor import DocPreprocessorPipeline
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.ocr import OCRPipeline
-from ptocr.pipelines.options import DocOptions, OCROptions
+from ptocr.pipelines.predict_options import DocOptions, OCROptions
 from ptocr.pipelines.single import create_model
 from ptocr.pipelines.spread import SpreadPipeline
 from ptocr.runtime.devices import device_list

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ptocr.pipelines import config
-from ptocr.pipelines.options import OCROptions
+from ptocr.pipelines.predict_options import OCROptions
 from ptocr.predictors.detection import TextDetector
 from ptocr.processing.det import REGIONS
 from ptocr.spec.settings import DBPostprocess, DetPreprocess

@@ -8,7 +8,7 @@ from ptocr.document.diagnosis import Diagnosis, Reading, Rejected, Vote
 from ptocr.document.results import OCRResult
 from ptocr.inputs.page import Page
 from ptocr.pipelines.ocr import OCRPipeline
-from ptocr.pipelines.options import OCROptions
+from ptocr.pipelines.predict_options import OCROptions
 from ptocr.pipelines.reader import Reader
 from ptocr.pipelines.recognise import read_lines
 from ptocr.processing.det import REGIONS, resize_det

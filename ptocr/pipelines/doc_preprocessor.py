@@ -14,8 +14,8 @@ from ptocr.inputs.page import Page
 from ptocr.inputs.read import iter_pages
 from ptocr.pipelines.config import DocPreprocessor
 from ptocr.pipelines.modules import Models
-from ptocr.pipelines.options import DocOptions
 from ptocr.pipelines.page_map import PageMap, Turned, Unwarped
+from ptocr.pipelines.predict_options import DocOptions
 from ptocr.processing.image import rotate
 
 if TYPE_CHECKING:

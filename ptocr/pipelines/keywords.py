@@ -1,6 +1,6 @@
 """Keyword arguments of `create_pipeline` and `predict` as types, so that editors and type checkers know them.
 
-The values are validated by `ptocr.pipelines.options` and `ptocr.pipelines.config`; a test holds the two together.
+The values are validated by `pipelines.predict_options` and `pipelines.config`; a test holds the two together.
 """
 
 from __future__ import annotations

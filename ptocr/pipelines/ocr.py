@@ -19,8 +19,8 @@ from ptocr.pipelines.config import PipelineSpec
 from ptocr.pipelines.detect import find_in_tiles, tile_size
 from ptocr.pipelines.doc_preprocessor import Prepared, prepare, wanted
 from ptocr.pipelines.modules import Models
-from ptocr.pipelines.options import OCROptions
 from ptocr.pipelines.page_map import Turned
+from ptocr.pipelines.predict_options import OCROptions
 from ptocr.pipelines.reader import Reader
 from ptocr.processing.geometry import sort_boxes
 from ptocr.processing.image import rotate

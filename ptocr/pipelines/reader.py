@@ -12,7 +12,7 @@ from ptocr.pipelines import orientation as direction
 from ptocr.pipelines.config import Detection
 from ptocr.pipelines.detect import detection_settings
 from ptocr.pipelines.modules import Models
-from ptocr.pipelines.options import OCROptions
+from ptocr.pipelines.predict_options import OCROptions
 from ptocr.pipelines.recognise import Decoding, ReadLine, read_lines
 from ptocr.predictors.classification import Classification
 from ptocr.processing.geometry import crop_poly, crop_quad, rectangle

@@ -15,7 +15,7 @@ from ptocr.document.results import ClsResult, DetResult, RecResult, Result, Unwa
 from ptocr.errors import SpecError
 from ptocr.inputs.page import Page
 from ptocr.inputs.read import iter_pages
-from ptocr.pipelines.options import ReadingOptions
+from ptocr.pipelines.predict_options import ReadingOptions
 from ptocr.pipelines.recognise import Decoding, read_lines
 from ptocr.predictors.classification import Classifier
 from ptocr.predictors.detection import TextDetector

@@ -14,7 +14,7 @@ from ptocr.inputs.read import iter_pages
 from ptocr.pipelines.config import PipelineSpec
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.ocr import OCRPipeline
-from ptocr.pipelines.options import OCROptions
+from ptocr.pipelines.predict_options import OCROptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptocr.data.report import DataReport, check_sources
+from ptocr.data.data_report import DataReport, check_sources
 from ptocr.spec.model import load_spec
 from ptocr.train.recipe import TrainRecipe
 

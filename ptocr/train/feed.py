@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ptocr.data.label_settings import DataPart, SamplerPart
 from ptocr.data.samplers import EpochBatches, batch_plan
 from ptocr.data.samples import OCRSamples, collate, read_sources
-from ptocr.data.settings import DataPart, SamplerPart
 from ptocr.data.sources import Item, aspect_ratios
 from ptocr.errors import InputError
 from ptocr.train.recipe import DistillPart
-from ptocr.train.tasks import Training
+from ptocr.train.trainings import Training
 
 log = logging.getLogger(__name__)
 Batch = dict[str, Any]

@@ -14,7 +14,7 @@ from ptocr.data.sources import Item
 from ptocr.evaluation.metrics import Metric
 from ptocr.evaluation.models import EVALUATORS, EvalOptions
 from ptocr.train.resume import Progress, Scores
-from ptocr.train.tasks import Training
+from ptocr.train.trainings import Training
 
 log = logging.getLogger(__name__)
 

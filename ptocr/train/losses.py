@@ -1,6 +1,6 @@
 """Losses of the PP-OCR recipes. Numbers agree with Paddle's (tests/train/test_losses.py holds the goldens).
 
-Networks give plain tensors (`forward_train`); what is compared with what stands in `ptocr.train.tasks`.
+Networks give plain tensors (`forward_train`); what is compared with what stands in `ptocr.train.trainings`.
 """
 
 from __future__ import annotations

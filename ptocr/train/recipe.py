@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ptocr import paths
-from ptocr.data.settings import AugmentPart, DataPart, LabelSource, Part, SamplerPart
+from ptocr.data.label_settings import AugmentPart, DataPart, LabelSource, Part, SamplerPart
 from ptocr.errors import SpecError
 from ptocr.spec.model import load_spec
 from ptocr.spec.yaml import explain, override, read_extended

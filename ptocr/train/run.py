@@ -23,7 +23,7 @@ from ptocr.train.recipe import TrainRecipe
 from ptocr.train.resume import Progress, Scores, seed_everything
 from ptocr.train.run_folder import RunFolder
 from ptocr.train.start import added_rows, freeze_rows, load_start
-from ptocr.train.tasks import make_helpers, make_training
+from ptocr.train.trainings import make_helpers, make_training
 
 log = logging.getLogger(__name__)
 

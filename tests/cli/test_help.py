@@ -16,7 +16,7 @@ from ptocr.cli.commands import COMMANDS
 from ptocr.cli.ocr import FORMATS
 from ptocr.cli.options import OPTIONS
 from ptocr.document.writers import SUFFIXES
-from ptocr.pipelines.options import OCROptions
+from ptocr.pipelines.predict_options import OCROptions
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NOT_FLAGS = {"on_error", "keep_line_images"}

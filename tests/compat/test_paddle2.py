@@ -12,7 +12,7 @@ import yaml
 from ptocr.checkpoint import load_checkpoint
 from ptocr.compat import paddle2
 from ptocr.errors import SpecError
-from ptocr.pipelines.options import OCROptions
+from ptocr.pipelines.predict_options import OCROptions
 from tests.compat.matching import golden
 from tests.random_models import random_checkpoint
 

@@ -18,7 +18,7 @@ from ptocr.spec.model import SPECS, list_specs, load_spec
 from ptocr.spec.settings import Postprocess, Preprocess
 from ptocr.spec.tasks import TASKS
 from ptocr.spec.vocabulary import LAYOUTS
-from ptocr.train.tasks import OBJECTIVES
+from ptocr.train.trainings import OBJECTIVES
 
 SHARED = os.environ.get("PTOCR_SHARED", "")
 

@@ -19,14 +19,14 @@ import yaml
 
 from ptocr.checkpoint import Checkpoint, load_checkpoint, network_of, save_checkpoint
 from ptocr.convert.to_paddle import write_pdparams
-from ptocr.data.settings import LabelSource
+from ptocr.data.label_settings import LabelSource
 from ptocr.evaluation.models import EVALUATORS, EvalOptions, score_model
 from ptocr.runtime.onnx import export_onnx
 from ptocr.spec.model import ModelSpec, load_spec
 from ptocr.spec.tasks import TASKS
 from ptocr.train.loop import Outcome, fit
 from ptocr.train.recipe import load_recipe, recipes_folder
-from ptocr.train.tasks import OBJECTIVES
+from ptocr.train.trainings import OBJECTIVES
 
 RECIPES = sorted(path.stem for path in recipes_folder().glob("*.yaml"))
 SMALL = {  # per task: sizes that cost little

@@ -13,7 +13,7 @@ import pytest
 import ptocr
 from ptocr.pipelines import keywords
 from ptocr.pipelines.config import load_pipeline, override_models
-from ptocr.pipelines.options import DocOptions, OCROptions, ReadingOptions
+from ptocr.pipelines.predict_options import DocOptions, OCROptions, ReadingOptions
 
 
 @pytest.mark.parametrize(

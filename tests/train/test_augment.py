@@ -8,8 +8,8 @@ import pytest
 
 from ptocr.data import augment_det, augment_rec
 from ptocr.data.augment_det import DetAugment, PageSample, choose_crop
+from ptocr.data.label_settings import AugmentPart
 from ptocr.data.samples import photometric
-from ptocr.data.settings import AugmentPart
 
 
 def marked_page(size=(200, 300)):

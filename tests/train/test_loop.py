@@ -18,7 +18,7 @@ import torch
 import yaml
 
 from ptocr.checkpoint import load_checkpoint, network_of
-from ptocr.data.settings import LabelSource
+from ptocr.data.label_settings import LabelSource
 from ptocr.data.sources import read_source
 from ptocr.errors import InputError, SpecError, WeightsError
 from ptocr.evaluation.models import score_model

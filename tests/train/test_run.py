@@ -13,7 +13,7 @@ import yaml
 
 from ptocr.checkpoint import load_checkpoint
 from ptocr.cli.commands import main
-from ptocr.data.settings import LabelSource
+from ptocr.data.label_settings import LabelSource
 from ptocr.errors import InputError, SpecError, TrainError, WeightsError
 from ptocr.evaluation.models import score_model
 from ptocr.train.jury import Jury

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from ptocr.data.report import check_sources
+from ptocr.data.data_report import check_sources
+from ptocr.data.label_settings import AugmentPart, DataPart, LabelSource, SamplerPart
 from ptocr.data.samplers import Draw, EpochBatches, batch_plan
 from ptocr.data.samples import DetSamples, RecSamples, collate, read_sources
-from ptocr.data.settings import AugmentPart, DataPart, LabelSource, SamplerPart
 from ptocr.data.sources import aspect_ratios, read_source
 from ptocr.data.targets import LabelEncoder
 from ptocr.errors import InputError

@@ -57,8 +57,10 @@ def test_in_a_call(option: str, value: object) -> None:
 def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = tmp_path / "page.png"
     picture.write_bytes(b"")
-    assert main(["ocr", str(picture), "--text_det_limit_side_len", "-5"]) == 2
-    assert "text_det_limit_side_len: " in (said := capsys.readouterr().err) and "got -5" in said
+    with pytest.raises(SystemExit) as stopped:  # argparse refuses it before anything is loaded
+        main(["ocr", str(picture), "--text_det_limit_side_len", "-5"])
+    assert stopped.value.code == 2
+    assert "argument --text_det_limit_side_len: -5 must be 1 or more" in capsys.readouterr().err
     assert predict_system(["--image_dir", str(picture), "--det_limit_side_len", "-5"]) == 2
     assert "text_det_limit_side_len: " in (said := capsys.readouterr().err) and "got -5" in said
 

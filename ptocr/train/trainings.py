@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from ptocr.checkpoint import network_of
+from ptocr.data.label_settings import AugmentPart
 from ptocr.data.samples import ClsSamples, DetSamples, LineImages, OCRSamples, RecSamples
-from ptocr.data.settings import AugmentPart
 from ptocr.data.sources import Item
 from ptocr.data.targets import LabelEncoder
 from ptocr.errors import SpecError

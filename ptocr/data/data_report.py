@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ptocr.data.settings import LabelSource
+from ptocr.data.label_settings import LabelSource
 from ptocr.data.sources import DetLabel, Item, decode, read_bytes, read_source
 from ptocr.data.targets import LabelEncoder
 from ptocr.errors import InputError
