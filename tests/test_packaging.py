@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 tomllib = pytest.importorskip("tomllib", reason="in the standard library from Python 3.11 on")
 
@@ -50,6 +51,21 @@ def test_every_dependency_of_the_tests_has_a_tested_version(project: dict, const
         assert requirement.specifier.contains(next(iter(tested)).version), f"{name}: tested version below the bound"
 
 
+def test_the_lower_bounds_are_what_is_tested_as_lowest(checkout: Path, project: dict) -> None:
+    """`constraints-lowest.txt` names each core package once, at its lower bound ("4.11" also holds for 4.11.0.86)."""
+    lines = (checkout / "constraints-lowest.txt").read_text(encoding="utf-8").splitlines()
+    rows = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    core = project["dependencies"] + [r for r in project["optional-dependencies"]["dev"] if r.startswith("pytest>")]
+    bounds = {canonicalize_name(r.name): next(iter(r.specifier)) for r in map(Requirement, core)}
+    assert sorted(canonicalize_name(row.name) for row in rows) == sorted(bounds)
+    for row in rows:
+        (tested,) = row.specifier
+        assert tested.operator == "=="
+        bound = Version(bounds[canonicalize_name(row.name)].version).release
+        release = (*Version(tested.version).release, 0, 0, 0)
+        assert release[: len(bound)] == bound, f"{row} is not the lower bound {bound}"
+
+
 def test_torch_is_constrained_without_a_build(constraints: dict[str, Requirement]) -> None:
     # "2.13.0" also admits "2.13.0+cpu", which pip prefers where it sees both; "+cpu" would fail where there is none.
     assert "+" not in str(constraints["torch"].specifier)
@@ -79,6 +95,9 @@ def test_readme_and_ci_use_the_same_commands(checkout: Path) -> None:
     assert "pip install -c constraints.txt -e '.[dev]' && pytest" in readme
     assert re.search(r"^pip install .*-c constraints\.txt -e '\.\[dev\]'", ci, re.M)
     assert re.search(r"^pytest\b", ci, re.M)
+    assert re.search(r"^ +pip install -c constraints\.txt -e \. ", ci, re.M)
+    assert re.search(r"run_documents\.py .*README\.md docs/quickstart\.md", ci)
+    assert re.search(r"^ +pip install -c constraints-lowest\.txt -e \. pytest", ci, re.M)
 
 
 def test_relative_links_in_documents_lead_somewhere(checkout: Path) -> None:

@@ -7,10 +7,10 @@ import shlex
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from ptocr.cli import main
 from ptocr.cli.infer import predict_system
+from tools.run_documents import furnish
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (
@@ -35,14 +35,8 @@ def blocks() -> list[object]:
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The files that the documents speak of: page.jpg, line.png (upside down), scans/, book.pdf."""
-    images = ROOT / "docs" / "images"
-    page = Image.open(images / "latin_page.png").convert("RGB").crop((0, 0, 860, 150))
-    page.save(tmp_path / "page.jpg", quality=95)
-    Image.open(images / "upside_down_line.png").save(tmp_path / "line.png")
-    (tmp_path / "scans").mkdir()
-    page.crop((0, 0, 860, 90)).save(tmp_path / "scans" / "a.jpg", quality=95)
-    page.save(tmp_path / "book.pdf", save_all=True, append_images=[page])
+    """A folder that holds the files which the documents speak of."""
+    furnish(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = ("benchmark", "class_centers", "compare_official", "eval_corpus", "parity_report", "synth", "train", "eval")
+SCRIPTS = (
+    "benchmark",
+    "class_centers",
+    "compare_official",
+    "eval_corpus",
+    "parity_report",
+    "run_documents",
+    "synth",
+    "train",
+    "eval",
+)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
