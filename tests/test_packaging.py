@@ -160,11 +160,12 @@ def test_type_checkers_find_the_installed_package(
     run([sys.executable, "-m", "venv", str(tmp_path / "venv")])
     python = str(tmp_path / "venv" / "bin" / "python")
     what = ["-e", str(source)] if kind == "editable" else [str(wheel)]
-    run([python, "-m", "pip", "install", "--quiet", "--no-deps", *what])
+    # elsewhere: beside the checkout's own metadata pip would take the package for installed
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MYPYPATH")}
+    run([python, "-m", "pip", "install", "--quiet", "--no-deps", *what], cwd=tmp_path, env=environment)
     snippets = re.findall(r"^```python\n(.*?)^```", (checkout / "README.md").read_text("utf-8"), re.M | re.S)
     assert snippets
     (tmp_path / "snippet.py").write_text("\n".join(snippets), encoding="utf-8")
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MYPYPATH")}
     command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", python, "snippet.py"]
     assert run(command, cwd=tmp_path, env=environment).startswith("Success")
     unknown = "import ptocr\nptocr.creat_pipeline('OCR')\n"  # the check sees the package, not a stand-in
