@@ -45,7 +45,7 @@ def environment() -> dict[str, Any]:
     from ptocr.document.fonts import find_font
     from ptocr.runtime.devices import available_devices
     from ptocr.spec.model import list_specs
-    from ptocr.weights.store import local_file
+    from ptocr.weights.listing import local_file
 
     installed = {name: _version(name) for name in PACKAGES}
     report: dict[str, Any] = {

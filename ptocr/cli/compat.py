@@ -7,18 +7,16 @@ import pprint
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ptocr.cli.arguments import Parser
 from ptocr.cli.guard import Failures
-from ptocr.cli.infer import add_options
-from ptocr.compat import paddle2
 from ptocr.compat.arguments import flag
-from ptocr.document.results import Result
 from ptocr.errors import SpecError
 from ptocr.files import write_atomic
-from ptocr.inputs.read import list_inputs
-from ptocr.pipelines.config import list_pipelines
+
+if TYPE_CHECKING:
+    from ptocr.document.results import Result
 
 DESCRIPTION = "Run a command line of paddleocr (2.x or 3.x), paddlex, rapidocr or rapidocr_onnxruntime."
 EXAMPLES = (
@@ -88,6 +86,7 @@ def _paddleocr(arguments: list[str], failures: Failures) -> None:
 
 
 def _paddleocr3(arguments: Sequence[str], failures: Failures) -> None:
+    from ptocr.compat import paddle2
     from ptocr.compat import paddleocr as three
 
     parser = Parser(prog="paddleocr ocr")
@@ -107,7 +106,9 @@ def _paddleocr3(arguments: Sequence[str], failures: Failures) -> None:
 
 
 def _paddleocr2(arguments: Sequence[str], failures: Failures) -> None:
+    from ptocr.cli.infer import add_options
     from ptocr.compat.paddleocr import PaddleOCR
+    from ptocr.inputs.read import list_inputs
 
     parser = Parser(prog="paddleocr")
     parser.add_argument("--image_dir", required=True)
@@ -158,6 +159,7 @@ def _single(command: str, arguments: Sequence[str], failures: Failures) -> None:
 
 def _paddlex(arguments: Sequence[str], failures: Failures) -> None:
     from ptocr.pipelines import create_pipeline
+    from ptocr.pipelines.config import list_pipelines
     from ptocr.pipelines.predict_options import OCROptions
 
     parser = Parser(prog="paddlex")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path, PurePath
 
+from ptocr.cli.arguments import add_model_arguments, add_runtime_arguments
 from ptocr.cli.guard import Failures
-from ptocr.cli.ocr import add_model_arguments, add_runtime_arguments, make_pipeline
+from ptocr.cli.ocr import make_pipeline
 from ptocr.errors import SpecError
 from ptocr.files import Claims, write_atomic
-from ptocr.inputs.read import count_inputs, iter_pages
 
 DESCRIPTION = (
     "Explain what happens to a page: resized input, probability map, rejected boxes, direction votes, times, advice."
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, failures: Failures) -> None:
     """Diagnose page by page, and write a report for each."""
     from ptocr.document.writers.report import to_report
+    from ptocr.inputs.read import iter_pages
     from ptocr.pipelines.diagnose import diagnose
     from ptocr.pipelines.predict_options import OCROptions
 
@@ -63,6 +64,8 @@ def _output(args: argparse.Namespace) -> Path:
     Raises:
         SpecError: it is a file of another kind, an input, or one file for several inputs.
     """
+    from ptocr.inputs.read import count_inputs
+
     output = Path(args.output or ".")
     if not _is_html(output):
         if output.exists() and not output.is_dir():

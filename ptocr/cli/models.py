@@ -11,7 +11,7 @@ from ptocr.cli.guard import Failures
 from ptocr.errors import SpecError
 
 if TYPE_CHECKING:
-    from ptocr.weights.store import ModelRow
+    from ptocr.weights.listing import ModelRow
 
 DESCRIPTION = "List the models: task, languages, parameters, where weights come from, whether they are on this machine."
 EXAMPLES = ("ptocr models", "ptocr models --task rec --lang ko", "ptocr models --local", "ptocr models --format json")
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
     from ptocr.spec.languages import reads
     from ptocr.spec.model import list_specs, load_spec
     from ptocr.spec.tasks import TASKS
-    from ptocr.weights.store import local_file, model_status
+    from ptocr.weights.listing import local_file, model_status
 
     if args.task is not None and args.task not in TASKS:
         raise SpecError(f"--task {args.task}: not known{meant(args.task, TASKS)} (there are {', '.join(TASKS)})")

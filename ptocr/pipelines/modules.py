@@ -16,7 +16,7 @@ from ptocr.predictors.recognition import TextRecognizer
 from ptocr.predictors.unwarping import Unwarper
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import make_runtime
-from ptocr.weights import store
+from ptocr.weights.listing import local_file
 
 P = TypeVar("P", bound=Predictor)
 
@@ -55,7 +55,7 @@ class Models:
         """Load the recogniser meanwhile, which is wanted next; only one that is on this machine, ready to run."""
         module = self.modules.get("TextRecognition")
         ready = self.options.compile in ("off", "auto")
-        if ready and module is not None and not module.model_dir and store.local_file(module.model_name):
+        if ready and module is not None and not module.model_dir and local_file(module.model_name):
             threading.Thread(target=self._try_recognizer, name="ptocr-load").start()
 
     def _try_recognizer(self) -> None:

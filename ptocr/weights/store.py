@@ -11,13 +11,12 @@ import json
 import logging
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
 from ptocr import paths
-from ptocr.checkpoint import FORMAT, Checkpoint, empty_network, load_checkpoint, save_checkpoint
+from ptocr.checkpoint import FORMAT, Checkpoint, load_checkpoint, save_checkpoint
 from ptocr.convert.formats.torch_state import is_plain
 from ptocr.errors import WeightsError
 from ptocr.files import made
@@ -26,6 +25,7 @@ from ptocr.spec.model import ModelSpec, WeightSource, list_specs, load_spec
 from ptocr.spec.vocabulary import Vocabulary
 from ptocr.weights import fetch
 from ptocr.weights.kept import kept_file, sha256_of
+from ptocr.weights.listing import local_file
 
 log = logging.getLogger(__name__)
 
@@ -105,12 +105,6 @@ def _as_path(name_or_path: str | Path) -> Path | None:
     path = Path(name_or_path).expanduser()
     meant = "/" in name_or_path or "\\" in name_or_path or path.suffix in (*_NATIVE, *_FOREIGN) or path.exists()
     return path if meant else None
-
-
-def local_file(name: str) -> Path | None:
-    """The `.pth` of a model if it is on this machine: in the checkout's `weights/`, else in the user's cache."""
-    folders = (paths.checkout_weights(), paths.cache_weights())
-    return next((f / f"{name}.pth" for f in folders if f is not None and (f / f"{name}.pth").is_file()), None)
 
 
 def _current(spec: ModelSpec) -> tuple[Path, Checkpoint] | None:
@@ -231,50 +225,3 @@ def _made(target: Path, convert: Callable[[], Checkpoint], ready: Callable[[], b
     """The cached `.pth`, made from what `convert` returns where it is not there yet."""
     remedy = "set PTOCR_HOME to a folder that can, with space left"
     return made(target, lambda part: save_checkpoint(part, convert()), ready, WeightsError, remedy, LOCK_SECONDS)
-
-
-# ------------------------------------------------------------------------------------------------------------- tables
-
-
-@dataclass(frozen=True)
-class ModelRow:
-    """One line of `ptocr models`. path: the `.pth` on this machine, or None; size: its bytes, estimated without it."""
-
-    name: str
-    task: str
-    family: str
-    languages: tuple[str, ...]
-    parameters: int
-    sources: tuple[str, ...]
-    path: Path | None
-    size: int
-
-    @property
-    def local(self) -> bool:
-        return self.path is not None
-
-
-def count_parameters(spec: ModelSpec) -> int:
-    """Parameters of the network as used for inference, counted without allocating them."""
-    return sum(p.numel() for p in empty_network(spec.architecture, spec.classes).parameters())
-
-
-def model_status(name: str) -> ModelRow:
-    """What is known about a model, and whether its weights are on this machine. Touches no network."""
-    spec = load_spec(name)
-    path, parameters = local_file(name), count_parameters(spec)
-    return ModelRow(
-        name=name,
-        task=spec.task,
-        family=spec.family,
-        languages=spec.languages,
-        parameters=parameters,
-        sources=tuple(fetch.describe(source) for source in spec.sources),
-        path=path,
-        size=4 * parameters if path is None else path.stat().st_size,
-    )
-
-
-def model_table(task: str | None = None) -> list[ModelRow]:
-    """`model_status` of every model, or of one task."""
-    return [model_status(name) for name in list_specs(task)]

@@ -58,6 +58,9 @@ def test_help_of_every_command(command: str, capsys: pytest.CaptureFixture[str])
         ["config", "--help"],
         ["models", "--help"],
         ["convert", "--help"],
+        ["diagnose", "--help"],
+        ["train", "--help"],
+        ["compat", "--help"],
         ["nonsense"],
     ],
 )

@@ -26,6 +26,7 @@ from ptocr.nn.fuse import Fusible, Reparam, fuse
 from ptocr.spec.model import ModelSpec, list_specs, load_spec, parse_spec
 from ptocr.spec.tasks import TASKS
 from ptocr.spec.vocabulary import LAYOUTS
+from ptocr.weights.listing import parameter_table
 from tools.parity.synthetic import picture
 
 NAMES = list_specs()
@@ -64,12 +65,14 @@ def test_spec(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_classes_are_the_charset(name: str) -> None:
+def test_classes_and_parameters(name: str) -> None:
     spec = load_spec(name)
     charset = spec.load_charset()
     if charset is not None:
         assert charset.classes == len(charset.characters) + 1 == spec.classes
     network = on_meta(spec, spec.classes, train=False)
+    counted = sum(parameter.numel() for parameter in network.parameters())
+    assert parameter_table()[name] == counted, "python tools/models_table.py writes it anew"
     last = [module for module in network.modules() if isinstance(module, nn.Linear)]
     if spec.classes is not None:
         assert last[-1].out_features == spec.classes

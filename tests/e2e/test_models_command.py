@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,9 @@ def test_config_keeps_a_file_that_is_there(tmp_path: Path, capsys: pytest.Captur
     assert "exists already; --overwrite replaces it" in capsys.readouterr().err and target.read_text() == "mine"
     assert main(["config", "OCR", "--save_path", str(target), "--overwrite"]) == 0
     assert "pipeline_name" in target.read_text()
+
+
+def test_the_list_needs_no_torch() -> None:
+    code = "import sys\nfrom ptocr.cli import main\nassert main(['models']) == 0 and 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "PP-OCRv6_small_rec" in done.stdout, done.stderr

@@ -12,7 +12,7 @@ import torch
 from ptocr import paths
 from ptocr.checkpoint import save_checkpoint
 from ptocr.spec.model import list_specs, load_spec
-from ptocr.weights import store
+from ptocr.weights import listing, store
 from tests.random_models import random_checkpoint
 
 NAME = "PP-LCNet_x0_25_textline_ori"  # the smallest model
@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PTOCR_OFFLINE", "1")
     save_checkpoint(paths.cache_weights() / f"{NAME}.pth", random_checkpoint(NAME))
-    rows = {row.name: row for row in store.model_table("cls")}
+    rows = {row.name: row for row in listing.model_table("cls")}
     assert sorted(rows) == list_specs("cls")
     assert [name for name, row in rows.items() if row.local] == [NAME]
     row = rows[NAME]
@@ -47,7 +47,7 @@ def test_models_of_other_languages_have_the_network_of_their_base() -> None:
     base, variant = load_spec("PP-OCRv5_mobile_rec"), load_spec("th_PP-OCRv5_mobile_rec")
     fewer = base.classes - variant.classes  # type: ignore[operator]
     width = store.build_model("PP-OCRv5_mobile_rec").state_dict()["head.ctc_head.fc.weight"].shape[1]
-    assert store.count_parameters(base) - store.count_parameters(variant) == fewer * (width + 1)
+    assert listing.count_parameters(base) - listing.count_parameters(variant) == fewer * (width + 1)
 
 
 def test_build_model() -> None:
