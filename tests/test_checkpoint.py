@@ -13,7 +13,7 @@ import torch
 from ptocr import checkpoint as module
 from ptocr.checkpoint import Checkpoint, load_checkpoint, network_of, save_checkpoint
 from ptocr.errors import SpecError, WeightsError
-from ptocr.spec.vocabulary import Charset
+from ptocr.spec.vocabulary import Vocabulary
 from tests.random_models import random_checkpoint
 
 NAME = "PP-LCNet_x0_25_textline_ori"
@@ -25,7 +25,7 @@ def small() -> Checkpoint:
 
 
 def test_round_trip(tmp_path: Path, small: Checkpoint) -> None:
-    odd = Charset(("a", "", "\u3000", "龠 ", "\u2028", "🇩🇪", " "))
+    odd = Vocabulary(("a", "", "\u3000", "龠 ", "\u2028", "🇩🇪", " "))
     saved = replace(small, charset=odd, form="deploy", source={"name": "x", "sha256": "00"})
     path = tmp_path / "new folder" / "m.pth"
     save_checkpoint(path, saved)

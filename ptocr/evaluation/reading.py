@@ -15,7 +15,7 @@ from ptocr.evaluation.corpus import Lines
 from ptocr.inputs.read import iter_pages
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.ocr import OCRPipeline
-from ptocr.predictors.recognition import RecPadding
+from ptocr.predictors.recognition import Decoding, RecPadding
 
 
 def read_corpus(
@@ -57,7 +57,7 @@ def upright(models: Models, image: np.ndarray) -> np.ndarray:
 
 def read_line(models: Models, image: np.ndarray, padding: RecPadding) -> tuple[str, float]:
     """Text and score of one cropped line, (h, w, 3) uint8 BGR, as it stands."""
-    read = models.recognizer([image], padding)[0]
+    read = models.recognizer([image], Decoding(padding))[0]
     return read.text, float(read.score)
 
 

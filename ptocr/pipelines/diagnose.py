@@ -10,7 +10,6 @@ from ptocr.inputs.page import Page
 from ptocr.pipelines.ocr import OCRPipeline
 from ptocr.pipelines.predict_options import OCROptions
 from ptocr.pipelines.reader import Reader
-from ptocr.pipelines.recognise import read_lines
 from ptocr.processing.det import REGIONS, resize_det
 from ptocr.processing.geometry import crop_quad
 from ptocr.processing.image import rotate180
@@ -49,8 +48,7 @@ def _votes(reader: Reader, result: OCRResult) -> list[Vote]:
 
 
 def _readings(reader: Reader, crops: list[np.ndarray]) -> list[Reading]:
-    read = read_lines(reader.models.recognizer, crops, reader.decoding) if crops else []
-    return [Reading(line.text.text, float(line.text.score)) for line in read]
+    return [Reading(line.text, float(line.score)) for line in reader.models.recognizer(crops, reader.decoding)]
 
 
 def _rejected(reader: Reader, prob: np.ndarray, image: np.ndarray, found: list[np.ndarray]) -> list[Rejected]:

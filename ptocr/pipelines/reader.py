@@ -13,11 +13,12 @@ from ptocr.pipelines.config import Detection
 from ptocr.pipelines.detect import detection_settings
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.predict_options import OCROptions
-from ptocr.pipelines.recognise import Decoding, ReadLine, read_lines
 from ptocr.predictors.classification import Classification
+from ptocr.predictors.recognition import Decoding
 from ptocr.processing.geometry import crop_poly, crop_quad, rectangle
 from ptocr.processing.image import rotate180
 from ptocr.processing.words import character_quads, per_character, word_boxes
+from ptocr.spec.vocabulary import Text
 
 WEAK = 0.6  # a line that scores less may be upside down even if the classifier does not think so
 WITNESSES = 4  # lines that are asked whether a page is written in columns
@@ -72,10 +73,10 @@ class Reader:
         if believed:
             for line in suspects:
                 line.angle, line.crop = 1, rotate180(_crop(line))
-        read = read_lines(self.models.recognizer, [_crop(line) for line in lines], self.decoding) if lines else []
-        for line, reading in zip(lines, read, strict=True):
-            _put(line, reading)
-        if self.orientation and not believed:
+        read = self.models.recognizer([_crop(line) for line in lines], self.decoding) if lines else []
+        for line, text in zip(lines, read, strict=True):
+            _put(line, text)
+        if self.orientation and lines and not believed:
             self._judge(lines, suspects)
         self.lap("rec")
         return lines
@@ -107,17 +108,15 @@ class Reader:
         named = {id(line) for line in suspects}
         doubtful = [line for line in lines if id(line) in named or line.score < WEAK]
         turned = [rotate180(_crop(line)) for line in doubtful]
-        other = read_lines(self.models.recognizer, turned, self.decoding) if doubtful else []
-        rows = [
-            row for row in zip(doubtful, turned, other, strict=True) if id(row[0]) in named or row[2].text.score >= WEAK
-        ]
+        other = self.models.recognizer(turned, self.decoding)
+        rows = [row for row in zip(doubtful, turned, other, strict=True) if id(row[0]) in named or row[2].score >= WEAK]
         judged = {id(line) for line, _, _ in rows}
         sure = sum(direction.weight(line) for line in lines if id(line) not in judged)
-        kept = direction.decide([read.text for _, _, read in rows], [line for line, _, _ in rows], sure)
-        for (line, crop, read), keep in zip(rows, kept, strict=True):
+        kept = direction.decide([text for _, _, text in rows], [line for line, _, _ in rows], sure)
+        for (line, crop, text), keep in zip(rows, kept, strict=True):
             if keep:
                 line.angle, line.crop = 1, crop
-                _put(line, read)
+                _put(line, text)
 
     def in_columns(self, lines: Sequence[Line]) -> bool:
         """Whether the standing lines of a page are columns of upright ideographs, by its longest ones."""
@@ -127,8 +126,7 @@ class Reader:
             return False
         centers = [(_columns(line) + 0.5) / max(line.steps, 1.0) for line in longest]
         level = [direction.side_by_side(_crop(line), c.tolist()) for line, c in zip(longest, centers, strict=True)]
-        read = read_lines(self.models.recognizer, level, self.decoding)
-        return direction.written_in_columns([r.text for r in read], longest)
+        return direction.written_in_columns(self.models.recognizer(level, self.decoding), longest)
 
     def add_words(self, line: Line) -> None:
         """Set the words of a line by upstream's rule, in the page as it was read."""
@@ -147,9 +145,9 @@ class Reader:
         line.char_quads = character_quads(columns, line.steps, line.quad)
 
 
-def _put(line: Line, read: ReadLine) -> None:
-    line.text, line.score = read.text.text, float(read.text.score)
-    line.columns, line.steps, line.char_scores = read.text.columns, read.steps, read.text.char_scores
+def _put(line: Line, read: Text) -> None:
+    line.text, line.score = read.text, float(read.score)
+    line.columns, line.steps, line.char_scores = read.columns, read.steps, read.char_scores
     line.alternatives = list(read.alternatives)
 
 

@@ -16,10 +16,9 @@ from ptocr.errors import SpecError
 from ptocr.inputs.page import Page
 from ptocr.inputs.read import iter_pages
 from ptocr.pipelines.predict_options import ReadingOptions
-from ptocr.pipelines.recognise import Decoding, read_lines
 from ptocr.predictors.classification import Classifier
 from ptocr.predictors.detection import TextDetector
-from ptocr.predictors.recognition import TextRecognizer
+from ptocr.predictors.recognition import Decoding, TextRecognizer
 from ptocr.predictors.unwarping import Unwarper
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime, make_runtime
@@ -86,12 +85,12 @@ def _recognise(runtime: Runtime, options: RecOptions) -> Callable[[list[Page]], 
     recognizer.pre.with_(**{key: value for key, value in options.given.items() if key == "image_shape"})
 
     def read(pages: list[Page]) -> list[Result]:
-        lines = read_lines(recognizer, [p.image for p in pages], Decoding(**options.given, batch_size=len(pages)))
+        lines = recognizer([p.image for p in pages], Decoding(**options.given, batch_size=len(pages)))
         return [
             RecResult(
                 **_origin(page),
-                rec_text=line.text.text,
-                rec_score=line.text.score,
+                rec_text=line.text,
+                rec_score=line.score,
                 alternatives=list(line.alternatives) or None,
             )
             for page, line in zip(pages, lines, strict=True)

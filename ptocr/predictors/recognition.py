@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from ptocr.errors import WeightsError
+from ptocr.errors import SpecError, WeightsError
 from ptocr.predictors.predictor import Predictor
+from ptocr.processing import ctc_search as ctc
+from ptocr.processing.long_lines import line_windows, merge_windows
 from ptocr.processing.rec import line_batch, line_width, paddle_batch_width, paddle_width, stepped_width
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.model import RecSpec
 from ptocr.spec.settings import RecPreprocess
-from ptocr.spec.vocabulary import Text, Vocabulary
+from ptocr.spec.vocabulary import LAYOUTS, Spans, Text, Vocabulary
 
 RecPadding = Literal["invariant", "paddle"]
+LEXICON_BEAMS = 48  # readings of a line among which one that matches is looked for
 
 
-class TextRecognizer(Predictor):
-    """Line pictures -> texts.
+@dataclass(frozen=True)
+class Decoding:
+    """How lines are batched and decoded; see `OCROptions`.
 
     padding "invariant": a line gets the same text and score whatever else is in the batch, because only lines of the
     same input width share one; "paddle": upstream's batches, all lines padded to the widest.
     """
+
+    padding: RecPadding = "invariant"
+    batch_size: int = 6
+    image_shape: tuple[int, int, int] | None = None
+    allow: str | None = None
+    deny: str | None = None
+    lexicon: str | None = None
+    alternatives: int = 0
+    gap_spaces: bool = False
+
+    @property
+    def needs_all_classes(self) -> bool:
+        """Whether the best class per step is not enough."""
+        return self.alternatives > 0 or any(v is not None for v in (self.allow, self.deny, self.lexicon))
+
+
+GREEDY = Decoding()
+
+
+class TextRecognizer(Predictor):
+    """Line pictures -> texts."""
 
     kind = RecSpec
 
@@ -35,27 +61,75 @@ class TextRecognizer(Predictor):
             raise WeightsError(f"{self.spec.name}: weights without a character set; convert them with --charset FILE")
         self.charset: Vocabulary = runtime.checkpoint.charset
 
-    def __call__(
-        self,
-        images: Sequence[np.ndarray],
-        padding: RecPadding = "invariant",
-        batch_size: int = 6,
-        pre: RecPreprocess | None = None,
-    ) -> list[Text]:
-        """images: (h, w, 3) uint8 BGR each. Texts in the order of the images."""
-        texts: list[Text | None] = [None] * len(images)
-        for chosen, _, (indices, probs) in self.outputs(images, padding, batch_size, pre):
-            for i, row, scores in zip(chosen, indices, probs, strict=True):
-                texts[i] = self.charset.decode(row, scores)
-        return [text for text in texts if text is not None]
+    def __call__(self, images: Sequence[np.ndarray], how: Decoding = GREEDY) -> list[Text]:
+        """Texts of line pictures (h, w, 3) uint8 BGR, in their order. Lines too long for the network go in windows.
 
-    def outputs(
-        self, images: Sequence[np.ndarray], padding: RecPadding, batch_size: int, pre: RecPreprocess | None = None
-    ) -> Iterator[tuple[list[int], int, list[np.ndarray]]]:
-        """Batch by batch: which images, the padded width in pixels, the runtime's outputs."""
-        batches = list(line_batches(images, pre or self.pre, padding, batch_size, self.runtime.prefers_single))
-        for batch, outputs in zip(batches, self.runtime.stream(batch.make for batch in batches), strict=True):
-            yield batch.chosen, batch.padded, outputs
+        Raises:
+            SpecError: what is asked of the decoding wants the probabilities of a CTC decoder, and this is another.
+        """
+        pre = self.pre if how.image_shape is None else self.pre.with_(image_shape=how.image_shape)
+        fits = how.padding == "paddle"  # upstream squeezes lines of any length
+        windows = [[] if fits else line_windows(image.shape[1], image.shape[0], pre) for image in images]
+        pieces: list[np.ndarray] = []
+        for image, cuts in zip(images, windows, strict=True):
+            pieces += [image[:, a:b] for a, b in cuts] if cuts else [image]
+        decode = self._decoder(how)
+        texts: dict[int, Text] = {}
+        batches = list(line_batches(pieces, pre, how.padding, how.batch_size, self.runtime.prefers_single))
+        outputs = self.runtime.stream((batch.make for batch in batches), how.needs_all_classes)
+        for batch, arrays in zip(batches, outputs, strict=True):
+            for i, *row in zip(batch.chosen, *arrays, strict=True):
+                texts[i] = decode(row, _share(pieces[i], batch.padded, pre))
+        parts = (texts[i] for i in range(len(pieces)))
+        lines = [
+            merge_windows([next(parts) for _ in cuts], cuts, image.shape[1]) if cuts else next(parts)
+            for image, cuts in zip(images, windows, strict=True)
+        ]
+        return [ctc.with_gap_spaces(line) for line in lines] if how.gap_spaces else lines
+
+    def _decoder(self, how: Decoding) -> Callable[[list[np.ndarray], float], Text]:
+        """What makes a text of the network's output for one line and of the share of its width that the line fills."""
+        if not how.needs_all_classes:
+            return lambda row, share: self.charset.decode(row[0], row[1], share)
+        if not LAYOUTS[self.charset.layout].collapses:
+            raise SpecError(
+                f"{self.spec.name}: allowed and denied characters, lexicons and alternatives want a CTC decoder; "
+                f"this one is {self.charset.layout!r}"
+            )
+        masked = ~ctc.permitted(self.charset, how.allow, how.deny)
+
+        def decode(row: list[np.ndarray], share: float) -> Text:
+            (probs,) = row
+            probs[:, masked] = 0.0
+            return search(self.charset, probs, how, share)
+
+        return decode
+
+
+def _share(image: np.ndarray, padded: int, pre: RecPreprocess) -> float:
+    """How much of the padded picture's width a line fills (upstream: its aspect ratio over that of the picture)."""
+    return min(1.0, (image.shape[1] / image.shape[0]) / (padded / pre.image_shape[1]))
+
+
+def search(charset: Vocabulary, probs: np.ndarray, how: Decoding, share: float) -> Text:
+    """One line from its probabilities (T, classes), of which those of characters that may not be read are zero: the
+    greedy reading, or the likeliest of a beam search that a lexicon holds."""
+    text = ctc.greedy(charset, probs, share)
+    if not how.alternatives and how.lexicon is None:
+        return text
+    count = max(how.alternatives, LEXICON_BEAMS if how.lexicon is not None else 0)
+    found = [
+        ("".join(charset.characters[k - charset.first] for k in classes), classes, p)
+        for classes, p in ctc.n_best(probs, count)
+    ]
+    if how.lexicon is not None:
+        pattern = re.compile(how.lexicon)
+        found.sort(key=lambda entry: pattern.fullmatch(entry[0]) is None)  # stable: the best match comes first
+        if found and pattern.fullmatch(found[0][0]) and found[0][0] != text.text:
+            columns, scores = ctc.align(probs, found[0][1])
+            score = float(scores.mean()) if len(scores) else 0.0
+            text = Text(found[0][0], score, scores, Spans(columns, len(probs) * share))
+    return replace(text, alternatives=tuple((t, float(np.exp(p))) for t, _, p in found[: how.alternatives]))
 
 
 Batch = tuple[list[int], list[int], int]  # which images, resized width of each, padded width

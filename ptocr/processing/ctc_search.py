@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -118,11 +119,11 @@ def with_gap_spaces(text: Text) -> Text:
         if i and letters[i - 1] and relative[i - 1] > GAP * usual and gaps[i - 1] > usual + 1:
             out.append((" ", int(column) - 1, float(text.char_scores[i - 1] + score) / 2))
         out.append((character, int(column), float(score)))
-    return Text(
-        "".join(c for c, _, _ in out),
-        text.score,
-        np.array([score for _, _, score in out], np.float32),
-        Spans(np.array([column for _, column, _ in out]), text.spans.count),
+    return replace(
+        text,
+        text="".join(c for c, _, _ in out),
+        char_scores=np.array([score for _, _, score in out], np.float32),
+        spans=Spans(np.array([column for _, column, _ in out]), text.spans.count),
     )
 
 

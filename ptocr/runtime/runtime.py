@@ -25,7 +25,7 @@ class Runtime:
     """A model's checkpoint and the session that runs its network. Stateless and thread-safe.
 
     run: the session's (pictures NCHW float32 -> float32 / int64 arrays). Recognisers return the best class and its
-    probability per step, (N, T) each; `raw` returns all classes.
+    probability per step, (N, T) each; `all_classes` runs the network alone, for the probabilities of all.
     """
 
     def __init__(self, checkpoint: Checkpoint, options: RuntimeOptions | None = None) -> None:
@@ -40,26 +40,30 @@ class Runtime:
         self.session = open_session(self._network, self.options)
         self.run = self.session.run
 
-    def raw(self, *arrays: np.ndarray) -> np.ndarray:
-        """The whole output of the network, all classes included, by the same engine as everything else."""
+    @property
+    def all_classes(self) -> Session:
+        """The session of the network without what is decoded beside it, by the same engine as everything else."""
         with self._lock:
             if self._all_classes is None:
                 self._all_classes = open_session(self._network, self.options, decode=False)
-        return self._all_classes.run(*arrays)[0]
+        return self._all_classes
 
     def warm_up(self) -> None:
         """Run a small input once, so that the first real one finds everything loaded, built and allocated."""
         self.run(*[np.zeros((1, *sizes.shape[1:]), np.float32) for sizes in sizes_of(self.checkpoint)])
 
-    def stream(self, batches: Iterable[Callable[[], np.ndarray]]) -> Iterator[list[np.ndarray]]:
+    def stream(
+        self, batches: Iterable[Callable[[], np.ndarray]], all_classes: bool = False
+    ) -> Iterator[list[np.ndarray]]:
         """Outputs of many small batches, in their order; a batch is made when its turn comes.
 
         On a CPU several batches run at once, each on one thread; answers are the same as one by one.
         """
+        session = self.all_classes if all_classes else self.session
         threads = torch.get_num_threads()
-        if threads == 1 or not self.session.parallel:
-            return (self.run(make()) for make in batches)
-        return side_by_side(lambda make: self.run(make()), batches, threads)
+        if threads == 1 or not session.parallel:
+            return (session.run(make()) for make in batches)
+        return side_by_side(lambda make: session.run(make()), batches, threads)
 
     @property
     def prefers_single(self) -> bool:

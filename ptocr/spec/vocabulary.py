@@ -77,17 +77,24 @@ class Text:
 
     text: the characters; score: mean probability of the kept classes (0.0 when empty); char_scores: (n,) float; spans:
     where they stand, None for decoders that do not say. An entry of several characters counts once in the last two.
+    alternatives: other readings and their probabilities, the likeliest first, where they were asked for.
     """
 
     text: str
     score: float
     char_scores: np.ndarray
     spans: Spans | None = None
+    alternatives: tuple[tuple[str, float], ...] = ()
 
     @property
     def columns(self) -> np.ndarray:
         """The cell of each character, (n,) int; empty where nothing is known of places."""
         return np.zeros(0, np.int64) if self.spans is None else self.spans.cells
+
+    @property
+    def steps(self) -> float:
+        """Length of the line in the cells of its spans, 0 where nothing is known of places."""
+        return 0.0 if self.spans is None else self.spans.count
 
 
 @dataclass(frozen=True)
@@ -219,9 +226,6 @@ class Vocabulary:
             ends = np.flatnonzero(steps == self.token("end"))
             keep[ends[0] if len(ends) else len(steps) :] = False
         return keep
-
-
-Charset = Vocabulary  # what it was called when there was one layout
 
 
 def _logical_order(characters: Sequence[str]) -> list[int]:

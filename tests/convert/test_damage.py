@@ -16,7 +16,7 @@ from ptocr.cli import main
 from ptocr.convert.convert import convert
 from ptocr.convert.formats.pdparams import read_pdparams
 from ptocr.errors import WeightsError
-from ptocr.spec.vocabulary import Charset
+from ptocr.spec.vocabulary import Vocabulary
 from tests.convert import tiny
 
 
@@ -88,7 +88,9 @@ def test_weights_of_another_task(tmp_path: Path) -> None:
 
 
 def test_characters_of_another_size(tmp_path: Path) -> None:
-    fails(tiny.archive("train"), "2 characters", "3 classes", "4 with the space", "have 9", charset=Charset(("a", "b")))
+    fails(
+        tiny.archive("train"), "2 characters", "3 classes", "4 with the space", "have 9", charset=Vocabulary(("a", "b"))
+    )
 
 
 def test_no_characters_at_all() -> None:

@@ -14,7 +14,7 @@ from ptocr.convert.compare import compare_weights, network_of
 from ptocr.convert.convert import convert
 from ptocr.convert.formats.foreign import kind_of, read
 from ptocr.errors import WeightsError
-from ptocr.spec.vocabulary import Charset
+from ptocr.spec.vocabulary import Vocabulary
 from tests.convert import tiny
 
 FORMATS = {"train": "pdparams", "legacy": "pdmodel", "pir": "pir"}
@@ -102,15 +102,15 @@ def test_a_pth_keeps_its_weights_and_may_get_another_dictionary(
 ) -> None:
     file = tmp_path / "a.pth"
     save_checkpoint(file, checkpoints["pir"])
-    other = Charset(("A", *tiny.CHARACTERS[1:-1]))
+    other = Vocabulary(("A", *tiny.CHARACTERS[1:-1]))
     changed = convert(file, charset=other)
-    assert changed.charset == Charset((*other.characters, " "))
+    assert changed.charset == Vocabulary((*other.characters, " "))
     assert all(torch.equal(changed.state_dict[k], v) for k, v in checkpoints["pir"].state_dict.items())
     assert convert(file).charset == tiny.charset()
     with pytest.raises(WeightsError, match="holds PP-OCRv4_mobile_rec, not PP-OCRv5_mobile_rec"):
         convert(file, model="PP-OCRv5_mobile_rec")
     with pytest.raises(WeightsError, match="2 characters"):
-        convert(file, charset=Charset(("a", "b")))
+        convert(file, charset=Vocabulary(("a", "b")))
     with pytest.raises(WeightsError, match=r"already a \.pth"):
         read(file)
 

@@ -12,13 +12,13 @@ from ptocr.errors import WeightsError
 from ptocr.nn.build import build_network
 from ptocr.nn.fuse import Reparam, fuse
 from ptocr.spec.model import load_spec
-from ptocr.spec.vocabulary import Charset
+from ptocr.spec.vocabulary import Vocabulary
 
 
 def checkpoint_of(name, form="train", train=False) -> Checkpoint:
     torch.manual_seed(0)
     spec = load_spec(name)
-    charset = Charset.from_lines([chr(0x4E00 + i) for i in range(50)], True) if spec.task == "rec" else None
+    charset = Vocabulary.from_lines([chr(0x4E00 + i) for i in range(50)], True) if spec.task == "rec" else None
     network = build_network(spec.architecture, charset.classes if charset else spec.classes, train)
     with torch.no_grad():
         for key, tensor in network.state_dict().items():

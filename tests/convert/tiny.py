@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ptocr.spec.model import ModelSpec, load_spec
-from ptocr.spec.vocabulary import Charset
+from ptocr.spec.vocabulary import Vocabulary
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "convert"
 CHARACTERS = ("!", "0", "1", "no", "~", "字", "a", " ")
@@ -26,8 +26,8 @@ def spec() -> ModelSpec:
     return load_spec("PP-OCRv4_mobile_rec").model_copy(update={"architecture": ARCHITECTURE})
 
 
-def charset() -> Charset:
-    return Charset(CHARACTERS)
+def charset() -> Vocabulary:
+    return Vocabulary(CHARACTERS)
 
 
 def archive(kind: str) -> Path:

@@ -15,6 +15,7 @@ from ptocr.document.results import OCRResult
 from ptocr.errors import InputError
 from ptocr.evaluation.reading import read_corpus, read_line, upright
 from ptocr.predictors.classification import Classification
+from ptocr.predictors.recognition import Decoding
 from ptocr.spec.vocabulary import Text
 
 
@@ -32,9 +33,9 @@ class FakeModels:
         return [Classification(t, ("0", "180")[t], 0.95) for t in turned]
 
     @staticmethod
-    def recognizer(images: list[np.ndarray], padding: str) -> list[Text]:
+    def recognizer(images: list[np.ndarray], how: Decoding) -> list[Text]:
         nothing = np.zeros(0)
-        return [Text(f"{padding} {image[0, 0, 0]}", 0.5, nothing) for image in images]
+        return [Text(f"{how.padding} {image[0, 0, 0]}", 0.5, nothing) for image in images]
 
 
 class FakePipeline:

@@ -10,7 +10,7 @@ import pytest
 from ptocr.errors import SpecError, WeightsError
 from ptocr.predictors.classification import Classifier
 from ptocr.predictors.detection import TextDetector
-from ptocr.predictors.recognition import TextRecognizer, invariant_batches, paddle_batches
+from ptocr.predictors.recognition import Decoding, TextRecognizer, invariant_batches, line_batches, paddle_batches
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime
 from tests.random_models import random_checkpoint
@@ -31,19 +31,19 @@ def recognizer() -> TextRecognizer:
 
 def test_a_line_reads_the_same_whatever_shares_its_batch(recognizer: TextRecognizer) -> None:
     lines = line_pictures()
-    together = recognizer(lines, batch_size=6)
+    together = recognizer(lines)
     alone = [recognizer([line])[0] for line in lines]
     assert [t.text for t in together] == [t.text for t in alone]
     np.testing.assert_allclose([t.score for t in together], [t.score for t in alone], rtol=1e-4)
-    shuffled = recognizer(lines[::-1], batch_size=2)[::-1]
+    shuffled = recognizer(lines[::-1], Decoding(batch_size=2))[::-1]
     assert [t.text for t in shuffled] == [t.text for t in alone]
 
 
 def test_paddle_padding_does_depend_on_the_batch(recognizer: TextRecognizer) -> None:
     """The reason for the other mode; were the inputs equal, `rec_padding` would do nothing."""
     lines = line_pictures()
-    padded = {width for _, width, _ in recognizer.outputs(lines, "paddle", 6)}
-    invariant = {width for _, width, _ in recognizer.outputs(lines, "invariant", 6)}
+    padded = {batch.padded for batch in line_batches(lines, recognizer.pre, "paddle", 6)}
+    invariant = {batch.padded for batch in line_batches(lines, recognizer.pre, "invariant", 6)}
     assert padded == {332, 576} and invariant == {320, 352, 480, 576}
 
 
@@ -60,7 +60,7 @@ def test_batches_hold_every_line_once(recognizer: TextRecognizer) -> None:
 
 def test_no_lines_give_no_texts(recognizer: TextRecognizer) -> None:
     assert recognizer([]) == []
-    assert recognizer([], padding="paddle") == []
+    assert recognizer([], Decoding(padding="paddle")) == []
 
 
 def test_classifier_answers_each_picture_in_order() -> None:

@@ -56,7 +56,7 @@ def test_recogniser_carries_its_characters(tmp_path: Path, decode: bool) -> None
     session = runtime.InferenceSession(str(path))
     x = np.random.default_rng(1).standard_normal((2, 3, 48, 333), dtype=np.float32)
     ours = Runtime(checkpoint, RuntimeOptions(device="cpu"))
-    expected = ours.run(x) if decode else [ours.raw(x)]
+    expected = ours.run(x) if decode else [ours.all_classes.run(x)[0]]
     for theirs, mine in zip(session.run(None, {"x": x}), expected, strict=True):
         np.testing.assert_allclose(theirs, mine, atol=1e-4)
 
@@ -92,9 +92,11 @@ def test_all_classes_come_from_the_engine_that_was_asked_for(
     checkpoint = random_checkpoint("PP-OCRv4_mobile_rec")
     x = np.random.default_rng(2).standard_normal((2, 3, 48, 320), dtype=np.float32)
     runtime = Runtime(checkpoint, RuntimeOptions(device="cpu", engine=engine))
-    whole, (indices, probs) = runtime.raw(x), runtime.run(x)
+    whole, (indices, probs) = runtime.all_classes.run(x)[0], runtime.run(x)
     assert runtime._network._network is None, "torch was asked"
-    np.testing.assert_allclose(whole, Runtime(checkpoint, RuntimeOptions(device="cpu")).raw(x), atol=1e-4)
+    np.testing.assert_allclose(
+        whole, Runtime(checkpoint, RuntimeOptions(device="cpu")).all_classes.run(x)[0], atol=1e-4
+    )
     np.testing.assert_allclose(whole.max(2), probs, atol=1e-5)
     np.testing.assert_array_equal(whole.argmax(2), indices)
 

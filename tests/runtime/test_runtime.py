@@ -65,7 +65,7 @@ def test_cpu_is_always_there() -> None:
 
 def test_decoding_beside_the_network_equals_the_maximum_of_its_softmax(recognizer: Runtime, lines: np.ndarray) -> None:
     indices, probs = recognizer.run(lines)
-    whole = recognizer.raw(lines)
+    whole = recognizer.all_classes.run(lines)[0]
     assert whole.shape == (3, 20, 6625)
     np.testing.assert_array_equal(indices, whole.argmax(2))
     np.testing.assert_allclose(probs, whole.max(2), rtol=1e-5)

@@ -42,7 +42,7 @@ def test_all_classes_are_asked_of_the_engine_not_of_torch(monkeypatch: pytest.Mo
     monkeypatch.setitem(session.SESSIONS, ("onnxruntime", "cpu"), lambda network, decode, options: Recorder(decode))
     runtime = Runtime(random_checkpoint("PP-OCRv4_mobile_rec"), RuntimeOptions(device="cpu", engine="onnxruntime"))
     assert runtime.run(LINES)[0].tolist() == [1, 1]
-    assert runtime.raw(LINES).tolist() == [0, 1]
+    assert runtime.all_classes.run(LINES)[0].tolist() == [0, 1]
     assert not runtime.prefers_single
 
 
@@ -55,7 +55,7 @@ def test_all_classes_of_a_compiled_model_are_compiled(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("ptocr.runtime.compiled.find", find)
     runtime = Runtime(random_checkpoint("PP-OCRv4_mobile_rec"), RuntimeOptions(device="cpu", compile="auto"))
-    whole = runtime.raw(LINES)
+    whole = runtime.all_classes.run(LINES)[0]
     assert asked == [True, False]
     assert whole.shape == (), "the package of this test sums its input"
 
@@ -65,7 +65,7 @@ def test_decoded_and_whole_outputs_share_one_network() -> None:
     runtime.run(LINES)
     network = runtime._network.module(decode=False)
     indices, _ = runtime.run(LINES)
-    np.testing.assert_array_equal(runtime.raw(LINES).argmax(2), indices)
+    np.testing.assert_array_equal(runtime.all_classes.run(LINES)[0].argmax(2), indices)
     assert runtime._network.module(decode=False) is network
 
 
@@ -121,7 +121,7 @@ TextDetector(det)(page)
 out["det"] = det.run(np.random.default_rng(1).standard_normal((1, 3, 64, 96), dtype=np.float32))[0]
 rec = Runtime(random_checkpoint("PP-OCRv4_mobile_rec"), options)
 TextRecognizer(rec)([page, page[:, :50]])
-out["rec"] = rec.raw(np.random.default_rng(2).standard_normal((1, 3, 48, 96), dtype=np.float32))
+out["rec"] = rec.all_classes.run(np.random.default_rng(2).standard_normal((1, 3, 48, 96), dtype=np.float32))[0]
 cls = Runtime(random_checkpoint("ch_ppocr_mobile_v2.0_cls"), options)
 Classifier(cls)([page])
 assert not any(name.startswith("ptocr.runtime.cpu.") for name in sys.modules)
@@ -148,7 +148,7 @@ def test_everything_works_without_the_folder_of_kernels(tmp_path: Path, checkout
         x = np.random.default_rng(1).standard_normal((1, 3, 64, 96), dtype=np.float32)
         np.testing.assert_allclose(theirs["det"], det.run(x)[0], atol=1e-5)
         x = np.random.default_rng(2).standard_normal((1, 3, 48, 96), dtype=np.float32)
-        np.testing.assert_allclose(theirs["rec"], rec.raw(x), atol=1e-5)
+        np.testing.assert_allclose(theirs["rec"], rec.all_classes.run(x)[0], atol=1e-5)
 
 
 FORBIDDEN = {"autocast", "inference_mode", "compile"}

@@ -9,7 +9,7 @@ import pytest
 
 from ptocr import paths
 from ptocr.spec.model import list_specs, load_spec
-from ptocr.spec.vocabulary import Charset
+from ptocr.spec.vocabulary import Vocabulary
 
 
 def test_classes_of_the_official_checkpoints(shared: Path) -> None:
@@ -29,11 +29,11 @@ def test_every_line_is_a_character(path: Path) -> None:
     assert "\r" not in text and "\ufeff" not in text
     lines = text.removesuffix("\n").split("\n")
     assert all(lines)
-    assert len(Charset.load(path, space=False).characters) == len(lines)
+    assert len(Vocabulary.load(path, space=False).characters) == len(lines)
 
 
 def test_dictionary_with_a_space_still_gets_the_space_class() -> None:
     """Upstream appends the space whatever the dictionary holds; en_dict's 95 lines make 97 classes."""
-    charset = Charset.from_lines(["a", " "], space=True)
+    charset = Vocabulary.from_lines(["a", " "], space=True)
     assert charset.characters == ("a", " ", " ")
     assert charset.encode("a a") == [1, 3, 1]

@@ -17,7 +17,7 @@ from ptocr.data.sources import aspect_ratios, read_source
 from ptocr.data.targets import LabelEncoder
 from ptocr.errors import InputError
 from ptocr.spec.model import load_spec
-from ptocr.spec.vocabulary import Charset
+from ptocr.spec.vocabulary import Vocabulary
 from ptocr.train.check import check_recipe
 from ptocr.train.recipe import parse_recipe
 
@@ -31,7 +31,7 @@ def picture(path, width=40, height=20, value=200):
 
 
 def rec_samples(items, augment=None, **options):
-    return RecSamples(items, REC, LabelEncoder(Charset.from_lines("abcdefghij", True)), augment, **options)
+    return RecSamples(items, REC, LabelEncoder(Vocabulary.from_lines("abcdefghij", True)), augment, **options)
 
 
 def test_paddle_rec_labels(tmp_path):

@@ -15,13 +15,13 @@ from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
 from ptocr.nn.fuse import Reparam, fuse
 from ptocr.spec.model import load_spec, parse_spec
-from ptocr.spec.vocabulary import Charset
+from ptocr.spec.vocabulary import Vocabulary
 from ptocr.train.optim import make_average, make_optimizer, rate_factor, run_fused
 from ptocr.train.recipe import OptimPart, parse_recipe
 from ptocr.train.start import Start, change_characters, class_rows, freeze_rows, load_start
 
 SPECS = Path(__file__).parent / "specs"
-OLD, NEW = Charset.from_lines("abcde", True), Charset.from_lines("xcaфe", True)
+OLD, NEW = Vocabulary.from_lines("abcde", True), Vocabulary.from_lines("xcaфe", True)
 
 
 def begin(recipe) -> Start:
@@ -158,7 +158,7 @@ def test_auto_builds_the_guide_only_with_weights_for_it(tmp_path):
 def test_official_forms_are_starts_too(tmp_path, monkeypatch):
     monkeypatch.setenv("PTOCR_HOME", str(tmp_path / "home"))
     spec = load_spec("PP-OCRv4_mobile_rec")
-    charset = Charset.from_lines("abc", True)
+    charset = Vocabulary.from_lines("abc", True)
     torch.manual_seed(0)
     network = build_network(spec.architecture, charset.classes, train=True)
     checkpoint = Checkpoint(spec, charset, "train", network.state_dict(), {"name": "test"})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ptocr.data.targets import LabelEncoder, border_map, shrink_map
-from ptocr.spec.vocabulary import Charset
+from ptocr.spec.vocabulary import Vocabulary
 
 GOLDEN = np.load(Path(__file__).parents[1] / "data" / "targets.npz")
 PAGES = sorted({k.split(".")[0] for k in GOLDEN.files if k.startswith("page")})
@@ -37,7 +37,7 @@ def test_maps_do_not_change_their_input():
 @pytest.mark.parametrize("guide", ["nrtr", "sar"])
 @pytest.mark.parametrize("number", range(6))
 def test_labels_equal_upstream(guide, number):
-    encoder = LabelEncoder(Charset.from_lines("abcdefghij", space=True), 15, guide)
+    encoder = LabelEncoder(Vocabulary.from_lines("abcdefghij", space=True), 15, guide)
     got = encoder(str(GOLDEN[f"{guide}{number}.text"]))
     if f"{guide}{number}.ctc" not in GOLDEN:
         assert got is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import re
 from pathlib import Path
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 
 import ptocr
+from ptocr.errors import SpecError
 from ptocr.pipelines.detect import AUTO_TILE, find_in_tiles, tile_size, tiled_probabilities
-from ptocr.pipelines.recognise import Decoding, line_windows, read_lines
-from ptocr.predictors.recognition import TextRecognizer
+from ptocr.predictors.recognition import Decoding, TextRecognizer
+from ptocr.processing.long_lines import line_windows
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.settings import DetPreprocess, RecPreprocess
@@ -44,21 +46,28 @@ def line(checkout: Path) -> np.ndarray:
 def test_all_classes_give_what_the_best_ones_give(random_recognizer: TextRecognizer) -> None:
     rng = np.random.default_rng(3)
     lines = [rng.integers(0, 256, (30, w, 3), dtype=np.uint8) for w in (60, 200, 331)]
-    plain = read_lines(random_recognizer, lines, Decoding())
-    masked = read_lines(random_recognizer, lines, Decoding(deny=""))  # nothing denied, but by the other way
-    assert [p.text.text for p in plain] == [m.text.text for m in masked]
-    np.testing.assert_allclose([p.text.score for p in plain], [m.text.score for m in masked], rtol=1e-4)
+    plain = random_recognizer(lines, Decoding())
+    masked = random_recognizer(lines, Decoding(deny=""))  # nothing denied, but by the other way
+    assert [p.text for p in plain] == [m.text for m in masked]
+    np.testing.assert_allclose([p.score for p in plain], [m.score for m in masked], rtol=1e-4)
     assert [p.steps for p in plain] == pytest.approx([m.steps for m in masked])
+
+
+def test_search_among_all_classes_wants_a_ctc_decoder(random_recognizer: TextRecognizer) -> None:
+    attention = copy.copy(random_recognizer)
+    attention.charset = random_recognizer.charset.with_layout("attention")
+    with pytest.raises(SpecError, match=r"PP-OCRv4_mobile_rec: allowed .* CTC decoder; this one is 'attention'"):
+        attention([np.zeros((30, 60, 3), np.uint8)], Decoding(alternatives=2))
 
 
 @pytest.mark.weights
 def test_allowed_and_denied_characters(reader: ptocr.pipelines.OCRPipeline, line: np.ndarray) -> None:
-    read = lambda **how: read_lines(reader.models.recognizer, [line], Decoding(**how))[0]  # noqa: E731
-    plain = read().text.text
+    read = lambda **how: reader.models.recognizer([line], Decoding(**how))[0]  # noqa: E731
+    plain = read().text
     assert "98.6%" in plain
-    digits = read(allow="0123456789").text.text
+    digits = read(allow="0123456789").text
     assert digits and set(digits) <= set("0123456789") and "1024" in digits
-    assert "%" not in read(deny="%").text.text
+    assert "%" not in read(deny="%").text
     found = read(alternatives=5).alternatives
     assert found[0][0] == plain and len({text for text, _ in found}) == 5
     assert sum(p for _, p in found) <= 1.0 and [p for _, p in found] == sorted((p for _, p in found), reverse=True)
@@ -66,11 +75,11 @@ def test_allowed_and_denied_characters(reader: ptocr.pipelines.OCRPipeline, line
 
 @pytest.mark.weights
 def test_a_lexicon_chooses_among_likely_readings(reader: ptocr.pipelines.OCRPipeline, line: np.ndarray) -> None:
-    read = lambda **how: read_lines(reader.models.recognizer, [line], Decoding(**how))[0]  # noqa: E731
+    read = lambda **how: reader.models.recognizer([line], Decoding(**how))[0]  # noqa: E731
     second = read(alternatives=2).alternatives[1][0]
-    chosen = read(lexicon=re.escape(second)).text
+    chosen = read(lexicon=re.escape(second))
     assert chosen.text == second and len(chosen.columns) == len(second)
-    assert read(lexicon="no such line").text.text == read().text.text
+    assert read(lexicon="no such line").text == read().text
 
 
 def test_windows_cover_a_line_and_overlap() -> None:
@@ -89,11 +98,11 @@ def test_a_very_long_line_reads_like_its_parts(reader: ptocr.pipelines.OCRPipeli
     long = np.concatenate([line, gap] * 8, axis=1)
     long = cv2.resize(long, None, fx=1.6, fy=1.6, interpolation=cv2.INTER_CUBIC)
     assert line_windows(long.shape[1], long.shape[0], reader.models.recognizer.pre)
-    one = read_lines(reader.models.recognizer, [line], Decoding())[0].text.text.replace(" ", "")
-    many = read_lines(reader.models.recognizer, [long], Decoding())[0]
-    text = many.text.text.replace(" ", "")
+    one = reader.models.recognizer([line], Decoding())[0].text.replace(" ", "")
+    many = reader.models.recognizer([long], Decoding())[0]
+    text = many.text.replace(" ", "")
     assert text.count("section12") == 8 and abs(len(text) - 8 * len(one)) <= 4
-    assert (np.diff(many.text.columns) >= 0).all() and many.text.columns.max() <= many.steps
+    assert (np.diff(many.columns) >= 0).all() and many.columns.max() <= many.steps
 
 
 class Brightness:
