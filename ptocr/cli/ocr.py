@@ -12,6 +12,7 @@ from ptocr.cli.arguments import (
     BATCHED,
     MODULES,
     Number,
+    OneOf,
     add_device_argument,
     add_model_arguments,
     add_row,
@@ -87,6 +88,10 @@ def _add_more(parser: argparse.ArgumentParser) -> None:
     add("--pipeline", "--paddlex_config", default="OCR", metavar="NAME",
         help="OCR, PP-OCRv4_mobile, or the path of an OCR.yaml (default: OCR)")  # fmt: skip
     add("--ocr_version", metavar="V", help="PP-OCRv3 ... PP-OCRv6: models of that version (default: the pipeline's)")
+    ways = OneOf("skip", "redo")
+    add("--existing_text", type=ways, metavar=str(ways), default=None,
+        help="pages that have text, in a searchable PDF: they get none; or an older invisible layer is replaced, and "
+        "text is added where no visible text stands (default: skip)")  # fmt: skip
     add("--progress", type=flag, nargs="?", const=True, default=None, metavar="BOOL",
         help="a progress bar on standard error (default: where that is a terminal)")  # fmt: skip
 
@@ -108,7 +113,7 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
     from ptocr.cli.sinks import Sinks
 
     pipeline = make_pipeline(args)
-    sinks = Sinks(plan, args.min_score, args.overwrite)
+    sinks = Sinks(plan, args.min_score, args.overwrite, args.existing_text or "skip")
     failures.done = sinks.what_is_done
     feed = Feed(plan, reading, failures)
     try:

@@ -75,6 +75,9 @@ def make_plan(args: argparse.Namespace) -> Plan:
         SpecError: outputs that make no sense, exist, or are inputs. OSError: an output cannot be written.
     """
     targets = targets_of(args.output, args.format, args.save_path)
+    written = (*map(str, targets.files), *targets.suffixes, f".{targets.printed}")
+    if args.existing_text and not any(name.lower().endswith(".pdf") for name in written):
+        raise SpecError("--existing_text is about a searchable PDF; write one with --output FILE.pdf or --format pdf")
     if args.resume and (not targets.folders or targets.files or targets.printed or targets.save_path):
         raise SpecError("--resume needs one file per input and no other output: --output FOLDER/")
     if args.resume and args.overwrite:

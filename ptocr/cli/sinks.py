@@ -16,6 +16,7 @@ from ptocr.document.results import OCRResult
 from ptocr.document.tree import MIN_SCORE
 from ptocr.document.writers import suffix_of, write_results
 from ptocr.document.writers.page_file import PageFile
+from ptocr.document.writers.searchable_pdf import ExistingText
 from ptocr.document.writers.text import to_txt
 from ptocr.files import path_key
 
@@ -23,8 +24,11 @@ from ptocr.files import path_key
 class Sinks:
     """All outputs of a run. `add` pages, `end` an input after its last page, `close` at the end, or `stop` early."""
 
-    def __init__(self, plan: Plan, min_score: float | None, overwrite: bool) -> None:
+    def __init__(
+        self, plan: Plan, min_score: float | None, overwrite: bool, existing_text: ExistingText = "skip"
+    ) -> None:
         self.plan = plan
+        self._existing_text = existing_text
         self._overwrite = overwrite
         self.min_score = min_score
         self.pages = self.lines = self.hidden = self.files = 0
@@ -141,7 +145,8 @@ class Sinks:
         score = MIN_SCORE if self.min_score is None and suffix_of(path) in _TEXTS else self.min_score or 0.0
 
         def write(pages: Iterable[OCRResult]) -> list[Path]:
-            return write_results((above(page, score) for page in pages), path, min_score=score, place=self._place)
+            kept = (above(page, score) for page in pages)
+            return write_results(kept, path, min_score=score, existing_text=self._existing_text, place=self._place)
 
         return PageFile(write)
 

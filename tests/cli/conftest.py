@@ -33,6 +33,7 @@ class Reader:
                 page_index=page.page_index,
                 image=page.image,
                 pdf=page.pdf,
+                original=page.original,
                 dt_polys=[BOX, LOW],
                 rec_texts=[name, "smudge"],
                 rec_scores=[0.9, 0.3],

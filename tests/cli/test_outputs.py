@@ -140,6 +140,21 @@ def test_glob_patterns_keep_the_tree_below_their_fixed_part(reader: Reader) -> N
     assert below("out") == ["x/a.md", "y/a.md"]
 
 
+def test_an_older_text_layer_is_kept_or_replaced(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
+    picture("a.pdf")
+    assert main(["ocr", "a.pdf", "--output", "old.pdf"]) == 0  # a layer that says "a.pdf 1"
+    assert main(["ocr", "old.pdf", "--output", "kept.pdf"]) == 0
+    assert main(["ocr", "old.pdf", "--output", "new.pdf", "--existing_text", "redo"]) == 0
+
+    def text(path: str) -> str:
+        return str(pdfium.PdfDocument(path)[0].get_textpage().get_text_bounded())
+
+    assert "a.pdf 1" in text("kept.pdf") and "old.pdf 1" not in text("kept.pdf")
+    assert "old.pdf 1" in text("new.pdf") and "a.pdf 1" not in text("new.pdf").replace("old.pdf 1", "")
+    assert main(["ocr", "old.pdf", "--output", "new.txt", "--existing_text", "redo"]) == 2
+    assert "--existing_text is about a searchable PDF" in capsys.readouterr().err
+
+
 def test_every_format_by_name(reader: Reader) -> None:
     picture("a.png")
     formats = "txt,md,tsv,hocr,alto,json,pdf,png,jpg,webp"
