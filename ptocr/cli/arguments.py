@@ -48,7 +48,8 @@ class Parser(argparse.ArgumentParser):
         for word in rest:
             flag = word.partition("=")[0]
             if flag.startswith("-"):
-                flags = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+                shown = [action for action in self._actions if action.help != argparse.SUPPRESS]
+                flags = [name for action in shown for name in action.option_strings if name.startswith("--")]
                 self.error(f"unknown flag {flag}{meant(flag, flags)}")
         if rest:
             self.error(f"unknown argument {rest[0]}")

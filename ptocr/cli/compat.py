@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptocr.cli.arguments import Parser
 from ptocr.cli.guard import Failures
-from ptocr.compat.arguments import flag
+from ptocr.compat.arguments import IGNORED, RENAMED, flag
 from ptocr.errors import SpecError
 from ptocr.files import write_atomic
 
@@ -94,11 +94,11 @@ def _paddleocr3(arguments: Sequence[str], failures: Failures) -> None:
     parser.add_argument("--save_path")
     kinds: dict[str, Callable[[str], Any]] = {
         **dict.fromkeys((*three.MODELS, "device", "engine", "precision", "lang", "ocr_version", "paddlex_config"), str),
-        **dict.fromkeys((*three.SIZES, "cpu_threads", "text_det_limit_side_len", "mkldnn_cache_capacity"), int),
-        **{name: flag for name in (*three.PREDICT, *three.IGNORED) if name.startswith(("use_", "return_", "enable_"))},
+        **dict.fromkeys((*three.SIZES, "cpu_threads", "text_det_limit_side_len"), int),
+        **{name: flag for name in three.PREDICT if name.startswith(("use_", "return_"))}, **IGNORED,
         **dict.fromkeys(("text_det_thresh", "text_det_box_thresh", "text_det_unclip_ratio"), float),
         "text_det_limit_type": str, "text_rec_score_thresh": float,
-        **{name: paddle2.ACTS[name].kind for name in three.RENAMED},
+        **{name: paddle2.ACTS[name].kind for name in RENAMED},
     }  # fmt: skip
     given = _given(parser, kinds, arguments)
     inputs, folder = given.pop("input"), given.pop("save_path", None)

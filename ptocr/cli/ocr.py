@@ -21,6 +21,7 @@ from ptocr.cli.arguments import (
 )
 from ptocr.cli.guard import Failures, say, unstoppable
 from ptocr.cli.options import COMMON, GROUPS, OPTIONS
+from ptocr.compat.arguments import IGNORED, REFUSED, RENAMED, check_allowed, meaningless, newer_names
 
 if TYPE_CHECKING:
     from ptocr.cli.plan import Plan, Source
@@ -77,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             add_row(group, *option)
     add_runtime_arguments(parser, device=False)
     add_model_arguments(parser)
+    _add_other_names(parser)
 
 
 def _add_more(parser: argparse.ArgumentParser) -> None:
@@ -96,11 +98,35 @@ def _add_more(parser: argparse.ArgumentParser) -> None:
         help="a progress bar on standard error (default: where that is a terminal)")  # fmt: skip
 
 
+def _add_other_names(parser: argparse.ArgumentParser) -> None:
+    """PaddleOCR 3.x's flags that steer Paddle's engine or cannot be had, and its older names, all without help."""
+    known: dict[str, Any] = {action.dest: action.type for action in parser._actions}
+    kinds = {old: known[new] or str for old, new in RENAMED.items()} | dict.fromkeys(REFUSED, str) | IGNORED
+    for name, kind in kinds.items():
+        several: dict[str, Any] = {"nargs": "?", "const": True} if kind is flag else {}
+        parser.add_argument(f"--{name}", type=kind, help=argparse.SUPPRESS, **several)
+
+
+def _accept_other_names(args: argparse.Namespace) -> None:
+    """Move values to the newer names, name what does nothing.
+
+    Raises:
+        SpecError: an option under both names, or one that would change the result and cannot be had.
+    """
+    given = {name: value for name, value in vars(args).items() if value is not None}
+    check_allowed(given, REFUSED)
+    for name, value in newer_names(given).items():
+        setattr(args, name, value)
+    if ignored := [name for name in IGNORED if name in given]:
+        say(f"warning: {meaningless(f'--{name}' for name in ignored)}")
+
+
 def run(args: argparse.Namespace, failures: Failures) -> None:
     """Read and write."""
     from ptocr.cli.plan import make_plan
     from ptocr.errors import SpecError
 
+    _accept_other_names(args)
     if not args.inputs and not args.input:
         raise SpecError("no input: ptocr ocr IN ... (or -i IN)")
     reading, options = _options(args)

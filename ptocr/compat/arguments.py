@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ptocr.errors import SpecError
+
+# PaddleOCR 3.x's arguments, of the constructor and of `paddleocr ocr`, beside those that act.
+REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "text_det_input_shape": ((), "pages are resized by text_det_limit_side_len"),
+    "text_rec_input_shape": ((), "lines keep their proportions"),
+}
+# 2.x names that PaddleOCR 3.x still takes, under their new ones; giving both is an error there and here.
+RENAMED = {
+    "det_model_dir": "text_detection_model_dir", "det_limit_side_len": "text_det_limit_side_len",
+    "det_limit_type": "text_det_limit_type", "det_db_thresh": "text_det_thresh",
+    "det_db_box_thresh": "text_det_box_thresh", "det_db_unclip_ratio": "text_det_unclip_ratio",
+    "rec_model_dir": "text_recognition_model_dir", "rec_batch_num": "text_recognition_batch_size",
+    "use_angle_cls": "use_textline_orientation", "cls_model_dir": "textline_orientation_model_dir",
+    "cls_batch_num": "textline_orientation_batch_size",
+}  # fmt: skip
 
 
 class IgnoredOption(UserWarning):
@@ -41,6 +56,18 @@ def check_names(given: Iterable[str], known: Iterable[str], where: str) -> None:
             near = difflib.get_close_matches(name, known, n=3)
             hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(sorted(known))}"
             raise SpecError(f"{where}: unknown option {name!r}; {hint}")
+
+
+def newer_names(given: Mapping[str, Any]) -> dict[str, Any]:
+    """`given` with the names of `RENAMED` replaced by their newer ones.
+
+    Raises:
+        SpecError: an option under both of its names.
+    """
+    for old, new in RENAMED.items():
+        if old in given and new in given:
+            raise SpecError(f"{old} and {new} are the same; give one of them")
+    return {RENAMED.get(name, name): value for name, value in given.items()}
 
 
 def check_allowed(given: Mapping[str, Any], refused: Mapping[str, tuple[tuple[Any, ...], str]]) -> None:
@@ -93,3 +120,10 @@ def whole(text: str | float) -> int:
     if not value.is_integer():
         raise ValueError(f"{text!r} is not a whole number")
     return int(value)
+
+
+# They steer Paddle's engine. Below the kinds of values, which it names.
+IGNORED: dict[str, Callable[[Any], Any]] = {
+    "engine_config": str, "enable_hpi": flag, "use_tensorrt": flag, "enable_mkldnn": flag, "enable_cinn": flag,
+    "mkldnn_cache_capacity": int,
+}  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from ptocr.compat import paddle2
-from ptocr.compat.arguments import check_allowed, check_names, meaningless, warn_once
+from ptocr.compat.arguments import IGNORED, REFUSED, check_allowed, check_names, meaningless, newer_names, warn_once
 from ptocr.compat.pages import bgr_pages
 from ptocr.document import draw
 from ptocr.document.results import ClsResult, DetResult, OCRResult, RecResult
@@ -32,13 +32,6 @@ MODELS = tuple(
 )  # fmt: skip
 SIZES = ("textline_orientation_batch_size", "text_recognition_batch_size")
 RUNTIME = ("device", "engine", "precision", "cpu_threads")
-IGNORED = (
-    "engine_config", "enable_hpi", "use_tensorrt", "enable_mkldnn", "mkldnn_cache_capacity", "enable_cinn",
-)  # fmt: skip
-REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
-    "text_det_input_shape": ((), "pages are resized by text_det_limit_side_len"),
-    "text_rec_input_shape": ((), "lines keep their proportions"),
-}
 PREDICT = (
     "use_doc_orientation_classify", "use_doc_unwarping", "use_textline_orientation", "text_det_limit_side_len",
     "text_det_limit_type", "text_det_thresh", "text_det_box_thresh", "text_det_unclip_ratio", "text_rec_score_thresh",
@@ -46,15 +39,6 @@ PREDICT = (
 )  # fmt: skip
 # Paddle's own engines, in whose place ours runs.
 _PADDLE_ENGINES = ("paddle", "paddle_static", "paddle_dynamic", "transformers")
-# 2.x names that PaddleOCR 3.x still takes, under their new ones; giving both is an error there and here.
-RENAMED = {
-    "det_model_dir": "text_detection_model_dir", "det_limit_side_len": "text_det_limit_side_len",
-    "det_limit_type": "text_det_limit_type", "det_db_thresh": "text_det_thresh",
-    "det_db_box_thresh": "text_det_box_thresh", "det_db_unclip_ratio": "text_det_unclip_ratio",
-    "rec_model_dir": "text_recognition_model_dir", "rec_batch_num": "text_recognition_batch_size",
-    "use_angle_cls": "use_textline_orientation", "cls_model_dir": "textline_orientation_model_dir",
-    "cls_batch_num": "textline_orientation_batch_size",
-}  # fmt: skip
 DROP_SCORE = 0.5  # 2.x leaves out lines that score less
 
 
@@ -79,9 +63,7 @@ class PaddleOCR:
         two = {*paddle2.ACTS, *other, *paddle2.REFUSED, *paddle2.IGNORED, *paddle2.CONSOLE}
         check_names(given, [*three, *two], "PaddleOCR")
         check_allowed(given, REFUSED)
-        for old, new in RENAMED.items():
-            if old in given and new in given:
-                raise SpecError(f"{old} and {new} are the same; give one of them")
+        newer_names(given)
         self._call = paddle2.translate({k: v for k, v in given.items() if k not in three})
         ignored = [*self._call.ignored, *(name for name in IGNORED if name in given)]
         if ignored:

@@ -114,7 +114,7 @@ def test_predict_as_paddleocr_3() -> None:
     assert ours.replace(" ", "") == expected.replace(" ", "")
     assert {key: words[key] for key in theirs["settings"]} == theirs["settings"]
     assert set(theirs["init"]) - {"self", "kwargs"} <= {
-        *module.MODELS, *module.SIZES, *module.PREDICT, *module.REFUSED, "lang", "ocr_version",
+        *module.MODELS, *module.SIZES, *module.PREDICT, *said.REFUSED, "lang", "ocr_version",
     }  # fmt: skip
     assert set(theirs["predict"]) - {"self", "input"} == set(module.PREDICT)
 
@@ -158,7 +158,7 @@ def test_version_2_names_become_version_3_names() -> None:
     options = ocr.paddlex_pipeline.defaults
     assert (options.text_det_thresh, options.text_det_limit_side_len, options.text_rec_score_thresh) == (0.2, 1280, 0.3)
     assert options.use_textline_orientation is False and ocr.paddlex_pipeline.models.options.threads == 2
-    for old, new in module.RENAMED.items():  # PaddleOCR 3.7's _DEPRECATED_PARAM_NAME_MAPPING
+    for old, new in said.RENAMED.items():  # PaddleOCR 3.7's _DEPRECATED_PARAM_NAME_MAPPING
         with pytest.raises(SpecError, match=f"{old} and {new} are the same"):
             PaddleOCR(**{old: 1, new: 1})
 

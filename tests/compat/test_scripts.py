@@ -81,7 +81,7 @@ def run(command: str) -> int:
     try:
         if words[0] in ("python", "python3"):
             return PREDICT[Path(words[1]).name](words[2:])
-        return main(["compat", *words])
+        return main(words[1:] if words[0] == "ptocr" else ["compat", *words])
     except SystemExit as stop:
         return int(stop.code or 0)
 
