@@ -30,6 +30,6 @@ class BuildWithConfigs(build_py):
 setup(
     packages=find_packages(include=["ptocr", "ptocr.*"]),
     package_dir={"": "."},
-    package_data={"ptocr": ["py.typed", "document/invisible.ttf", "runtime/cpu/src/*"]},
+    package_data={"ptocr": ["py.typed", "document/invisible.ttf", "runtime/cpu/src/*", "serving/page.html"]},
     cmdclass={"build_py": BuildWithConfigs},
 )

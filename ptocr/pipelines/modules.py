@@ -84,6 +84,11 @@ class Models:
             predictor: Predictor = getattr(self, _PROPERTIES[name])
             predictor.runtime.warm_up()
 
+    def absent(self, names: Iterable[str]) -> list[str]:
+        """Models of these modules that are neither loaded nor on this machine: they would be fetched on first use."""
+        missing = [self.module(name) for name in names if name not in self._loaded]
+        return [m.model_name for m in missing if not m.model_dir and local_file(m.model_name) is None]
+
     def batch_size(self, name: str) -> int:
         """Pictures per batch of a module."""
         return self.module(name).batch_size

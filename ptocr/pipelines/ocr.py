@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,11 @@ class OCRPipeline:
         models = ", ".join(module.model_name or str(module.model_dir) for module in names)
         return f"<{type(self).__name__} {self.spec.pipeline_name}: {models} on {self.models.options.device}>"
 
+    @property
+    def width(self) -> int:
+        """How many pages at once suit the device."""
+        return min(4, os.cpu_count() or 1)
+
     def predict(self, input: Input, **options: Unpack[OCRKeywords]) -> Iterator[OCRResult]:
         """Read everything in `input`, page by page, as a generator.
 
@@ -93,6 +99,14 @@ class OCRPipeline:
             WeightsError, SpecError: a model is missing.
         """
         self.models.warm_up(_modules(self._call(self.defaults.merged(dict(options)))))
+
+    def absent(self, **options: Unpack[OCRKeywords]) -> list[str]:
+        """Names of the models that `predict` with these options would have to fetch first.
+
+        Raises:
+            SpecError: unknown option, or one that needs a model the pipeline does not have.
+        """
+        return self.models.absent(_modules(self._call(self.defaults.merged(dict(options)))))
 
     def read(self, page: Page, options: OCROptions) -> OCRResult:
         """Read one page: make it upright and flat if asked, find its lines, recognise them."""
