@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from ptocr.checkpoint import Checkpoint, load_checkpoint, network_of
 from ptocr.convert.convert import convert
+from ptocr.convert.fingerprint import deploy_graph
 from ptocr.convert.formats.foreign import is_checkpoint
 from ptocr.convert.goldens import Reference, read_golden
 from ptocr.convert.graph import OUT_CHANNELS, Node
-from ptocr.convert.identify import deploy_graph
 from ptocr.errors import WeightsError
 
 EXACT = 1e-6  # same form: what rounding of a folded batch norm may do, relative to the layer's largest weight

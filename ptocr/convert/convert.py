@@ -11,18 +11,11 @@ from torch import Tensor
 
 from ptocr.checkpoint import Checkpoint, Form, empty_network, load_checkpoint
 from ptocr.convert.align import align, transfer
+from ptocr.convert.fingerprint import deploy_graph, layout, linear_names
 from ptocr.convert.formats.description import apply_description
 from ptocr.convert.formats.foreign import Source, is_checkpoint, read
 from ptocr.convert.formats.torch_state import is_plain, read_torch_state
-from ptocr.convert.identify import (
-    class_count,
-    deploy_graph,
-    hub_state,
-    identify,
-    in_paddle_layout,
-    layout,
-    linear_names,
-)
+from ptocr.convert.identify import class_count, hub_state, identify, in_paddle_layout
 from ptocr.convert.mapping import lstm_aliases, map_state, paddle_names
 from ptocr.errors import WeightsError
 from ptocr.spec.model import ModelSpec, load_spec

@@ -2,71 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from ptocr.checkpoint import Form, empty_network
+from ptocr.convert.fingerprint import architecture_key, fingerprint
 from ptocr.convert.formats.foreign import Source
 from ptocr.convert.formats.torch_state import FORMAT as TORCH
-from ptocr.convert.graph import Graph
 from ptocr.convert.hub import HubState, hub_path
-from ptocr.convert.mapping import paddle_names, transposed
-from ptocr.convert.trace import trace
 from ptocr.errors import PtocrError, WeightsError
-from ptocr.spec.model import ModelSpec, list_specs, load_spec
+from ptocr.spec.model import ModelSpec, load_spec, spec_files
 from ptocr.spec.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
-ODD = 7919  # a class count that no layer has for other reasons
-
-
-def deploy_graph(spec: ModelSpec, classes: int | None) -> tuple[nn.Module, Graph]:
-    """Paddle's deploy form of a spec's network, without memory, and its graph."""
-    network = empty_network(spec.architecture, classes, "deploy")
-    return network, trace(network, spec.probe)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Paddle's names and shapes of a network; by_class: name -> the axis whose size is the class count; linear: those
-    that PyTorch keeps the other way round."""
-
-    shapes: dict[str, tuple[int, ...]]
-    by_class: dict[str, int]
-    linear: frozenset[str] = frozenset()
-
-
-def layout(network: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Paddle's name -> shape in Paddle's layout."""
-    state = network.state_dict()
-    shapes = {}
-    for key, (name, module) in paddle_names(network).items():
-        shape = tuple(state[key].shape)
-        shapes[name] = shape[::-1] if transposed(module, key.rpartition(".")[2]) else shape
-    return shapes
-
-
-@lru_cache(maxsize=256)
-def _layout(architecture: str, by_class: bool) -> Layout:
-    config = json.loads(architecture)
-    network = empty_network(config, ODD if by_class else None)
-    shapes = layout(network)
-    axes = {name: shape.index(ODD) for name, shape in shapes.items() if ODD in shape}
-    return Layout(shapes, axes, linear_names(network))
-
-
-def linear_names(network: nn.Module) -> frozenset[str]:
-    """Paddle's names of the parameters that PyTorch keeps transposed."""
-    names = paddle_names(network).items()
-    return frozenset(name for key, (name, module) in names if transposed(module, key.rpartition(".")[2]))
 
 
 def in_paddle_layout(source: Source, linear: frozenset[str]) -> dict[str, np.ndarray]:
@@ -76,30 +28,20 @@ def in_paddle_layout(source: Source, linear: frozenset[str]) -> dict[str, np.nda
     return {name: array.T if name in linear else array for name, array in source.tensors.items()}
 
 
-def layout_of(spec: ModelSpec) -> Layout:
-    """The layout of a spec's network for evaluation."""
-    return _layout(json.dumps(spec.architecture, sort_keys=True), spec.has_classes)
-
-
 def class_count(source: Source, spec: ModelSpec) -> int | None:
     """The number of classes of the weights, None for networks without classes or weights of another kind."""
     if not spec.has_classes:
         return None
+    known = fingerprint(spec)
     if source.graph is not None:
-        products = [n for n in source.graph.nodes if n.kind == "matmul"]
-        return products[-1].shape[1] if products else None
+        return known.classes_of_graph(source.graph)
     if source.format == "safetensors":
         return _hub_classes(source, spec)
-    wanted = layout_of(spec)
-    tensors = in_paddle_layout(source, wanted.linear)
-    for name, axis in wanted.by_class.items():
-        if name in tensors and tensors[name].ndim > axis:
-            return tensors[name].shape[axis]
-    return None
+    return known.classes_of_tensors(in_paddle_layout(source, known.linear))
 
 
 def _hub_classes(source: Source, spec: ModelSpec) -> int | None:
-    for name in layout_of(spec).by_class:
+    for name in fingerprint(spec).by_class:
         path, _, leaf = name.rpartition(".")
         found = source.tensors.get(f"{hub_path(path, spec.architecture)}.{leaf}")
         if leaf == "bias" and found is not None:
@@ -130,49 +72,39 @@ def fits(source: Source, spec: ModelSpec) -> bool:
     classes = class_count(source, spec)
     if spec.has_classes and classes is None:
         return False
+    known = fingerprint(spec)
     if source.graph is not None:
-        return _operations(source.graph) == _spec_operations(
-            json.dumps(spec.architecture, sort_keys=True), spec.name, classes
-        )
+        return known.holds_graph(source.graph, classes)
     if source.format == "safetensors":
         _, _, missing, left = hub_state(source, spec, classes)
         return not missing and not left
-    wanted = layout_of(spec)
-    tensors = in_paddle_layout(source, wanted.linear)
-    for name, shape in wanted.shapes.items():
-        if name not in tensors:
-            return False
-        found = list(tensors[name].shape)
-        if name in wanted.by_class and len(found) == len(shape):
-            found[wanted.by_class[name]] = ODD
-        if tuple(found) != shape:
-            return False
-    return True
+    return known.holds_tensors(in_paddle_layout(source, known.linear), classes)
 
 
-def _operations(graph: Graph) -> Counter[Any]:
-    return Counter(n.signature for n in graph.nodes)
-
-
-@lru_cache(maxsize=256)
-def _spec_operations(architecture: str, name: str, classes: int | None) -> Counter[Any]:
-    del architecture
-    return _operations(deploy_graph(load_spec(name), classes)[1])
+@lru_cache(maxsize=1)
+def _specs(files: tuple[tuple[str, int], ...]) -> tuple[ModelSpec, ...]:
+    """The specs of all files, each given by name and time of its last change; unreadable ones left out."""
+    found = []
+    for name, _ in files:
+        try:
+            found.append(load_spec(name))
+        except PtocrError as error:
+            log.debug("%s: %s", name, error)
+    return tuple(found)
 
 
 def candidates(source: Source) -> list[ModelSpec]:
-    """All specs whose network the weights fit."""
-    found = []
+    """All specs whose network the weights fit; every architecture is looked at once, however many specs share it."""
     verdicts: dict[str, bool] = {}
-    for name in list_specs():
+    found = []
+    for spec in _specs(tuple((name, path.stat().st_mtime_ns) for name, path in sorted(spec_files().items()))):
+        key = architecture_key(spec)
         try:
-            spec = load_spec(name)
-            key = f"{spec.task} {json.dumps(spec.architecture, sort_keys=True)}"
             if key not in verdicts:
                 verdicts[key] = fits(source, spec)
         except PtocrError as error:
-            log.debug("%s: %s", name, error)
-            continue
+            log.debug("%s: %s", spec.name, error)
+            verdicts[key] = False
         if verdicts[key]:
             found.append(spec)
     return found
@@ -196,13 +128,20 @@ def identify(source: Source, characters: Iterable[str] | None = None) -> ModelSp
     named = source.description.name if source.description else None
     if any(spec.name == named for spec in found):
         return next(spec for spec in found if spec.name == named)
-    for rule in (_same_classes, _same_characters, _same_name):
+    for rule in (_largest, _same_classes, _same_characters, _same_name):
         kept = rule(found, source, list(characters) if characters is not None else None)
         found = kept or found
         if len(found) == 1:
             return found[0]
     names = ", ".join(spec.name for spec in found)
     raise WeightsError(f"{source.where}: these weights fit several models alike: {names}; say which one with --model")
+
+
+def _largest(found: list[ModelSpec], source: Source, characters: list[str] | None) -> list[ModelSpec]:
+    """A network that holds another one's (with a further branch) is the one of weights that have both."""
+    del source, characters
+    sizes = [len(fingerprint(spec).shapes) for spec in found]
+    return [spec for spec, size in zip(found, sizes, strict=True) if size == max(sizes)]
 
 
 def _same_classes(found: list[ModelSpec], source: Source, characters: list[str] | None) -> list[ModelSpec]:

@@ -41,6 +41,8 @@ class _Tracer(TorchFunctionMode):
         self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if function in RECURRENT:  # before it runs: on the meta device a long line takes seconds
+            raise self._unknown(function, next(t for t in _tensors(args) if id(t) in self.names))
         result = function(*args, **kwargs)
         outputs = list(_tensors([result]))
         if not outputs:
@@ -73,12 +75,15 @@ class _Tracer(TorchFunctionMode):
     ) -> None:
         recorder = RECORDERS.get(function)
         if recorder is None:
-            name = getattr(function, "__name__", str(function))
-            raise WeightsError(
-                f"the network uses {self.names[id(held[0])]!r} in {name!r}, which conversion from exported programs "
-                "does not know; convert its training checkpoint (.pdparams)"
-            )
+            raise self._unknown(function, held[0])
         recorder(self, args, kwargs, id(out))
+
+    def _unknown(self, function: Callable[..., Any], held: Tensor) -> WeightsError:
+        name = getattr(function, "__name__", str(function))
+        return WeightsError(
+            f"the network uses {self.names[id(held)]!r} in {name!r}, which conversion from exported programs "
+            "does not know; convert its training checkpoint (.pdparams)"
+        )
 
     def name(self, tensor: Tensor) -> str:
         return self.names[id(tensor)]
@@ -144,6 +149,7 @@ def _prelu(tracer: _Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: 
     tracer.graph.weighted("prelu", args[1].shape, {"weight": tracer.name(args[1])}, [id(args[0])], out)
 
 
+RECURRENT = (torch.lstm, torch.gru, torch.lstm_cell, torch.gru_cell)
 RECORDERS: dict[Any, Callable[..., None]] = {
     F.conv1d: _convolution("conv"),
     F.conv2d: _convolution("conv"),

@@ -175,7 +175,8 @@ def _named_source(word: str, name: str) -> dict[str, str]:
     return {key: text.replace("NAME", name) for key, text in NAMED_SOURCES[word].items()}
 
 
-def _spec_files() -> dict[str, Path]:
+def spec_files() -> dict[str, Path]:
+    """The file of every model, by its name."""
     root = paths.configs()
     return {p.stem: p for row in TASKS.values() for p in sorted((root / row.folder).glob("*.yaml"))}
 
@@ -189,7 +190,7 @@ def list_specs(task: str | None = None) -> list[str]:
     if task is not None and task not in TASKS:
         raise SpecError(f"unknown task {task!r}; known: {', '.join(TASKS)}")
     folder = None if task is None else TASKS[task].folder
-    return sorted(name for name, path in _spec_files().items() if folder in (None, path.parent.name))
+    return sorted(name for name, path in spec_files().items() if folder in (None, path.parent.name))
 
 
 def parse_spec(data: Any, where: str) -> ModelSpec:
@@ -219,7 +220,7 @@ _OWN = ("name", "languages", "charset", "sources")  # what a variant never inher
 
 def _base_file(name: str, path: Path) -> Path:
     """The file that `extends: name` in a spec means."""
-    files = _spec_files()
+    files = spec_files()
     if name not in files:
         near = difflib.get_close_matches(name, files, n=3) or sorted(files)
         raise SpecError(f"{path}: extends unknown model {name!r}; did you mean {', '.join(near)}?")
@@ -235,7 +236,7 @@ def load_spec(name_or_path: str | Path) -> ModelSpec:
     text = str(name_or_path)
     if text.endswith((".yaml", ".yml")):
         return parse_spec(read_extended(Path(text), _base_file, _OWN), text)
-    files = _spec_files()
+    files = spec_files()
     if text not in files:
         near = difflib.get_close_matches(text, files, n=3) or sorted(files)
         raise SpecError(f"unknown model {text!r}; did you mean {', '.join(near)}? (`ptocr models` lists all)")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ptocr.checkpoint import empty_network
-from ptocr.convert.identify import layout
+from ptocr.convert.fingerprint import layout
 from ptocr.spec.model import load_spec
 
 MEASURE = """

@@ -19,10 +19,11 @@ from torch import nn
 
 from ptocr.checkpoint import empty_network
 from ptocr.convert.convert import convert
+from ptocr.convert.fingerprint import layout
 from ptocr.convert.formats.foreign import Source, read
 from ptocr.convert.formats.safetensors import read_safetensors
 from ptocr.convert.hub import HubState
-from ptocr.convert.identify import hub_state, layout
+from ptocr.convert.identify import hub_state
 from ptocr.convert.mapping import map_state
 from ptocr.errors import WeightsError
 from ptocr.spec.model import load_spec

@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from ptocr.checkpoint import empty_network
+from ptocr.convert import fingerprint
 from ptocr.convert.convert import convert
+from ptocr.convert.fingerprint import deploy_graph, layout
 from ptocr.convert.formats.description import Description
 from ptocr.convert.formats.foreign import Source
-from ptocr.convert.identify import candidates, class_count, deploy_graph, identify, layout
+from ptocr.convert.identify import candidates, class_count, identify
 from ptocr.errors import WeightsError
-from ptocr.spec.model import ModelSpec, load_spec
+from ptocr.spec.model import ModelSpec, list_specs, load_spec
 from tests.convert import tiny
 
 
@@ -39,6 +41,27 @@ def program_of(spec: ModelSpec, where: str = "folder/inference.json") -> Source:
 )  # fmt: skip
 def test_one_of_its_kind(name: str, make: object) -> None:
     assert identify(make(load_spec(name))).name == name  # type: ignore[operator]
+
+
+def test_each_architecture_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many models share it, and however many weights are looked at."""
+    source = checkpoint_of(load_spec("PP-OCRv5_mobile_rec"))
+    identify(source)
+    monkeypatch.setattr(fingerprint, "empty_network", None)
+    assert identify(source).name == "PP-OCRv5_mobile_rec"
+    known = {fingerprint.architecture_key(load_spec(name)) for name in list_specs()}
+    assert len(fingerprint._FINGERPRINTS) <= len(known) < len(list_specs())
+
+
+def test_sizes_that_count_classes() -> None:
+    """Decoders that feed back what they read see the classes beside other values, and some leave tokens out."""
+    many = fingerprint.MANY
+    assert fingerprint._classes_in((256, many), (256, 97)) == 97
+    assert fingerprint._classes_in((many + 256, 768), (294, 768)) == 38
+    assert fingerprint._classes_in((many, many - 1), (38, 37)) == 38
+    assert fingerprint._classes_in((many, many - 1), (38, 38)) is None
+    assert fingerprint._classes_in((256, many), (255, 97)) is None
+    assert fingerprint._classes_in((256, 768), (256, 768)) is None
 
 
 def test_twins_are_named_in_the_error() -> None:

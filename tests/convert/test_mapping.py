@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from ptocr.convert.identify import layout
+from ptocr.convert.fingerprint import layout
 from ptocr.convert.mapping import COUNTER, lstm_aliases, map_state, to_paddle
 from ptocr.nn.build import build_network
 from ptocr.spec.model import list_specs, load_spec

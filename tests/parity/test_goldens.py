@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ptocr.checkpoint import empty_network
-from ptocr.convert.identify import layout
+from ptocr.convert.fingerprint import layout
 from ptocr.convert.mapping import lstm_aliases, map_state
 from ptocr.nn.build import OCRNet
 from ptocr.nn.fuse import Fusible, Reparam, fuse
