@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 
@@ -100,9 +100,14 @@ def _list(nodes: Sequence[Node]) -> str:
 
 
 def transfer(
-    pairs: list[tuple[Node, Node]], tensors: Mapping[str, np.ndarray], shapes: Mapping[str, Shape], where: str
+    pairs: list[tuple[Node, Node]],
+    tensors: Mapping[str, np.ndarray],
+    shapes: Mapping[str, Shape],
+    where: str,
+    rows: Set[str] = frozenset(),
 ) -> dict[str, np.ndarray]:
-    """Our tensor name -> array in Paddle's layout, for all pairs. shapes: of our tensors, by name.
+    """Our tensor name -> array in Paddle's layout, for all pairs. shapes: of our tensors, by name. rows: our
+    matrices that Paddle keeps as (out, in), unlike those of linear layers.
 
     A batch norm that the exporter folded into its convolution comes back as one that only adds the folded shift.
 
@@ -127,6 +132,8 @@ def transfer(
             value = values[role]
             if squeezed(value.shape) == squeezed(shapes[name]):  # [1, C, 1, 1] where we keep [C]
                 value = value.reshape(shapes[name]) if role != "weight" or value.ndim != 2 else value
+            if ours.kind == "matmul" and role == "weight" and name in rows:
+                value = value.T
             if name in state and not np.array_equal(state[name], value):
                 raise WeightsError(f"{where}: {name!r} is one tensor in our network and two different ones in the file")
             state[name] = value

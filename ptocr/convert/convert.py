@@ -16,7 +16,7 @@ from ptocr.convert.formats.description import apply_description
 from ptocr.convert.formats.foreign import Source, is_checkpoint, read
 from ptocr.convert.formats.torch_state import is_plain, read_torch_state
 from ptocr.convert.identify import class_count, hub_state, identify, in_paddle_layout
-from ptocr.convert.mapping import lstm_aliases, map_state, paddle_names
+from ptocr.convert.mapping import lstm_aliases, map_state, paddle_names, transposed
 from ptocr.errors import WeightsError
 from ptocr.spec.model import ModelSpec, load_spec
 from ptocr.spec.vocabulary import Vocabulary
@@ -184,7 +184,9 @@ def _deploy(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form,
     pairs = align(source.graph, graph, source.where, spec.name)
     names = paddle_names(network)
     shapes = layout(network)
-    arrays = transfer(pairs, source.tensors, {key: shapes[name] for key, (name, _) in names.items()}, source.where)
+    wanted = {key: shapes[name] for key, (name, _) in names.items()}
+    rows = {key for key, (_, module) in names.items() if not transposed(module, key.rpartition(".")[2])}
+    arrays = transfer(pairs, source.tensors, wanted, source.where, rows)
     taken = {name for node in source.graph.nodes for name in node.tensors.values()}
     if idle := sorted(set(source.tensors) - taken):
         raise WeightsError(

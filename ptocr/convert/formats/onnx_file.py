@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -37,10 +37,12 @@ class Operation:
 
 @dataclass(frozen=True)
 class OnnxGraph:
-    """A GraphProto: operations in execution order, initializers by name."""
+    """A GraphProto: operations in execution order, initializers, names of inputs and outputs."""
 
     operations: list[Operation]
     initializers: dict[str, np.ndarray]
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
 
 def read_model(data: bytes) -> tuple[OnnxGraph, dict[str, str]]:
@@ -73,7 +75,8 @@ def _graph(value: Value, depth: int) -> OnnxGraph:
     if 15 in parts:
         raise ValueError("sparse initializers are not supported")
     tensors = dict(_tensor(view(item)) for item in parts.get(5, []))
-    return OnnxGraph([_operation(view(item), depth) for item in parts.get(1, [])], tensors)
+    inputs, outputs = (tuple(_string(message(view(item)), 1) for item in parts.get(n, [])) for n in (11, 12))
+    return OnnxGraph([_operation(view(item), depth) for item in parts.get(1, [])], tensors, inputs, outputs)
 
 
 def _operation(data: memoryview, depth: int) -> Operation:
@@ -172,14 +175,3 @@ def _fits(numbers: np.ndarray, stored: np.dtype) -> bool:
 def _numbers(values: list[Value], dtype: str) -> np.ndarray:
     """A repeated float or double field, packed or not."""
     return _raw(memoryview(b"".join(bytes(view(value)) for value in values)), np.dtype(dtype))
-
-
-def body_inputs(graph: OnnxGraph) -> Iterator[tuple[str, np.ndarray | None]]:
-    """What the operations of a body read, and the value where the body itself holds it as a constant."""
-    own = dict(graph.initializers)
-    for operation in graph.operations:
-        if operation.kind == "Constant" and isinstance(value := operation.attributes.get("value"), np.ndarray):
-            own.update(dict.fromkeys(operation.outputs, value))
-        yield from ((name, own.get(name)) for name in operation.inputs)
-        for body in operation.bodies:
-            yield from ((name, value if value is not None else own.get(name)) for name, value in body_inputs(body))

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ptocr.convert.formats.onnx_file import OnnxGraph, Operation, body_inputs, read_model
+from ptocr.convert.formats.onnx_bodies import unrolled
+from ptocr.convert.formats.onnx_file import Operation, read_model
 from ptocr.convert.formats.pdiparams import as_float32
 from ptocr.convert.graph import Graph
 from ptocr.errors import WeightsError
@@ -38,6 +39,7 @@ def read_onnx(where: str, data: bytes) -> OnnxModel:
     """
     try:
         file, metadata = read_model(data)
+        file = unrolled(file)
         reader = _Reader(where, dict(file.initializers))
         _read_operations(file.operations, reader)
         tensors = reader.used()
@@ -64,8 +66,6 @@ def _read_operations(operations: list[Operation], reader: _Reader) -> None:
         outputs = operation.outputs
         if outputs and outputs[0] in alias and alias[outputs[0]] not in reader.constants:
             continue
-        for body in operation.bodies:
-            reader.refuse_weights(operation.kind, body)
         reader.add(operation.kind, [alias.get(v, v) for v in operation.inputs], outputs, operation.attributes)
 
 
@@ -77,16 +77,6 @@ class _Reader:
         self.constants = constants
         self.graph = Graph()
         self.named = {name for name in constants if PADDLE_NAME.search(name)}  # what carries a parameter's name
-
-    def refuse_weights(self, kind: str, body: OnnxGraph) -> None:
-        """Bodies of loops and branches are not converted: weights in there must not be lost unnoticed."""
-        for name, own in body_inputs(body):
-            value = own if own is not None else self.constants.get(name)
-            if value is not None and value.dtype.kind == "f" and value.size > 1:
-                raise WeightsError(
-                    f"{self.where}: the body of a {kind} uses the weight {name!r} {list(value.shape)}; "
-                    "weights inside of loops and branches cannot be converted from ONNX"
-                )
 
     def used(self) -> dict[str, np.ndarray]:
         names = {name for node in self.graph.nodes for name in node.tensors.values()}

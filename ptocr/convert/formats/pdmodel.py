@@ -21,7 +21,9 @@ SLOTS: dict[str, dict[str, str]] = {
     "prelu": {"X": "x", "Alpha": "weight"},
 }
 OUTPUTS = ("Output", "Out", "Y")  # the argument that holds an operation's result
-ATTRIBUTES = {"groups", "epsilon", "trans_y", "transpose_Y"}
+BODY = "sub_block"
+BODIED = {"while", "conditional_block", "conditional_block_infer"}
+ATTRIBUTES = {"groups", "epsilon", "trans_y", "transpose_Y", BODY}
 
 
 def read_program(where: str, data: bytes) -> tuple[Graph, dict[str, tuple[int, ...]]]:
@@ -31,15 +33,34 @@ def read_program(where: str, data: bytes) -> tuple[Graph, dict[str, tuple[int, .
         WeightsError: not a program, a damaged one, or one with operations we cannot place.
     """
     try:
-        blocks = message(memoryview(data))[1]
-        block = message(view(blocks[0]))
-        shapes = _parameters(block.get(3, []))
-        ops = [_op(view(op)) for op in block.get(4, [])]
+        blocks = [message(view(block)) for block in message(memoryview(data))[1]]
+        shapes = _parameters(blocks[0].get(3, []))
+        ops = _unrolled(blocks, 0, set())
     except (ValueError, KeyError, IndexError, UnicodeDecodeError, struct.error) as error:
         raise WeightsError(f"{where}: not a readable Paddle program ({error}); fetch it again") from None
     if not ops or not shapes:
         raise WeightsError(f"{where}: a Paddle program without {'parameters' if ops else 'operations'}; fetch it again")
     return build_graph(where, [op for op in ops if op.kind not in ("feed", "fetch")], shapes), shapes
+
+
+def _unrolled(blocks: list[dict[int, list[Value]]], number: int, around: set[int]) -> list[PaddleOp]:
+    """The operations of a block, with one turn of every loop and every branch in place of the operation that runs it.
+
+    Blocks see the names of those around them, so that nothing needs another name.
+    """
+    if number in around:
+        raise ValueError(f"block {number} runs itself")
+    ops = []
+    for item in blocks[number].get(4, []):
+        op = _op(view(item))
+        body = op.attributes.get(BODY)
+        if body is None:
+            ops.append(op)
+        elif op.kind in BODIED:
+            ops += _unrolled(blocks, body, {*around, number})
+        else:
+            raise ValueError(f"the body of {op.kind!r} cannot be read")
+    return ops
 
 
 def _parameters(variables: list[Value]) -> dict[str, tuple[int, ...]]:
@@ -81,5 +102,5 @@ def _attribute(data: memoryview) -> tuple[str, Any] | None:
         return None
     if 4 in parts:  # float
         return name, struct.unpack("<f", view(parts[4][0]))[0]
-    number = parts.get(3) or parts.get(10) or parts.get(13)  # int, bool, long
+    number = parts.get(3) or parts.get(10) or parts.get(13) or parts.get(12)  # int, bool, long, block
     return None if number is None else (name, signed(number[0]))

@@ -38,7 +38,7 @@ def read_program(where: str, data: bytes) -> tuple[Graph, dict[str, tuple[int, .
         items = content["program"]["regions"][0]["blocks"][0]["ops"]
         shapes = {_name(item): tuple(item["O"]["TT"]["D"][1]) for item in items if item["#"] == PARAMETER}
         named = {_value(item["O"]): _name(item) for item in items if item["#"] == PARAMETER}
-        ops = [_op(item, named) for item in items if item["#"] != PARAMETER]
+        ops = _unrolled([item for item in items if item["#"] != PARAMETER], named)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(
             f"{where}: not a readable Paddle PIR program ({type(error).__name__}: {error}); fetch it again"
@@ -46,6 +46,41 @@ def read_program(where: str, data: bytes) -> tuple[Graph, dict[str, tuple[int, .
     if not ops or not shapes:
         raise WeightsError(f"{where}: a Paddle program without {'parameters' if ops else 'operations'}; fetch it again")
     return build_graph(where, [op for op in ops if op.kind not in ("data", "fetch")], shapes), shapes
+
+
+def _unrolled(items: list[dict[str, Any]], named: dict[str, str]) -> list[PaddleOp]:
+    """The operations of a block, with one turn of every loop and every branch in place of the operation that runs it.
+
+    Values go by numbers of the whole program; the arguments of a loop's body get the names of what goes into its first
+    turn.
+    """
+    ops = []
+    for item in items:
+        op = _op(item, named)
+        if not item.get("regions"):
+            ops.append(op)
+        elif op.kind == "while":  # condition, carried values -> carried values
+            body = item["regions"][0]["blocks"][0]
+            arguments = [f"%{argument['#']}" for argument in body["args"]]
+            inner = named | dict(zip(arguments, op.inputs[1:], strict=True))
+            ops += _unrolled(body["ops"], inner)
+            ops += _results(ops.pop(), op.outputs, skip=1)
+        elif op.kind == "if":
+            found = []
+            for region in item["regions"]:
+                ops += _unrolled(region["blocks"][0]["ops"], named)
+                found.append(ops.pop().inputs)
+            ops += [PaddleOp("if", list(values), [output]) for output, *values in zip(op.outputs, *found, strict=True)]
+        else:
+            raise ValueError(f"the body of {op.kind!r} cannot be read")
+    return ops
+
+
+def _results(end: PaddleOp, outputs: list[str], skip: int) -> list[PaddleOp]:
+    """What the operation at the end of a body hands out, under its names outside."""
+    if end.kind != "yield":
+        raise ValueError("a body without an end")
+    return [PaddleOp("assign", [value], [output]) for value, output in zip(end.inputs[skip:], outputs, strict=True)]
 
 
 def _name(item: dict[str, Any]) -> str:
