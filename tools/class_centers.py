@@ -26,7 +26,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", required=True, type=Path, help=".npy (classes, features)")
     args = parser.parse_args(argv)
     try:
-        centers = class_centers(store.load(args.model), read_source(LabelSource(path=args.data), "rec")[0])
+        checkpoint = store.load(args.model)
+        items, _ = read_source(LabelSource(path=args.data), checkpoint.spec.task)
+        centers = class_centers(checkpoint, items)
         np.save(args.out, centers)
     except (PtocrError, OSError) as error:
         print(error, file=sys.stderr)

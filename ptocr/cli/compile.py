@@ -40,12 +40,6 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
 
 
 def _models(pipeline: str) -> list[str]:
-    from ptocr.pipelines.config import PipelineSpec, load_pipeline
+    from ptocr.pipelines.config import load_pipeline
 
-    spec = load_pipeline(pipeline)
-    assert isinstance(spec, PipelineSpec)
-    modules = spec.SubModules
-    wanted = [modules.TextDetection, modules.TextRecognition]
-    if spec.use_textline_orientation and modules.TextLineOrientation is not None:
-        wanted.append(modules.TextLineOrientation)
-    return [module.model_dir or module.model_name for module in wanted]
+    return [module.model_dir or module.model_name for module in load_pipeline(pipeline).used().values()]

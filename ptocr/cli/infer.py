@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,31 @@ from ptocr.errors import SpecError
 from ptocr.files import write_atomic
 from ptocr.inputs.read import count_inputs, list_inputs
 from ptocr.pipelines import create_model, create_pipeline
-from ptocr.pipelines.config import PipelineSpec, load_pipeline
+from ptocr.pipelines.config import load_pipeline
 
 DROP_SCORE = 0.5  # PaddleOCR 2.x's and PaddleOCR2Pytorch's
-# Options of `predict` with other names where one model runs alone.
-_DET = {f"text_det_{name}": name for name in ("limit_side_len", "limit_type", "thresh", "box_thresh", "unclip_ratio",
-                                              "use_dilation", "score_mode", "box_type")}  # fmt: skip
-_REC = {"text_rec_image_shape": "image_shape", "rec_padding": "padding"}
-_CLS = {"textline_orientation_image_shape": "image_shape"}
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """How a module of the pipeline runs alone. module: what our keywords call it; begins: what 2.x's flags about it
+    begin with; options: of the pipeline's `predict` -> of the model's; settings: the pipeline's own that hold too."""
+
+    module: str
+    begins: str
+    options: Mapping[str, str]
+    settings: tuple[str, ...] = ()
+
+
+_DETECTS = ("limit_side_len", "limit_type", "thresh", "box_thresh", "unclip_ratio")
+_DET = _Alone(
+    "text_detection",
+    "det",
+    {f"text_det_{name}": name for name in (*_DETECTS, "use_dilation", "score_mode", "box_type")},
+    (*_DETECTS, "max_side_limit"),
+)
+_REC = _Alone("text_recognition", "rec", {"text_rec_image_shape": "image_shape", "rec_padding": "padding"})
+_CLS = _Alone("textline_orientation", "cls", {"textline_orientation_image_shape": "image_shape"})
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:
@@ -74,13 +92,13 @@ def _add(group: Any, names: Sequence[str], kind: Callable[[str], Any], help: str
 class _Run:
     """The flags of one command line as options of ours, and what goes in and out."""
 
-    def __init__(self, args: argparse.Namespace, failures: Failures, task: str = "") -> None:
-        self.args, self.failures, self.task = args, failures, task
+    def __init__(self, args: argparse.Namespace, failures: Failures, alone: _Alone | None = None) -> None:
+        self.args, self.failures = args, failures
         given = {name: getattr(args, name) for name in (*paddle2.ACTS, *paddle2.REFUSED, *paddle2.IGNORED)}
         if args.model_path is not None:
-            if not task:
+            if alone is None:
                 raise SpecError("model_path: of which model? give --det_model_path, --rec_model_path, --cls_model_path")
-            given[f"{task}_model_dir"] = given[f"{task}_model_dir"] or args.model_path
+            given[f"{alone.begins}_model_dir"] = given[f"{alone.begins}_model_dir"] or args.model_path
         self.call = paddle2.translate(given)
         self.options = {"text_rec_score_thresh": DROP_SCORE, **self.call.defaults, **self.call.predict}
         if self.call.ignored:
@@ -119,10 +137,6 @@ class _Run:
         """Options of `predict` about the inputs."""
         pages = self.options.get("max_pages", 0)
         return {"recursive": self.args.recursive, "max_pages": pages, "on_error": self.failures}
-
-    def renamed(self, names: Mapping[str, str]) -> dict[str, Any]:
-        """The options of `predict` that one model takes, under its own names."""
-        return {ours: self.options[theirs] for theirs, ours in names.items() if theirs in self.options}
 
     def progress(self, results: Iterable[Any]) -> Iterable[Any]:
         from tqdm import tqdm
@@ -218,22 +232,17 @@ def _save_crops(result: OCRResult, folder: str, start: int) -> int:
     return start + len(result.line_images or [])
 
 
-def _alone(run: _Run, options: Mapping[str, Any]) -> Iterator[Any]:
+def _alone(run: _Run, what: _Alone) -> Iterator[Any]:
     """The results of one model alone, the pipeline's where none was given. Uses its batch size for recognition."""
     pipeline = load_pipeline("OCR")
-    assert isinstance(pipeline, PipelineSpec)
-    parts = pipeline.SubModules
-    module = {"det": parts.TextDetection, "rec": parts.TextRecognition, "cls": parts.TextLineOrientation}[run.task]
-    assert module is not None
-    chosen = run.call.models.get(run.task, module.model_name)
-    charset = run.call.create.get("text_recognition_charset") if run.task == "rec" else None
-    model = create_model(model_dir=chosen, charset=charset, **run.runtime)
+    module = pipeline.modules()[pipeline.short[what.module][-1]]
+    chosen = run.call.models.get(what.module, module.model_name)
+    model = create_model(model_dir=chosen, charset=run.call.create.get(f"{what.module}_charset"), **run.runtime)
     if run.args.warmup:
         model.runtime.warm_up()
-    if run.task == "det":
-        given = ("limit_side_len", "limit_type", "max_side_limit", "thresh", "box_thresh", "unclip_ratio")
-        options = {name: getattr(module, name) for name in given} | dict(options)
-    size = {"rec": run.args.rec_batch_num, "cls": run.args.cls_batch_num}.get(run.task) or module.batch_size
+    options = {name: getattr(module, name) for name in what.settings}
+    options |= {ours: run.options[theirs] for theirs, ours in what.options.items() if theirs in run.options}
+    size = getattr(run.args, f"{what.begins}_batch_num", None) or module.batch_size
     return iter(run.progress(model.predict(run.inputs, batch_size=size, **options, **run.reading)))
 
 
@@ -243,9 +252,9 @@ def predict_det(argv: Sequence[str] | None = None) -> int:
 
 
 def _det(args: argparse.Namespace, failures: Failures) -> None:
-    run = _Run(args, failures, "det")
+    run = _Run(args, failures, _DET)
     with _ResultFile(run.folder, "det_results.txt") as record:
-        for result in _alone(run, run.renamed(_DET)):
+        for result in _alone(run, _DET):
             assert isinstance(result, DetResult)
             rows = zip(result.dt_polys, result.dt_scores, strict=True)
             lines = [{"poly": poly.tolist(), "score": float(score)} for poly, score in rows]
@@ -261,8 +270,8 @@ def predict_rec(argv: Sequence[str] | None = None) -> int:
 
 
 def _rec(args: argparse.Namespace, failures: Failures) -> None:
-    run = _Run(args, failures, "rec")
-    for result in _alone(run, run.renamed(_REC)):
+    run = _Run(args, failures, _REC)
+    for result in _alone(run, _REC):
         assert isinstance(result, RecResult)
         run.emit(result, [{"text": result.rec_text, "score": result.rec_score}])
 
@@ -273,9 +282,9 @@ def predict_cls(argv: Sequence[str] | None = None) -> int:
 
 
 def _cls(args: argparse.Namespace, failures: Failures) -> None:
-    run = _Run(args, failures, "cls")
+    run = _Run(args, failures, _CLS)
     threshold = run.options.get("textline_orientation_thresh", paddle2.ACTS["cls_thresh"].legacy)
-    for result in _alone(run, run.renamed(_CLS)):
+    for result in _alone(run, _CLS):
         assert isinstance(result, ClsResult)
         label, score = result.label_names[0], result.scores[0]
         turned = label.startswith("180") and score > threshold

@@ -144,7 +144,8 @@ CONSOLE = ("image_dir", "det", "rec", "savefile", "output", "binarize", "invert"
 # fmt: on
 
 _SPELLINGS = {other: name for name, option in ACTS.items() for other in option.also}
-_MODULES = {"det": "text_detection", "rec": "text_recognition", "cls": "textline_orientation"}
+# What the names of 2.x's options about a module begin with -> what ours begin with.
+MODULES = {"det": "text_detection", "rec": "text_recognition", "cls": "textline_orientation"}
 
 
 @dataclass
@@ -160,13 +161,9 @@ class Call:
 
     @property
     def models(self) -> dict[str, str]:
-        """Task ("det", "rec", "cls") -> name or path of its weights, where one was chosen."""
-        found = {}
-        for task, module in _MODULES.items():
-            chosen = self.create.get(f"{module}_model_dir") or self.create.get(f"{module}_model_name")
-            if chosen:
-                found[task] = str(chosen)
-        return found
+        """Module ("text_detection", ...) -> name or path of its weights, where one was chosen."""
+        found = {m: self.create.get(f"{m}_model_dir") or self.create.get(f"{m}_model_name") for m in MODULES.values()}
+        return {module: str(chosen) for module, chosen in found.items() if chosen}
 
 
 def translate(given: Mapping[str, Any]) -> Call:
@@ -237,12 +234,12 @@ def _choose_models(set_: Mapping[str, Any], call: Call) -> None:
         call.create |= {"text_detection_model_name": detector, "text_recognition_model_name": recogniser}
         if version == "PP-OCRv5":
             call.notes.append(f"{detector} and {recogniser}; PaddleOCR 3.x takes PP-OCRv5_server where there is one")
-    for task, module in _MODULES.items():
-        weights, described = set_.get(f"{task}_model_dir"), set_.get(f"{task}_yaml_path")
+    for part, module in MODULES.items():
+        weights, described = set_.get(f"{part}_model_dir"), set_.get(f"{part}_yaml_path")
         if described is not None and weights is None:
-            raise SpecError(f"{task}_yaml_path={described!r} describes weights; give {task}_model_path as well")
+            raise SpecError(f"{part}_yaml_path={described!r} describes weights; give {part}_model_path as well")
         if weights is not None:
-            charset = set_.get("rec_char_dict_path") if task == "rec" else None
+            charset = set_.get(f"{part}_char_dict_path")
             call.create.pop(f"{module}_model_name", None)
             call.create[f"{module}_model_dir"] = _described(weights, described, charset) if described else weights
 

@@ -140,7 +140,7 @@ class PaddleOCR:
         if det and rec:
             return [_nested(result) for result in self._read(pages, cls)]
         if det:
-            found = self._alone(self.paddlex_pipeline.models.detector, pages, self._det_options())
+            found = self._alone("TextDetection", pages, self._det_options())
             return [[poly.astype(float).tolist() for poly in r.dt_polys] or None for r in found]
         groups = [list(pages)] if isinstance(img, list) else [[page] for page in pages]
         return [line for group in groups for line in self._lines(group, rec, cls)]
@@ -169,18 +169,19 @@ class PaddleOCR:
 
     def _lines(self, pages: list[Page], rec: bool, cls: bool) -> list[Any]:
         """Pictures of single lines, turned where the classifier says so."""
-        models, classes = self.paddlex_pipeline.models, []
+        classes: list[Any] = []
         if self._upright(cls):
-            classes = list(self._alone(models.line_classifier, pages, {}, "TextLineOrientation"))
+            classes = list(self._alone("TextLineOrientation", pages, {}))
             over = [_is_over(c, self._options.get("textline_orientation_thresh", 0.9)) for c in classes]
             pages = [Page(rotate180(p.image)) if turn else p for p, turn in zip(pages, over, strict=True)]
         if not rec:
             return [[[c.label_names[0].removesuffix("_degree"), c.scores[0]] for c in classes]] if classes else []
-        read = self._alone(models.recognizer, pages, {"padding": "paddle"}, "TextRecognition")
+        read = self._alone("TextRecognition", pages, {"padding": "paddle"})
         return [[(r.rec_text, r.rec_score) for r in read]]
 
-    def _alone(self, predictor: Predictor, pages: Any, options: dict[str, Any], module: str = "") -> Iterator[Any]:
-        size = self.paddlex_pipeline.models.batch_size(module) if module else 1
+    def _alone(self, module: str, pages: Any, options: dict[str, Any]) -> Iterator[Any]:
+        models = self.paddlex_pipeline.models
+        predictor, size = models.get(module, Predictor), models.batch_size(module)
         found = ModelPredictor(predictor.runtime).predict(pages, batch_size=size, **options)
         for result in found:
             assert isinstance(result, DetResult | RecResult | ClsResult)

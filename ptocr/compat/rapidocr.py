@@ -22,6 +22,7 @@ from ptocr.pipelines.config import Detection
 from ptocr.pipelines.detect import detection_settings
 from ptocr.pipelines.predict_options import OCROptions
 from ptocr.pipelines.single import ModelPredictor
+from ptocr.predictors.detection import TextDetector
 from ptocr.predictors.predictor import Predictor
 from ptocr.processing.geometry import sort_boxes
 from ptocr.processing.image import rotate180
@@ -191,7 +192,7 @@ class RapidOCR:
         """Let the detector normalise its input as `Det.mean` and `Det.std` say."""
         with self._lock:
             if not self._prepared:
-                detector, det = self._pipeline.models.detector, self.cfg["Det"]
+                detector, det = self._pipeline.models.get("TextDetection", TextDetector), self.cfg["Det"]
                 pre = detector.pre.model_dump()
                 pre["normalize"] |= {"mean": det["mean"], "std": det["std"]}
                 detector.pre = DetPreprocess.model_validate(pre | {"max_pixels": 0})
@@ -270,7 +271,8 @@ class RapidOCR:
         module = models.module("TextDetection")
         assert isinstance(module, Detection)
         options = OCROptions().merged({f"text_det_{name}": value for name, value in self._detection().items()})
-        found = models.detector(frame.padded, *detection_settings(models.detector, module, options))
+        detector = models.get("TextDetection", TextDetector)
+        found = detector(frame.padded, *detection_settings(detector, module, options))
         order = sort_boxes(found.polys)
         if not order:
             return RapidOCROutput()
@@ -283,19 +285,19 @@ class RapidOCR:
         settings, cls, rec = self.cfg["Global"], self.cfg["Cls"], self.cfg["Rec"]
         began, label = time.perf_counter(), None
         if settings["use_cls"]:
-            found = self._alone(self._pipeline.models.line_classifier, image)
+            found = self._alone("TextLineOrientation", image)
             label = (found["label_names"][0].removesuffix("_degree"), float(found["scores"][0]))
             if label[0] == "180" and label[1] > cls["cls_thresh"]:
                 image = rotate180(image)
         if not settings["use_rec"]:
             return RapidOCROutput() if label is None else TextClsOutput([image], [label], time.perf_counter() - began)
         options = {"padding": "paddle", "image_shape": tuple(rec["rec_img_shape"])}
-        read = self._alone(self._pipeline.models.recognizer, image, **options)
+        read = self._alone("TextRecognition", image, **options)
         score, seconds = round(float(read["rec_score"]), 5), time.perf_counter() - began
         return TextRecOutput([image], (read["rec_text"],), (score,), (None,), seconds)
 
-    @staticmethod
-    def _alone(predictor: Predictor, image: np.ndarray, **options: Any) -> Any:
+    def _alone(self, module: str, image: np.ndarray, **options: Any) -> Any:
+        predictor = self._pipeline.models.get(module, Predictor)
         return next(ModelPredictor(predictor.runtime).predict(image, **options))
 
 

@@ -6,6 +6,7 @@ is listed here by name; anything else unknown is an error that names it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,26 @@ from ptocr import paths
 from ptocr.convert.formats.description import number
 from ptocr.errors import SpecError
 from ptocr.spec.model import ModelSpec, parse_spec
+from ptocr.spec.tasks import TASKS
 from ptocr.spec.yaml import read_yaml
 
-# upstream's block name -> ours, by task
+# By task: upstream's name of a backbone -> ours.
+_BOTH = {
+    "PPHGNet_small": "PPHGNetSmall",
+    "PPHGNetV2_B4": "PPHGNetV2B4",
+    "PPLCNetV3": "PPLCNetV3",
+    "PPLCNetV4": "PPLCNetV4",
+}
 BACKBONES: dict[str, dict[str, str]] = {
-    "MobileNetV1Enhance": {"rec": "MobileNetV1Enhance"},
-    "MobileNetV3": {"det": "MobileNetV3Det", "rec": "MobileNetV3Line", "cls": "MobileNetV3Line"},
-    "PPHGNet_small": {"det": "PPHGNetSmall", "rec": "PPHGNetSmall"},
-    "PPHGNetV2_B4": {"det": "PPHGNetV2B4", "rec": "PPHGNetV2B4"},
-    "PPLCNetV3": {"det": "PPLCNetV3", "rec": "PPLCNetV3"},
-    "PPLCNetV4": {"det": "PPLCNetV4", "rec": "PPLCNetV4"},
-    "RepSVTR": {"rec": "RepSVTR"},
-    "ResNet_vd": {"det": "ResNetVd"},
-    "SVTRv2": {"rec": "SVTRv2"},
+    "det": {**_BOTH, "MobileNetV3": "MobileNetV3Det", "ResNet_vd": "ResNetVd"},
+    "rec": {
+        **_BOTH,
+        "MobileNetV1Enhance": "MobileNetV1Enhance",
+        "MobileNetV3": "MobileNetV3Line",
+        "RepSVTR": "RepSVTR",
+        "SVTRv2": "SVTRv2",
+    },
+    "cls": {"MobileNetV3": "MobileNetV3Line"},
 }
 # keys that say nothing new here: the input always has three channels, the task says what the switch says, ...
 IGNORED = {"in_channels", "text_rec", "fc_decay", "fix_nan", "use_pos_embed", "last_stage", "use_pool", "pretrained"}
@@ -48,18 +56,17 @@ def spec_from_paddle(path: str | Path, prefer: str | None = None) -> tuple[Model
         raise SpecError(f"{path}: no PaddleOCR training configuration (it has no 'Architecture')")
     settings = _chosen(str(path), content["Architecture"], prefer)
     task = settings.get("model_type") or content["Architecture"].get("model_type")
-    if task not in ("det", "rec", "cls"):
-        raise SpecError(f"{path}: Architecture.model_type is {task!r}; known: det, rec, cls")
+    if task not in PROCESSING:
+        raise SpecError(f"{path}: Architecture.model_type is {task!r}; known: {', '.join(PROCESSING)}")
     general = content.get("Global") or {}
-    steps = _transforms(content)
     data: dict[str, Any] = {
         "name": str(general.get("model_name") or path.stem),
         "task": task,
         "family": "fine-tuned",
         "architecture": architecture(str(path), settings, task),
-        **_processing(content, general, steps, task),
+        **PROCESSING[task](content, _transforms(content)),
     }
-    charset = _dictionary(path, general) if task == "rec" else None
+    charset = _dictionary(path, general) if TASKS[task].vocabulary else None
     return parse_spec(data, str(path)), charset
 
 
@@ -95,11 +102,10 @@ def _kept(block: dict[str, Any]) -> dict[str, Any]:
 
 def _backbone(where: str, block: dict[str, Any], task: str) -> dict[str, Any]:
     name = block.pop("name", None)
-    ours = BACKBONES.get(str(name), {}).get(task)
+    ours = BACKBONES[task].get(str(name))
     if ours is None:
-        raise SpecError(
-            f"{where}: backbone {name!r} for {task} has no counterpart; known: {', '.join(sorted(BACKBONES))}"
-        )
+        known = ", ".join(sorted(BACKBONES[task]))
+        raise SpecError(f"{where}: backbone {name!r} for {task} has no counterpart; known: {known}")
     if ours == "SVTRv2":
         return {"name": ours, **_svtrv2(where, block)}
     return {"name": ours, **_kept(block)}
@@ -152,26 +158,35 @@ def _transforms(content: dict[str, Any]) -> dict[str, Any]:
     return {name: settings for step in steps if isinstance(step, dict) for name, settings in step.items()}
 
 
-def _processing(
-    content: dict[str, Any], general: dict[str, Any], steps: dict[str, Any], task: str
-) -> dict[str, dict[str, Any]]:
+def _det(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:
     after = content.get("PostProcess") or {}
-    if task == "det":
-        keys = ("thresh", "box_thresh", "unclip_ratio", "max_candidates", "use_dilation", "score_mode", "box_type")
-        return {"preprocess": _det_preprocess(steps), "postprocess": {k: after[k] for k in keys if k in after}}
-    if task == "rec":
-        shape = (steps.get("RecResizeImg") or {}).get("image_shape")
-        return {
-            "preprocess": {"image_shape": shape} if shape else {},
-            "postprocess": {"space": bool(general.get("use_space_char", False))},
-        }
+    keys = ("thresh", "box_thresh", "unclip_ratio", "max_candidates", "use_dilation", "score_mode", "box_type")
+    return {"preprocess": _det_preprocess(steps), "postprocess": {k: after[k] for k in keys if k in after}}
+
+
+def _rec(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:
+    shape = (steps.get("RecResizeImg") or {}).get("image_shape")
+    space = bool((content.get("Global") or {}).get("use_space_char", False))
+    return {"preprocess": {"image_shape": shape} if shape else {}, "postprocess": {"space": space}}
+
+
+def _cls(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:
     shape = (steps.get("ClsResizeImg") or {}).get("image_shape") or [3, 48, 192]
     half = {"mean": [0.5] * 3, "std": [0.5] * 3}
+    general, after = content.get("Global") or {}, content.get("PostProcess") or {}
     labels = [str(label) for label in after.get("label_list") or general.get("label_list") or ["0", "180"]]
     return {
         "preprocess": {"mode": "line", "image_shape": shape, "normalize": half},
         "postprocess": {"labels": labels},
     }
+
+
+# By task: what the configuration and the steps of its evaluation data say about preprocessing and postprocessing.
+PROCESSING: dict[str, Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]] = {
+    "det": _det,
+    "rec": _rec,
+    "cls": _cls,
+}
 
 
 def _det_preprocess(steps: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ptocr.data.label_settings import LabelSource
 from ptocr.errors import InputError
 from ptocr.inputs.image_files import decode_frames
 from ptocr.inputs.page import ReadOptions
+from ptocr.spec.model import DetSpec, RecSpec, task_of
 
 IGNORED_TEXTS = ("*", "###")  # labels of text that nobody could read
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -201,12 +202,12 @@ def _folder(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item |
 
 
 # How the labels of a task are written in PaddleOCR's files; those of other tasks are a text or the name of a class.
-LABELS: dict[str, Callable[[str], Any]] = {"det": parse_det_label}
+LABELS: dict[str, Callable[[str], Any]] = {task_of(DetSpec): parse_det_label}
 # Readers by format, and the one task whose samples the format holds (None: of any).
 FORMATS: dict[str, tuple[Callable[..., Iterator[Item | BadLabel]], str | None]] = {
     "paddle": (_paddle, None),
-    "lmdb": (_lmdb, "rec"),
-    "icdar2015": (_icdar, "det"),
+    "lmdb": (_lmdb, task_of(RecSpec)),
+    "icdar2015": (_icdar, task_of(DetSpec)),
     "folder": (_folder, None),
 }
 

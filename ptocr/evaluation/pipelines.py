@@ -8,6 +8,7 @@ from ptocr.errors import InputError
 from ptocr.evaluation.metrics import DetMetric, EndToEndMetric
 from ptocr.evaluation.models import EvalOptions, read_items
 from ptocr.pipelines import create_pipeline
+from ptocr.spec.model import DetSpec, task_of
 
 
 def score_pipeline(
@@ -21,7 +22,7 @@ def score_pipeline(
         InputError: no samples; SpecError, WeightsError: no such pipeline, no weights.
     """
     options = options or EvalOptions()
-    items, _ = read_source(source, "det")
+    items, _ = read_source(source, task_of(DetSpec))
     if not items:
         raise InputError(f"{source.path}: no samples there")
     reader = create_pipeline(pipeline, device=device)

@@ -15,7 +15,8 @@ from ptocr.evaluation.corpus import Lines
 from ptocr.inputs.read import iter_pages
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.ocr import OCRPipeline
-from ptocr.predictors.recognition import Decoding, RecPadding
+from ptocr.predictors.classification import Classifier
+from ptocr.predictors.recognition import Decoding, RecPadding, TextRecognizer
 
 
 def read_corpus(
@@ -49,7 +50,7 @@ def read_corpus(
 
 def upright(models: Models, image: np.ndarray) -> np.ndarray:
     """A cropped line, (h, w, 3) uint8 BGR, turned by 180 degrees where the classifier is sure; else `image` itself."""
-    classifier = models.line_classifier
+    classifier = models.get("TextLineOrientation", Classifier)
     found = classifier([image])[0]
     turned = found.label.startswith("180") and found.score > classifier.post.threshold
     return cv2.rotate(image, cv2.ROTATE_180) if turned else image
@@ -57,7 +58,7 @@ def upright(models: Models, image: np.ndarray) -> np.ndarray:
 
 def read_line(models: Models, image: np.ndarray, padding: RecPadding) -> tuple[str, float]:
     """Text and score of one cropped line, (h, w, 3) uint8 BGR, as it stands."""
-    read = models.recognizer([image], Decoding(padding))[0]
+    read = models.get("TextRecognition", TextRecognizer)([image], Decoding(padding))[0]
     return read.text, float(read.score)
 
 

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ptocr.errors import SpecError
-from ptocr.pipelines.config import (
-    DocPreprocessor,
-    PipelineSpec,
-    doc_modules,
-    load_pipeline,
-    ocr_modules,
-    override_models,
-)
+from ptocr.pipelines.config import PipelineConfig, load_pipeline, override_models
 from ptocr.pipelines.doc_preprocessor import DocPreprocessorPipeline
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.ocr import OCRPipeline
-from ptocr.pipelines.predict_options import DocOptions, OCROptions
+from ptocr.pipelines.predict_options import DocOptions, OCROptions, ReadingOptions
 from ptocr.pipelines.single import create_model
 from ptocr.pipelines.spread import SpreadPipeline
 from ptocr.runtime.devices import device_list
@@ -35,6 +30,25 @@ if TYPE_CHECKING:
     from ptocr.pipelines.keywords import DocSetup, OCRSetup
 
 __all__ = ["DocOptions", "DocPreprocessorPipeline", "OCROptions", "OCRPipeline", "create_model", "create_pipeline"]
+
+
+@dataclass(frozen=True)
+class PipelineRow:
+    """A kind of pipelines. pipeline: its class; options: what a call of `predict` may ask; spread: its class over
+    several devices, None where there is none."""
+
+    pipeline: Callable[..., Any]
+    options: type[ReadingOptions]
+    spread: Callable[..., Any] | None = None
+
+
+# Keyed as `config.SPECS`.
+PIPELINES: dict[str, PipelineRow] = {
+    "OCR": PipelineRow(OCRPipeline, OCROptions, SpreadPipeline),
+    "doc_preprocessor": PipelineRow(DocPreprocessorPipeline, DocOptions),
+}
+# Taken so that calls written for PaddleX run.
+IGNORED = ("engine_config", "pp_option", "use_hpip", "hpi_config")
 
 
 @overload
@@ -66,58 +80,59 @@ def create_pipeline(
     dtype: str = "float32",
     engine: str | None = "torch",
     threads: int | None = None,
-    engine_config: Any = None,
-    pp_option: Any = None,
-    use_hpip: Any = None,
-    hpi_config: Any = None,
     **overrides: Any,
 ) -> Any:
-    """A pipeline by name ("OCR", "doc_preprocessor", in any case), by the path of its YAML, or by `config` (path or
+    """A pipeline by name (a key of `PIPELINES`, in any case), by the path of its YAML, or by `config` (path or
     containers).
 
     lang: what is to be read, by ISO 639 code or PaddleOCR's name, several with commas between ("ko", "korean",
     "en,fr"): chooses the recogniser and logs which; the pipeline's own stays where it reads the language. ocr_version:
-    "PP-OCRv3" ... "PP-OCRv6": detector and recogniser of that version.
-    device: as in `RuntimeOptions`; several ("gpu:0,1", "cpu,cpu") share the pages of a call between them. overrides:
-    `text_detection_model_name`, `text_detection_model_dir` and the like for the other modules
-    (`text_recognition_...`, `textline_orientation_...`, `doc_orientation_classify_...`, `doc_unwarping_...`), and every
-    option of `predict` as a default. Models are loaded when first used. engine_config, pp_option, use_hpip, hpi_config:
-    taken so that calls written for PaddleX run; they steer Paddle's own engines, mean nothing here, and a warning says
-    so.
-
-    Returns an `OCRPipeline` or a `DocPreprocessorPipeline`.
+    "PP-OCRv3" ... "PP-OCRv6": detector and recogniser of that version. device: as in `RuntimeOptions`; several
+    ("gpu:0,1", "cpu,cpu") share the pages of a call between them. overrides: `text_detection_model_name`,
+    `text_detection_model_dir` and the like of every module (`text_recognition_...`, `textline_orientation_...`,
+    `doc_orientation_classify_...`, `doc_unwarping_...`), and every option of `predict` as a default; of Paddle's own
+    engines' (`IGNORED`), a warning says that they mean nothing here. Models are loaded when first used.
 
     Raises:
         SpecError: unknown pipeline, key, option or language. DeviceError: unknown or absent device, engine or dtype.
     """
-    paddle = {"engine_config": engine_config, "pp_option": pp_option, "use_hpip": use_hpip, "hpi_config": hpi_config}
-    warn_ignored(*(name for name, value in paddle.items() if value))
     spec = load_pipeline((pipeline or "OCR") if config is None else config)
-    devices = device_list(device or "auto")
-    options = [RuntimeOptions(d, dtype, compile, engine or "torch", threads) for d in devices]  # type: ignore[arg-type]
-    if isinstance(spec, DocPreprocessor):
-        doc, rest = override_models(spec, overrides)
-        return DocPreprocessorPipeline(doc, Models(doc_modules(doc), options[0]), DocOptions().merged(rest))
-    if not isinstance(spec, PipelineSpec):
-        raise SpecError(f"{pipeline}: neither an OCR nor a document preprocessing pipeline")
+    options = [
+        RuntimeOptions(name, dtype, compile, engine or "torch", threads)  # type: ignore[arg-type]
+        for name in device_list(device or "auto")
+    ]
     if lang is not None or ocr_version is not None:
         overrides = {**_models_of(spec, lang, ocr_version), **overrides}
-    ocr, rest = override_models(spec, overrides)
-    defaults = OCROptions().merged(rest)
-    models = [Models(ocr_modules(ocr), o) for o in options]
-    tags = tuple(code_of(name) for name in lang.split(",")) if lang else ()
+    return _opened(spec, options, overrides, tuple(code_of(name) for name in lang.split(",")) if lang else ())
+
+
+def _opened(
+    spec: PipelineConfig, options: list[RuntimeOptions], overrides: dict[str, Any], tags: tuple[str, ...]
+) -> Any:
+    """The pipeline of a configuration, on one device or several; tags: the languages that the user named."""
+    row = PIPELINES[spec.pipeline_name]
+    warn_ignored(*(name for name in IGNORED if overrides.get(name)))
+    given = {name: value for name, value in overrides.items() if name not in IGNORED}
+    spec, rest = override_models(spec, given)
+    defaults = row.options().merged(rest)
+    models = [Models(spec.modules(), option) for option in options]
+    named = {"languages": tags} if tags else {}
     if len(models) == 1:
-        return OCRPipeline(ocr, models[0], defaults, tags)
-    return SpreadPipeline(ocr, models, defaults, tags)
+        return row.pipeline(spec, models[0], defaults, **named)
+    if row.spread is None:
+        raise SpecError(f"{spec.pipeline_name} runs on one device, not on {len(models)}")
+    return row.spread(spec, models, defaults, **named)
 
 
-def _models_of(spec: PipelineSpec, lang: str | None, version: str | None) -> dict[str, str]:
+def _models_of(spec: PipelineConfig, lang: str | None, version: str | None) -> dict[str, str]:
     """The overrides that a language and a version ask for."""
+    if "TextRecognition" not in spec.modules():
+        raise SpecError(f"{spec.pipeline_name} reads no text; lang and ocr_version choose who reads")
     detector, recogniser = models_for(lang, version)
     chosen = {"text_recognition_model_name": recogniser}
     if version is not None:
         chosen["text_detection_model_name"] = detector
-    own = spec.SubModules.TextRecognition.model_name
+    own = spec.modules()["TextRecognition"].model_name
     if version is None and lang is not None and own in list_specs():
         known = load_spec(own).languages
         if all(reads(known, name) for name in lang.split(",")):

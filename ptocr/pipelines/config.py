@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,6 +32,11 @@ class Module(_Frozen):
     use_hpip: Any = None
     hpi_config: Any = None
 
+    @property
+    def dictionary(self) -> str | None:
+        """A dictionary file instead of the weights' own."""
+        return None
+
 
 class Detection(Module):
     """Text detection; None keeps what the model's spec says."""
@@ -54,31 +61,85 @@ class Recognition(Module):
     return_word_box: bool = False
     input_shape: tuple[int, ...] | None = None
 
+    @property
+    def dictionary(self) -> str | None:
+        return self.charset
 
-class DocModules(_Frozen):
+
+@dataclass(frozen=True)
+class Without:
+    """What a call says to go on without a module."""
+
+    advice: str
+
+
+class Modules(_Frozen):
+    """Base of the models of a pipeline; those that can be switched off are annotated with `Without`."""
+
+    def present(self) -> dict[str, Module]:
+        """The models by module name."""
+        own = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: module for name, module in own.items() if module is not None}
+
+
+def advice(name: str) -> str | None:
+    """How to go on without a module of this name, None for one that cannot be switched off."""
+    fields = (kind.model_fields[name] for kind in Modules.__subclasses__() if name in kind.model_fields)
+    return next((m.advice for field in fields for m in field.metadata if isinstance(m, Without)), None)
+
+
+class PipelineConfig(_Frozen):
+    """Base of what a pipeline's YAML says. short: where a module stands, by the name that keywords have for it."""
+
+    short: ClassVar[Mapping[str, tuple[str, ...]]]
+    pipeline_name: str
+
+    def modules(self) -> dict[str, Module]:
+        """All models by module name, also those that only a call may switch on."""
+        raise NotImplementedError
+
+    def used(self) -> dict[str, Module]:
+        """The models that every page meets unless a call says otherwise."""
+        raise NotImplementedError
+
+
+class DocModules(Modules):
     """Models of document preprocessing."""
 
-    DocOrientationClassify: Module | None = Module(
-        module_name="doc_text_orientation", model_name="PP-LCNet_x1_0_doc_ori"
+    DocOrientationClassify: Annotated[
+        Module | None, Without("use_doc_orientation_classify=False (the lines then say which way up a page is)")
+    ] = Module(module_name="doc_text_orientation", model_name="PP-LCNet_x1_0_doc_ori")
+    DocUnwarping: Annotated[Module | None, Without("use_doc_unwarping=False")] = Module(
+        module_name="image_unwarping", model_name="UVDoc"
     )
-    DocUnwarping: Module | None = Module(module_name="image_unwarping", model_name="UVDoc")
 
 
-class DocPreprocessor(_Frozen):
+class DocPreprocessor(PipelineConfig):
     """Page direction and unwarping before anything is read."""
 
+    short: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "doc_orientation_classify": ("SubModules", "DocOrientationClassify"),
+        "doc_unwarping": ("SubModules", "DocUnwarping"),
+    }
     pipeline_name: str = "doc_preprocessor"
     use_doc_orientation_classify: bool = True
     use_doc_unwarping: bool = True
     batch_size: int = Field(default=1, ge=1)
     SubModules: DocModules = DocModules()
 
+    def modules(self) -> dict[str, Module]:
+        return self.SubModules.present()
 
-class OCRModules(_Frozen):
+    def used(self) -> dict[str, Module]:
+        asked = {"DocOrientationClassify": self.use_doc_orientation_classify, "DocUnwarping": self.use_doc_unwarping}
+        return {name: module for name, module in self.modules().items() if asked[name]}
+
+
+class OCRModules(Modules):
     """Models of the OCR pipeline."""
 
     TextDetection: Detection
-    TextLineOrientation: Module | None = None
+    TextLineOrientation: Annotated[Module | None, Without("use_textline_orientation=False")] = None
     TextRecognition: Recognition
 
 
@@ -88,9 +149,15 @@ class OCRSubPipelines(_Frozen):
     DocPreprocessor: DocPreprocessor
 
 
-class PipelineSpec(_Frozen):
+class PipelineSpec(PipelineConfig):
     """An OCR pipeline, PaddleX's `OCR.yaml`."""
 
+    short: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "text_detection": ("SubModules", "TextDetection"),
+        "text_recognition": ("SubModules", "TextRecognition"),
+        "textline_orientation": ("SubModules", "TextLineOrientation"),
+        **{key: ("SubPipelines", "DocPreprocessor", *path) for key, path in DocPreprocessor.short.items()},
+    }
     pipeline_name: Literal["OCR"]
     text_type: Literal["general", "seal"] = "general"
     use_doc_preprocessor: bool = False
@@ -99,32 +166,23 @@ class PipelineSpec(_Frozen):
     SubModules: OCRModules
     SubPipelines: OCRSubPipelines | None = None
 
+    @property
+    def doc(self) -> DocPreprocessor:
+        """Document preprocessing, which stands by even without a SubPipelines section: a call may switch it on."""
+        return DocPreprocessor() if self.SubPipelines is None else self.SubPipelines.DocPreprocessor
 
-SPECS: dict[str, type[BaseModel]] = {"OCR": PipelineSpec, "doc_preprocessor": DocPreprocessor}
-_DOC_SHORT = {
-    "doc_orientation_classify": ("SubModules", "DocOrientationClassify"),
-    "doc_unwarping": ("SubModules", "DocUnwarping"),
-}
-_SHORT = {
-    "text_detection": ("SubModules", "TextDetection"),
-    "text_recognition": ("SubModules", "TextRecognition"),
-    "textline_orientation": ("SubModules", "TextLineOrientation"),
-    **{key: ("SubPipelines", "DocPreprocessor", *path) for key, path in _DOC_SHORT.items()},
-}
+    def modules(self) -> dict[str, Module]:
+        return self.SubModules.present() | self.doc.modules()
 
-
-def ocr_modules(spec: PipelineSpec) -> dict[str, Module]:
-    """All models of an OCR pipeline by module name; those of document preprocessing stand by even without a
-    SubPipelines section, so that a call may switch them on."""
-    doc = DocPreprocessor() if spec.SubPipelines is None else spec.SubPipelines.DocPreprocessor
-    own = {name: getattr(spec.SubModules, name) for name in type(spec.SubModules).model_fields}
-    return {name: module for name, module in own.items() if module is not None} | doc_modules(doc)
+    def used(self) -> dict[str, Module]:
+        lines = self.SubModules.present()
+        if not self.use_textline_orientation:
+            lines.pop("TextLineOrientation", None)
+        return lines | (self.doc.used() if self.use_doc_preprocessor else {})
 
 
-def doc_modules(spec: DocPreprocessor) -> dict[str, Module]:
-    """The models of document preprocessing by module name."""
-    own = {name: getattr(spec.SubModules, name) for name in type(spec.SubModules).model_fields}
-    return {name: module for name, module in own.items() if module is not None}
+# The class of each pipeline's YAML, by `pipeline_name`.
+SPECS: dict[str, type[PipelineConfig]] = {"OCR": PipelineSpec, "doc_preprocessor": DocPreprocessor}
 
 
 def list_pipelines() -> list[str]:
@@ -147,7 +205,7 @@ def pipeline_file(name_or_path: str | Path) -> Path:
     return paths.configs() / "pipelines" / f"{names[text.lower()]}.yaml"
 
 
-def load_pipeline(source: str | Path | dict[str, Any]) -> BaseModel:
+def load_pipeline(source: str | Path | dict[str, Any]) -> PipelineConfig:
     """Validate a pipeline given by name, path or as plain containers."""
     data = source if isinstance(source, dict) else read_yaml(pipeline_file(source))
     where = "config" if isinstance(source, dict) else str(source)
@@ -168,21 +226,20 @@ def parse(kind: type[T], data: Any, where: str) -> T:
         raise SpecError(f"{where}: {explain(error, kind)}") from None
 
 
-S = TypeVar("S", PipelineSpec, DocPreprocessor)
+S = TypeVar("S", bound=PipelineConfig)
 
 
 def override_models(spec: S, overrides: dict[str, Any]) -> tuple[S, dict[str, Any]]:
     """Apply `text_detection_model_name`, `..._model_dir`, `..._batch_size` and the like; returns what is left over."""
-    short = _SHORT if isinstance(spec, PipelineSpec) else _DOC_SHORT
     data, rest = spec.model_dump(), {}
     for key, value in overrides.items():
         field = next((f for f in ("model_name", "model_dir", "batch_size", "charset") if key.endswith(f"_{f}")), "")
         stem = key.removesuffix(f"_{field}")
-        if stem not in short or not field:
+        if stem not in spec.short or not field:
             rest[key] = value
         elif value is not None:
             node = data
-            for part in short[stem]:
+            for part in spec.short[stem]:
                 node[part] = node.get(part) or {}
                 node = node[part]
             node[field] = value

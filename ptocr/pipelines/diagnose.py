@@ -27,7 +27,7 @@ def diagnose(pipeline: OCRPipeline, page: Page, options: OCROptions) -> Diagnosi
     reader = Reader(pipeline.models, options, orientation)
     image, pre = result.image, reader.pre
     resized = resize_det(image, pre.limit_side_len, pre.limit_type, pre.max_side_limit, pre.max_pixels)
-    prob = pipeline.models.detector.probabilities(image, pre)
+    prob = reader.detector.probabilities(image, pre)
     found = Diagnosis(result, resized, prob, _votes(reader, result), _rejected(reader, prob, image, result.dt_polys))
     found.advice = _advice(found, reader)
     return found
@@ -48,7 +48,7 @@ def _votes(reader: Reader, result: OCRResult) -> list[Vote]:
 
 
 def _readings(reader: Reader, crops: list[np.ndarray]) -> list[Reading]:
-    return [Reading(line.text, float(line.score)) for line in reader.models.recognizer(crops, reader.decoding)]
+    return [Reading(line.text, float(line.score)) for line in reader.recognizer(crops, reader.decoding)]
 
 
 def _rejected(reader: Reader, prob: np.ndarray, image: np.ndarray, found: list[np.ndarray]) -> list[Rejected]:

@@ -16,6 +16,8 @@ from ptocr.pipelines.config import DocPreprocessor
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.page_map import PageMap, Turned, Unwarped
 from ptocr.pipelines.predict_options import DocOptions
+from ptocr.predictors.classification import Classifier
+from ptocr.predictors.unwarping import Unwarper
 from ptocr.processing.image import rotate
 
 if TYPE_CHECKING:
@@ -39,12 +41,12 @@ def prepare(page: Page, models: Models, orientation: bool, unwarping: bool) -> P
     start = time.perf_counter()
     image, angle, back = page.image, -1, PageMap()
     if orientation:
-        angle = int(models.page_classifier([image])[0].label)
+        angle = int(models.get("DocOrientationClassify", Classifier)([image])[0].label)
         image = rotate(image, angle)
         back = back.then(Turned(angle, image.shape[:2])) if angle else back
     turned, middle = image, time.perf_counter()
     if unwarping:
-        image, grid = models.unwarper.flat_and_grid(image)
+        image, grid = models.get("DocUnwarping", Unwarper).flat_and_grid(image)
         back = back.then(Unwarped(grid, image.shape[:2]))
     timings = {"doc_orientation": middle - start, "doc_unwarping": time.perf_counter() - middle}
     asked = {"doc_orientation": orientation, "doc_unwarping": unwarping}

@@ -8,32 +8,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from ptocr.errors import SpecError, WeightsError
-from ptocr.pipelines.config import Module
-from ptocr.predictors.classification import Classifier
-from ptocr.predictors.detection import TextDetector
+from ptocr.pipelines.config import Module, advice
+from ptocr.predictors import PREDICTORS
 from ptocr.predictors.predictor import Predictor
-from ptocr.predictors.recognition import TextRecognizer
-from ptocr.predictors.unwarping import Unwarper
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import make_runtime
-from ptocr.weights.listing import local_file
+from ptocr.weights import store
 
 P = TypeVar("P", bound=Predictor)
-
-# What to do without the weights of a module that can be switched off.
-_WITHOUT = {
-    "TextLineOrientation": "use_textline_orientation=False",
-    "DocOrientationClassify": "use_doc_orientation_classify=False (the lines then say which way up a page is)",
-    "DocUnwarping": "use_doc_unwarping=False",
-}
-
-_PROPERTIES = {
-    "TextDetection": "detector",
-    "TextRecognition": "recognizer",
-    "TextLineOrientation": "line_classifier",
-    "DocOrientationClassify": "page_classifier",
-    "DocUnwarping": "unwarper",
-}
 
 
 class Models:
@@ -44,50 +26,41 @@ class Models:
         self.options = options
         self._locks = {name: threading.Lock() for name in self.modules}
         self._loaded: dict[str, Predictor] = {}
+        self._ahead: set[str] = set()
 
-    @property
-    def detector(self) -> TextDetector:
-        if not self._loaded:
-            self._load_ahead()
-        return self._get("TextDetection", TextDetector)
+    def get(self, name: str, kind: type[P]) -> P:
+        """The predictor of a module, which is one of this kind.
 
-    def _load_ahead(self) -> None:
-        """Load the recogniser meanwhile, which is wanted next; only one that is on this machine, ready to run."""
-        module = self.modules.get("TextRecognition")
+        Raises:
+            SpecError: the pipeline has no such module, or its model is for another task. WeightsError: no weights.
+        """
+        loaded = self._loaded.get(name)
+        if loaded is None:
+            module = self.module(name)
+            with self._locks[name]:
+                loaded = self._loaded.get(name)
+                if loaded is None:
+                    loaded = self._loaded[name] = self._load(name, module)
+        return loaded if isinstance(loaded, kind) else kind(loaded.runtime)  # which says what is wrong with it
+
+    def load_ahead(self, name: str) -> None:
+        """Begin to load a module that is wanted soon, if it is on this machine and ready to run."""
+        module = self.modules.get(name)
         ready = self.options.compile in ("off", "auto")
-        if ready and module is not None and not module.model_dir and local_file(module.model_name):
-            threading.Thread(target=self._try_recognizer, name="ptocr-load").start()
+        if name in self._loaded or name in self._ahead or not ready or module is None or module.model_dir:
+            return
+        self._ahead.add(name)
+        if store.local_file(module.model_name):
+            threading.Thread(target=self._try, args=(name,), name="ptocr-load").start()
 
-    def _try_recognizer(self) -> None:
+    def _try(self, name: str) -> None:
         with contextlib.suppress(Exception):  # whoever needs it gets the error
-            _ = self.recognizer
-
-    @property
-    def recognizer(self) -> TextRecognizer:
-        return self._get("TextRecognition", TextRecognizer)
-
-    @property
-    def line_classifier(self) -> Classifier:
-        return self._get("TextLineOrientation", Classifier)
-
-    @property
-    def page_classifier(self) -> Classifier:
-        return self._get("DocOrientationClassify", Classifier)
-
-    @property
-    def unwarper(self) -> Unwarper:
-        return self._get("DocUnwarping", Unwarper)
-
-    def warm_up(self, names: Iterable[str]) -> None:
-        """Load these modules' models and run each once."""
-        for name in names:
-            predictor: Predictor = getattr(self, _PROPERTIES[name])
-            predictor.runtime.warm_up()
+            self.get(name, Predictor)
 
     def absent(self, names: Iterable[str]) -> list[str]:
         """Models of these modules that are neither loaded nor on this machine: they would be fetched on first use."""
         missing = [self.module(name) for name in names if name not in self._loaded]
-        return [m.model_name for m in missing if not m.model_dir and local_file(m.model_name) is None]
+        return [m.model_name for m in missing if not m.model_dir and store.local_file(m.model_name) is None]
 
     def batch_size(self, name: str) -> int:
         """Pictures per batch of a module."""
@@ -100,34 +73,22 @@ class Models:
             SpecError: the pipeline has none of that name.
         """
         if name not in self.modules:
-            raise SpecError(f"the pipeline has no {name}; add it to the SubModules of its YAML, or {_advice(name)}")
+            how = advice(name)
+            without = f"go on without it: {how}" if how else "take another pipeline"
+            raise SpecError(f"the pipeline has no {name}; add it to the SubModules of its YAML, or {without}")
         return self.modules[name]
 
-    def _get(self, name: str, kind: type[P]) -> P:
-        loaded = self._loaded.get(name)
-        if loaded is None:
-            self.module(name)
-            with self._locks[name]:
-                loaded = self._loaded.get(name)
-                if loaded is None:
-                    loaded = self._loaded[name] = self._load(name, kind)
-        assert isinstance(loaded, kind)
-        return loaded
-
-    def _load(self, name: str, kind: type[P]) -> P:
-        module = self.module(name)
+    def _load(self, name: str, module: Module) -> Predictor:
         try:
             runtime = make_runtime(
-                module.model_dir or module.model_name,
-                self.options,
-                module.model_name or None,
-                getattr(module, "charset", None),
+                module.model_dir or module.model_name, self.options, module.model_name or None, module.dictionary
             )
         except WeightsError as error:
-            if name not in _WITHOUT:
+            how = advice(name)
+            if how is None:
                 raise
-            raise WeightsError(f"{error}\nTo go on without {name}: {_WITHOUT[name]}") from None
-        return kind(runtime)
+            raise WeightsError(f"{error}\nTo go on without {name}: {how}") from None
+        return PREDICTORS[runtime.checkpoint.spec.task](runtime)
 
     def __getstate__(self) -> dict[str, Any]:
         """Models are loaded anew in the process that unpickles this."""
@@ -135,7 +96,3 @@ class Models:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["modules"], state["options"])  # type: ignore[misc]
-
-
-def _advice(name: str) -> str:
-    return f"go on without it: {_WITHOUT[name]}" if name in _WITHOUT else "take another pipeline"

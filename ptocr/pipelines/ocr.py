@@ -23,6 +23,7 @@ from ptocr.pipelines.modules import Models
 from ptocr.pipelines.page_map import Turned
 from ptocr.pipelines.predict_options import OCROptions
 from ptocr.pipelines.reader import Reader
+from ptocr.predictors.predictor import Predictor
 from ptocr.processing.geometry import sort_boxes
 from ptocr.processing.image import rotate
 
@@ -98,7 +99,8 @@ class OCRPipeline:
         Raises:
             WeightsError, SpecError: a model is missing.
         """
-        self.models.warm_up(_modules(self._call(self.defaults.merged(dict(options)))))
+        for name in _modules(self._call(self.defaults.merged(dict(options)))):
+            self.models.get(name, Predictor).runtime.warm_up()
 
     def absent(self, **options: Unpack[OCRKeywords]) -> list[str]:
         """Names of the models that `predict` with these options would have to fetch first.
@@ -122,9 +124,9 @@ class OCRPipeline:
             image = rotate(prepared.image, angle) if angle else prepared.image
             tile = tile_size(options.text_det_tile, reader.pre, image.shape[:2])
             if tile:
-                polys = find_in_tiles(self.models.detector, image, reader.post, tile)
+                polys = find_in_tiles(reader.detector, image, reader.post, tile)
             else:
-                polys = self.models.detector(image, reader.pre, reader.post).polys
+                polys = reader.detector(image, reader.pre, reader.post).polys
             reader.lap("det")
             readings.append((angle, image, reader.recognise(image, [polys[i] for i in sort_boxes(polys)])))
         if len(readings) > 1 and not direction.reads_better(readings[1][2], readings[0][2]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 
@@ -13,8 +14,9 @@ from ptocr.pipelines.config import Detection
 from ptocr.pipelines.detect import detection_settings
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.predict_options import OCROptions
-from ptocr.predictors.classification import Classification
-from ptocr.predictors.recognition import Decoding
+from ptocr.predictors.classification import Classification, Classifier
+from ptocr.predictors.detection import TextDetector
+from ptocr.predictors.recognition import Decoding, TextRecognizer
 from ptocr.processing.geometry import crop_poly, crop_quad, rectangle
 from ptocr.processing.image import rotate180
 from ptocr.processing.words import character_quads, per_character, word_boxes
@@ -31,7 +33,9 @@ class Reader:
         module = models.module("TextDetection")
         assert isinstance(module, Detection)
         self.models, self.options, self.orientation = models, options, orientation
-        self.pre, self.post = detection_settings(models.detector, module, options)
+        models.load_ahead("TextRecognition")
+        self.detector = models.get("TextDetection", TextDetector)
+        self.pre, self.post = detection_settings(self.detector, module, options)
         self.decoding = Decoding(
             options.rec_padding,
             models.batch_size("TextRecognition"),
@@ -45,10 +49,20 @@ class Reader:
         self.timings: dict[str, float] = {}
         self._last = time.perf_counter()
 
+    @functools.cached_property
+    def recognizer(self) -> TextRecognizer:
+        """Loaded when the first line is to be read."""
+        return self.models.get("TextRecognition", TextRecognizer)
+
+    @functools.cached_property
+    def line_classifier(self) -> Classifier:
+        """Loaded when the first line's direction is asked for."""
+        return self.models.get("TextLineOrientation", Classifier)
+
     @property
     def languages(self) -> tuple[str, ...]:
         """ISO 639 codes of what the recogniser reads."""
-        return self.models.recognizer.spec.languages
+        return self.recognizer.spec.languages
 
     def lap(self, name: str) -> None:
         """Add the seconds since the last call to a step's."""
@@ -73,7 +87,7 @@ class Reader:
         if believed:
             for line in suspects:
                 line.angle, line.crop = 1, rotate180(_crop(line))
-        read = self.models.recognizer([_crop(line) for line in lines], self.decoding) if lines else []
+        read = self.recognizer([_crop(line) for line in lines], self.decoding) if lines else []
         for line, text in zip(lines, read, strict=True):
             _put(line, text)
         if self.orientation and lines and not believed:
@@ -83,7 +97,7 @@ class Reader:
 
     def classify(self, crops: Sequence[np.ndarray]) -> list[Classification]:
         """Which way up line pictures (h, w, 3) are, by the classifier alone."""
-        classifier, shape = self.models.line_classifier, self.options.textline_orientation_image_shape
+        classifier, shape = self.line_classifier, self.options.textline_orientation_image_shape
         pre = classifier.pre if shape is None else classifier.pre.with_(image_shape=shape)
         return classifier(crops, self.models.batch_size("TextLineOrientation"), pre)
 
@@ -92,7 +106,7 @@ class Reader:
         threshold = -1.0
         if self.options.textline_orientation == "paddle":
             asked = self.options.textline_orientation_thresh
-            threshold = self.models.line_classifier.post.threshold if asked is None else asked
+            threshold = self.line_classifier.post.threshold if asked is None else asked
         classes = self.classify([_crop(line) for line in lines])
         return [
             line
@@ -108,7 +122,7 @@ class Reader:
         named = {id(line) for line in suspects}
         doubtful = [line for line in lines if id(line) in named or line.score < WEAK]
         turned = [rotate180(_crop(line)) for line in doubtful]
-        other = self.models.recognizer(turned, self.decoding)
+        other = self.recognizer(turned, self.decoding)
         rows = [row for row in zip(doubtful, turned, other, strict=True) if id(row[0]) in named or row[2].score >= WEAK]
         judged = {id(line) for line, _, _ in rows}
         sure = sum(direction.weight(line) for line in lines if id(line) not in judged)
@@ -126,7 +140,7 @@ class Reader:
             return False
         centers = [(_columns(line) + 0.5) / max(line.steps, 1.0) for line in longest]
         level = [direction.side_by_side(_crop(line), c.tolist()) for line, c in zip(longest, centers, strict=True)]
-        return direction.written_in_columns(self.models.recognizer(level, self.decoding), longest)
+        return direction.written_in_columns(self.recognizer(level, self.decoding), longest)
 
     def add_words(self, line: Line) -> None:
         """Set the words of a line by upstream's rule, in the page as it was read."""

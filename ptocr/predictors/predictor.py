@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from ptocr.errors import SpecError
 from ptocr.runtime.runtime import Runtime
-from ptocr.spec.model import SPECS, ModelSpec
+from ptocr.spec.model import ModelSpec, task_of
 from ptocr.spec.tasks import TASKS
 
 
@@ -18,7 +18,7 @@ class Predictor:
     def __init__(self, runtime: Runtime) -> None:
         spec = runtime.checkpoint.spec
         if not isinstance(spec, self.kind):
-            needed = next(task for task, kind in SPECS.items() if kind is self.kind)
+            needed = task_of(self.kind)
             raise SpecError(
                 f"{spec.name} is a model for {spec.row.title} ({spec.task!r}), but one for {TASKS[needed].title} "
                 f"({needed!r}) is needed here"

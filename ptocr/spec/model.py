@@ -169,6 +169,11 @@ for _task, _row in TASKS.items():
     SPECS[_task] = ModelSpec[_row.preprocess, _postprocess_of(_row)]  # type: ignore[misc, name-defined, assignment]
 
 
+def task_of(kind: type[ModelSpec]) -> str:
+    """The task whose specs are of this class."""
+    return next(task for task, other in SPECS.items() if other is kind)
+
+
 def _named_source(word: str, name: str) -> dict[str, str]:
     if word not in NAMED_SOURCES:
         raise ValueError(f"unknown source {word!r}; known: {', '.join(NAMED_SOURCES)}, or a mapping with kind ...")

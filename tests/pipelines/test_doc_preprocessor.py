@@ -84,7 +84,7 @@ def test_a_warped_page_is_mapped_back(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_grid_and_picture_come_from_one_pass(offline: object, page: np.ndarray) -> None:
     model = ptocr.load_model("UVDoc", device="cpu")
     pipeline = ptocr.create_pipeline("doc_preprocessor", device="cpu")
-    flat, grid = pipeline.models.unwarper.flat_and_grid(page)
+    flat, grid = pipeline.models.get("DocUnwarping", Unwarper).flat_and_grid(page)
     x = torch.from_numpy(unwarp_input(page)[None])
     with torch.inference_mode():
         np.testing.assert_allclose(grid, model.grid(x)[0].numpy(), atol=1e-4)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import ptocr
-from ptocr.pipelines import keywords
+from ptocr.pipelines import IGNORED, keywords
 from ptocr.pipelines.config import load_pipeline, override_models
 from ptocr.pipelines.predict_options import DocOptions, OCROptions, ReadingOptions
 
@@ -46,9 +46,9 @@ def test_every_keyword_of_create_pipeline_is_accepted() -> None:
     parameters = set(inspect.signature(ptocr.create_pipeline).parameters)
     spec = load_pipeline("OCR")
     for name in typing.get_type_hints(keywords.OCRSetup):
-        if name not in parameters and name not in OCROptions.model_fields:
+        if name not in (*parameters, *IGNORED, *OCROptions.model_fields):
             value = 1 if name.endswith("batch_size") else "x"
-            _, rest = override_models(spec, {name: value})  # type: ignore[type-var]
+            _, rest = override_models(spec, {name: value})
             assert rest == {}, name
     assert parameters - {"pipeline", "config", "overrides"} <= set(typing.get_type_hints(keywords.RunningKeywords))
 

@@ -13,6 +13,7 @@ import pytest
 import ptocr
 from ptocr.pipelines import config
 from ptocr.predictors.detection import Detection
+from ptocr.predictors.predictor import Predictor
 from ptocr.runtime.devices import device_list
 from ptocr.spec.settings import DBPostprocess
 from tests.pipelines.conftest import put_random
@@ -104,7 +105,8 @@ def test_several_workers_keep_the_order_of_pages(page: np.ndarray) -> None:
     pipeline = ptocr.create_pipeline("PP-OCRv4_mobile", device="cpu,cpu,cpu")
     assert len(pipeline.workers) == 3
     assert [r.rec_texts for r in pipeline.predict(pages)] == one
-    assert pipeline.workers[0].models.detector is not pipeline.workers[1].models.detector
+    first, second = (worker.models.get("TextDetection", Predictor) for worker in pipeline.workers[:2])
+    assert first is not second
 
 
 def test_device_lists_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +205,7 @@ def test_our_configuration_files_are_valid_and_written_out(tmp_path: Path, capsy
 @pytest.mark.usefixtures("offline")
 def test_the_recogniser_is_loaded_beside_the_detector() -> None:
     pipe = make()
-    _ = pipe.models.detector
+    pipe.models.load_ahead("TextRecognition")
     for thread in threading.enumerate():
         if thread.name == "ptocr-load":
             thread.join(60)

@@ -11,6 +11,7 @@ import pytest
 import ptocr
 from ptocr.document.tree import Line
 from ptocr.pipelines import orientation as direction
+from ptocr.predictors.classification import Classifier
 from ptocr.spec.vocabulary import Text
 
 
@@ -113,7 +114,7 @@ def test_upright_lines_stay_upright_whatever_the_classifier_says(
     """The worst classifier: everything is upside-down. Upstream's rule believes it, ours reads both ways."""
     image = pages["latin_page.png"]
     plain = next(pipeline.predict(image, use_textline_orientation=False)).rec_texts
-    classifier = pipeline.models.line_classifier
+    classifier = pipeline.models.get("TextLineOrientation", Classifier)
     always = lambda images, *_: [np.array([0.01, 0.99]) for _ in images]  # noqa: E731
     monkeypatch.setattr(classifier, "probabilities", always)
     assert next(pipeline.predict(image)).rec_texts == plain

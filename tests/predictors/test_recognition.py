@@ -14,6 +14,7 @@ import pytest
 import ptocr
 from ptocr.errors import SpecError
 from ptocr.pipelines.detect import AUTO_TILE, find_in_tiles, tile_size, tiled_probabilities
+from ptocr.predictors.detection import TextDetector
 from ptocr.predictors.recognition import Decoding, TextRecognizer
 from ptocr.processing.long_lines import line_windows
 from ptocr.runtime.options import RuntimeOptions
@@ -62,7 +63,7 @@ def test_search_among_all_classes_wants_a_ctc_decoder(random_recognizer: TextRec
 
 @pytest.mark.weights
 def test_allowed_and_denied_characters(reader: ptocr.pipelines.OCRPipeline, line: np.ndarray) -> None:
-    read = lambda **how: reader.models.recognizer([line], Decoding(**how))[0]  # noqa: E731
+    read = lambda **how: reader.models.get("TextRecognition", TextRecognizer)([line], Decoding(**how))[0]  # noqa: E731
     plain = read().text
     assert "98.6%" in plain
     digits = read(allow="0123456789").text
@@ -75,7 +76,7 @@ def test_allowed_and_denied_characters(reader: ptocr.pipelines.OCRPipeline, line
 
 @pytest.mark.weights
 def test_a_lexicon_chooses_among_likely_readings(reader: ptocr.pipelines.OCRPipeline, line: np.ndarray) -> None:
-    read = lambda **how: reader.models.recognizer([line], Decoding(**how))[0]  # noqa: E731
+    read = lambda **how: reader.models.get("TextRecognition", TextRecognizer)([line], Decoding(**how))[0]  # noqa: E731
     second = read(alternatives=2).alternatives[1][0]
     chosen = read(lexicon=re.escape(second))
     assert chosen.text == second and len(chosen.columns) == len(second)
@@ -97,9 +98,9 @@ def test_a_very_long_line_reads_like_its_parts(reader: ptocr.pipelines.OCRPipeli
     gap = np.full((line.shape[0], line.shape[0], 3), 250, np.uint8)
     long = np.concatenate([line, gap] * 8, axis=1)
     long = cv2.resize(long, None, fx=1.6, fy=1.6, interpolation=cv2.INTER_CUBIC)
-    assert line_windows(long.shape[1], long.shape[0], reader.models.recognizer.pre)
-    one = reader.models.recognizer([line], Decoding())[0].text.replace(" ", "")
-    many = reader.models.recognizer([long], Decoding())[0]
+    assert line_windows(long.shape[1], long.shape[0], reader.models.get("TextRecognition", TextRecognizer).pre)
+    one = reader.models.get("TextRecognition", TextRecognizer)([line], Decoding())[0].text.replace(" ", "")
+    many = reader.models.get("TextRecognition", TextRecognizer)([long], Decoding())[0]
     text = many.text.replace(" ", "")
     assert text.count("section12") == 8 and abs(len(text) - 8 * len(one)) <= 4
     assert (np.diff(many.columns) >= 0).all() and many.columns.max() <= many.steps
@@ -136,7 +137,7 @@ def _top(poly: np.ndarray) -> float:
 @pytest.mark.weights
 def test_tiled_boxes_are_those_of_the_whole_page(reader: ptocr.pipelines.OCRPipeline, checkout: Path) -> None:
     page = cv2.imread(str(checkout / "docs" / "images" / "latin_page.png"))
-    detector = reader.models.detector
+    detector = reader.models.get("TextDetection", TextDetector)
     pre = detector.pre.model_copy(update={"limit_side_len": 64, "limit_type": "min"})
     whole, tiled = detector(page, pre).polys, find_in_tiles(detector, page, detector.post, tile=384)
     assert len(whole) == len(tiled) == 7
