@@ -14,7 +14,7 @@ from typing import Any
 from ptocr.pipelines import OCRPipeline
 from ptocr.serving.admission import Admission, Limits
 from ptocr.serving.body import Held, Intake, Refused, read_body
-from ptocr.serving.metrics import Metrics
+from ptocr.serving.counters import Metrics
 from ptocr.serving.schemas import OCRRequest, failure
 from ptocr.serving.service import Answer, Service
 
