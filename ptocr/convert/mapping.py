@@ -80,13 +80,19 @@ def transposed(module: nn.Module, leaf: str) -> bool:
 
 
 def lstm_aliases(model: nn.Module) -> dict[str, str]:
-    """Paddle's second name of every LSTM parameter (`rnn.0.cell.weight_ih`) -> its plain name (`rnn.weight_ih_l0`)."""
+    """Paddle's second name of every parameter of a recurrent layer -> its plain name.
+
+    `rnn.0.cell.weight_ih` -> `rnn.weight_ih_l0`; where it runs both ways `rnn.0.cell_fw.weight_ih` and
+    `rnn.0.cell_bw.weight_ih` -> `rnn.weight_ih_l0_reverse`.
+    """
     aliases = {}
     for path, module in model.named_modules():
-        if isinstance(module, nn.LSTM):
+        if isinstance(module, nn.RNNBase):
             for name, _ in module.named_parameters(recurse=False):
-                part, _, layer = name.rpartition("_l")
-                aliases[f"{path}.{layer}.cell.{part}"] = f"{path}.{name}"
+                part, _, place = name.partition("_l")
+                layer, _, backward = place.partition("_")
+                cell = ("cell_bw" if backward else "cell_fw") if module.bidirectional else "cell"
+                aliases[f"{path}.{layer}.{cell}.{part}"] = f"{path}.{name}"
     return aliases
 
 

@@ -41,8 +41,8 @@ class _Tracer(TorchFunctionMode):
         self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if function in RECURRENT:  # before it runs: on the meta device a long line takes seconds
-            raise self._unknown(function, next(t for t in _tensors(args) if id(t) in self.names))
+        if function is torch.lstm:
+            return self._lstm(*args)
         result = function(*args, **kwargs)
         outputs = list(_tensors([result]))
         if not outputs:
@@ -77,6 +77,17 @@ class _Tracer(TorchFunctionMode):
         if recorder is None:
             raise self._unknown(function, held[0])
         recorder(self, args, kwargs, id(out))
+
+    def _lstm(
+        self, x: Tensor, start: tuple[Tensor, Tensor], weights: list[Tensor], biases: bool, layers: int, *rest: Any
+    ) -> tuple[Tensor, ...]:
+        """A recurrent layer is not run: the meta device would unroll it, which takes seconds for a long line."""
+        hidden, directions = start[0].shape[-1], start[0].shape[0] // layers
+        out = x.new_empty(*x.shape[:-1], hidden * directions)
+        self.keep.append(out)
+        shape = (layers, directions, x.shape[-1], hidden)
+        self.graph.weighted("lstm", shape, {str(i): self.name(w) for i, w in enumerate(weights)}, [id(x)], id(out))
+        return out, *start
 
     def _unknown(self, function: Callable[..., Any], held: Tensor) -> WeightsError:
         name = getattr(function, "__name__", str(function))
@@ -149,7 +160,6 @@ def _prelu(tracer: _Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: 
     tracer.graph.weighted("prelu", args[1].shape, {"weight": tracer.name(args[1])}, [id(args[0])], out)
 
 
-RECURRENT = (torch.lstm, torch.gru, torch.lstm_cell, torch.gru_cell)
 RECORDERS: dict[Any, Callable[..., None]] = {
     F.conv1d: _convolution("conv"),
     F.conv2d: _convolution("conv"),

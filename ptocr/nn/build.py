@@ -17,7 +17,7 @@ from ptocr.nn.backbones.pplcnet import PPLCNetClassifier
 from ptocr.nn.backbones.pplcnet_v3 import PPLCNetV3
 from ptocr.nn.backbones.pplcnet_v4 import PPLCNetV4
 from ptocr.nn.backbones.repsvtr import RepSVTR
-from ptocr.nn.backbones.resnet_vd import ResNetVd
+from ptocr.nn.backbones.resnet_vd import ResNetVd, ResNetVdLine
 from ptocr.nn.backbones.svtrv2 import SVTRv2
 from ptocr.nn.heads.classifier import ClsHead
 from ptocr.nn.heads.ctc import CTCHead
@@ -26,11 +26,12 @@ from ptocr.nn.heads.multi import MultiHead
 from ptocr.nn.heads.nrtr import NRTRHead
 from ptocr.nn.heads.pf_local import PFHeadLocal
 from ptocr.nn.heads.sar import SARHead
-from ptocr.nn.necks.db_fpn import LKPAN, RSEFPN
+from ptocr.nn.necks.db_fpn import DBFPN, LKPAN, RSEFPN
 from ptocr.nn.necks.light_svtr import EncoderWithLightSVTR
 from ptocr.nn.necks.rep_lk import AuxPyramid, RepLKFPN, RepLKPAN
-from ptocr.nn.necks.sequence import EncoderWithSVTR, Reshape, SequenceEncoder
+from ptocr.nn.necks.sequence import EncoderWithSVTR, RecurrentSequence, Reshape, SequenceEncoder
 from ptocr.nn.network import Network
+from ptocr.nn.transforms.tps import TPS
 from ptocr.nn.uvdoc import UVDoc
 
 Table = dict[str, Callable[..., nn.Module]]
@@ -68,17 +69,23 @@ BACKBONES: Table = {
     "PPLCNetV4": PPLCNetV4,
     "RepSVTR": RepSVTR,
     "ResNetVd": ResNetVd,
+    "ResNetVdLine": ResNetVdLine,
     "SVTRv2": SVTRv2,
 }
+TRANSFORMS: Table = {"TPS": TPS}
 NECKS: Table = {
+    "DBFPN": DBFPN,
     "LKPAN": LKPAN,
     "RSEFPN": RSEFPN,
     "RepLKFPN": RepLKFPN,
     "RepLKPAN": RepLKPAN,
+    "reshape": Reshape,
+    "rnn": RecurrentSequence,
 }
 ENCODERS: Table = {"svtr": _svtr, "lightsvtr": _light_svtr, "reshape": Reshape}
 GUIDES: Table = {"NRTRHead": NRTRHead, "SARHead": SARHead}
 HEADS: Table = {
+    "CTCHead": CTCHead,
     "ClsHead": ClsHead,
     "DBHead": DBHead,
     "MultiHead": _multi_head,
@@ -117,16 +124,24 @@ def make(table: Table, config: dict[str, Any], **given: Any) -> nn.Module:
 
 
 class OCRNet(Network):
-    """Backbone, optional neck, head: picture (N, 3, H, W) -> the head's output."""
+    """Optional transform, backbone, optional neck, head: picture (N, 3, H, W) -> the head's output."""
 
-    def __init__(self, backbone: nn.Module, neck: nn.Module | None, head: nn.Module) -> None:
+    def __init__(
+        self, backbone: nn.Module, neck: nn.Module | None, head: nn.Module, transform: nn.Module | None = None
+    ) -> None:
         super().__init__()
+        self.transform = transform
         self.backbone = backbone
         self.neck = neck
         self.head = head
 
+    def maps(self, x: Tensor) -> Any:
+        """What the backbone makes of the picture, straightened first where there is a transform."""
+        return self.backbone(x if self.transform is None else self.transform(x))
+
     def features(self, x: Tensor) -> Tensor:
-        x = self.backbone(x)
+        """What the head is given."""
+        x = self.maps(x)
         return x if self.neck is None else self.neck(x)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -143,7 +158,7 @@ class OCRNet(Network):
 
     def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """What the losses need, by name; wants a network built with train=True."""
-        maps = self.backbone(x)
+        maps = self.maps(x)
         if isinstance(self.neck, AuxPyramid):
             features, merged = self.neck.forward_train(maps)
             return self.head.forward_train(features, targets, merged)
@@ -166,5 +181,6 @@ def build_network(architecture: dict[str, Any], classes: int | None, train: bool
     if architecture.get("neck"):
         neck = make(NECKS, architecture["neck"], in_channels=channels)
         channels = neck.out_channels
+    transform = make(TRANSFORMS, architecture["transform"]) if architecture.get("transform") else None
     head = make(HEADS, architecture["head"], in_channels=channels, classes=classes, train=train)
-    return OCRNet(backbone, neck, head)
+    return OCRNet(backbone, neck, head, transform)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeAlias
+from typing import Annotated, Any, Generic, Literal, TypeAlias, Union
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from typing_extensions import TypeVar
@@ -91,9 +91,9 @@ class ModelSpec(Settings, Generic[Pre, Post]):
     @field_validator("architecture")
     @classmethod
     def _parts(cls, value: dict[str, Any]) -> dict[str, Any]:
-        unknown = sorted(set(value) - {"backbone", "neck", "head", "network"})
+        unknown = sorted(set(value) - {"transform", "backbone", "neck", "head", "network"})
         if unknown:
-            raise ValueError(f"unknown key {unknown[0]!r}; allowed: backbone, neck, head, or network")
+            raise ValueError(f"unknown key {unknown[0]!r}; allowed: transform, backbone, neck, head, or network")
         return value
 
     @field_validator("sources", mode="before")
@@ -160,7 +160,7 @@ def _postprocess_of(row: Task) -> Any:
     kinds = tuple(dict.fromkeys(row.postprocess.values()))
     if len(kinds) < 2:
         return kinds[0] if kinds else None
-    return Annotated[kinds, Field(discriminator="name")]
+    return Annotated[Union[kinds], Field(discriminator="name")]  # noqa: UP007 (a union of a tuple)
 
 
 # The spec class of each task. Made at the top level of this module, so that specs can be pickled.

@@ -1,9 +1,10 @@
 """Thin the reference goldens out to what the tests carry: `tests/data/parity/NAME.json` and `NAME.npz`.
 
-    python tests/data/make_parity_data.py [FOLDER]      # default: the `parity` folder of the reference data
+    python tests/data/make_parity_data.py [FOLDER ...]      # default: what is carried already
 
-FOLDER holds a folder per model with a description (`manifest.json`) and what PaddlePaddle computed (`golden.npz`). The
-best class of every step and its probability stay complete.
+A folder belongs to one model and holds a description (`manifest.json`) and what PaddlePaddle computed (`golden.npz`);
+by default those of the reference data (`parity`, `parity_more`) for which there is a file here. The best class of every
+step and its probability stay complete.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ def compact(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     facts = {key: manifest[key] for key in FACTS}
     facts["aliases"] = manifest.get("aliases", {})
-    facts["classes"] = manifest.get("classes", {}).get("ctc")
+    classes = manifest.get("classes") or {}
+    facts["classes"] = classes.get("ctc", classes.get("out_channels"))
+    if folder.parent.name == "parity_more":
+        facts["bar"] = "rounding"  # outputs of any size: what rounding explains counts
     facts["logits"] = manifest["output"].startswith("logits")
     facts["params"] = {name: shape for name, shape, _ in manifest["params"]}
     arrays = {}
@@ -43,13 +47,20 @@ def compact(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return facts, arrays
 
 
+def carried(shared: Path) -> list[Path]:
+    """The folders of the reference data for which there is a file here."""
+    folders = sorted(
+        path.parent for part in ("parity", "parity_more") for path in (shared / part).glob("*/manifest.json")
+    )
+    return [folder for folder in folders if (TARGET / f"{folder.name}.json").is_file()]
+
+
 def main() -> None:
     shared = Path(os.environ.get("PTOCR_SHARED") or Path(__file__).resolve().parents[3] / "shared")
-    source = Path(sys.argv[1]) if len(sys.argv) > 1 else shared / "parity"
     TARGET.mkdir(exist_ok=True)
-    for manifest in sorted(source.glob("*/manifest.json")):
-        name = manifest.parent.name
-        facts, arrays = compact(manifest.parent)
+    for folder in map(Path, sys.argv[1:] or carried(shared)):
+        name = folder.name
+        facts, arrays = compact(folder)
         (TARGET / f"{name}.json").write_text(json.dumps(facts, separators=(",", ":")) + "\n", encoding="utf-8")
         np.savez_compressed(TARGET / f"{name}.npz", **arrays)
         print(name, sum(len(a) for a in arrays.values()))

@@ -40,7 +40,7 @@ def test_by_language_and_by_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PTOCR_WEIGHTS", str(tmp_path))
-    korean = {"korean_PP-OCRv3_mobile_rec", "korean_PP-OCRv5_mobile_rec"}
+    korean = {"korean_PP-OCRv3_mobile_rec", "korean_PP-OCRv5_mobile_rec", "korean_mobile_v2.0_rec"}
     assert names(["--lang", "ko"], capsys) == names(["--lang", "korean", "--task", "rec"], capsys) == korean
     assert {"PP-OCRv6_small_rec", "latin_PP-OCRv5_mobile_rec"} <= names(["--lang", "fr,de"], capsys)
     assert not names(["--lang", "ko,fr"], capsys)

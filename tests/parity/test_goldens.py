@@ -31,7 +31,7 @@ DATA = Path(__file__).resolve().parents[1] / "data" / "parity"
 NAMES = sorted(path.stem for path in DATA.glob("*.json"))
 EAGER, FUSED = 1e-5, 1e-4  # largest allowed difference of an output, unless rounding alone does more (UVDoc)
 ROUNDING = 20  # times the difference between Paddle's own result in float32 and in float64
-TAP = 5e-6  # largest allowed difference of an inner map, relative to its largest value
+TAP = 1e-5  # largest allowed difference of an inner map, relative to its largest value
 
 
 @dataclass
@@ -84,7 +84,7 @@ def test_names_and_shapes(golden: Golden) -> None:
     layouts = layout(full)
     layouts |= {alias: layouts[name] for alias, name in lstm_aliases(full).items()}
     assert {name: list(shape) for name, shape in layouts.items()} == golden.facts["params"]
-    unneeded = set(layouts) - set(layout(golden.network))
+    unneeded = set(layouts) - set(layout(golden.network)) - set(lstm_aliases(golden.network))
     assert not [name for name in unneeded if not name.startswith(tuple(golden.facts["not_used_in_eval"]))]
 
 
@@ -96,12 +96,18 @@ def test_outputs(golden: Golden, only: type[Fusible] | None, bar: float) -> None
     network = golden.network if only is None else fuse(golden.network, only)
     for entry, picture in golden.cases():
         output = network(picture)
+        if isinstance(output, tuple):  # out0_1: the second output for the first picture
+            output = output[int(entry["name"].rpartition("_")[2])]
         got, want = thinned(output, entry), golden.arrays[entry["name"]]
         if golden.facts["logits"]:
             np.testing.assert_allclose(thinned(network.logits(picture), entry), want, rtol=0, atol=bar)
             want = torch.from_numpy(want).reshape(output.shape).softmax(1).numpy().reshape(-1)
-        rounding = entry["float32_error"]
-        np.testing.assert_allclose(got, want, rtol=0, atol=bar if rounding < bar else ROUNDING * rounding)
+        rounding = entry["float32_error"] if "float32_error" in entry else entry["input_noise_error"]
+        if golden.facts.get("bar") == "rounding":
+            allowed = max(bar, ROUNDING * rounding)
+        else:
+            allowed = bar if rounding < bar else ROUNDING * rounding
+        np.testing.assert_allclose(got, want, rtol=0, atol=allowed)
         if "float32_relative_error" in entry:
             np.testing.assert_allclose(got, want, rtol=ROUNDING * entry["float32_relative_error"], atol=0)
             best, indices = output.max(dim=2)
@@ -135,6 +141,8 @@ def test_inner_maps(golden: Golden) -> None:
             tap = tap[int(entry["name"][-1])] if isinstance(tap, list) else tap
             want = golden.arrays[entry["name"]]
             bar = TAP * abs(want).max()
+            if getattr(golden.network, "transform", None) is not None:  # sampling a picture multiplies rounding errors
+                bar = ROUNDING * golden.facts["outputs"][0]["input_noise_error"] * abs(want).max()
             np.testing.assert_allclose(thinned(tap, entry), want, rtol=0, atol=bar, err_msg=entry["name"])
 
 
@@ -143,6 +151,8 @@ def tapped(network: nn.Module, entry: dict[str, Any]) -> nn.Module | None:
     if isinstance(network, OCRNet):
         if entry["name"].startswith("mid_backbone"):
             return network.backbone
+        if entry["name"] == "mid_transform":
+            return network.transform
         return network.head.ctc_encoder if network.neck is None else network.neck
     found = re.match(r"output of (\w+)", entry["of"])
     assert found
@@ -156,8 +166,9 @@ def test_carried_data_is_current(shared: Path) -> None:
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    folders = sorted(path.parent for path in (shared / "parity").glob("*/manifest.json"))
-    assert [folder.name for folder in folders] == NAMES
+    folders = module.carried(shared)
+    assert sorted(folder.name for folder in folders) == NAMES
+    assert {path.parent.name for path in (shared / "parity").glob("*/manifest.json")} <= set(NAMES)
     for folder in folders:
         facts, arrays = module.compact(folder)
         assert facts == json.loads((DATA / f"{folder.name}.json").read_text(encoding="utf-8"))

@@ -6,6 +6,8 @@ Upstream: ppocr/modeling/backbones/det_mobilenet_v3.py, rec_mobilenet_v3.py.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -66,13 +68,13 @@ class ResidualUnit(nn.Module):
         return x + y if self.shortcut else y
 
 
-def _units(rows: list[Row], scale: float, down: Size, use_se: bool) -> tuple[list[ResidualUnit], int]:
-    """The residual units of a table and the number of channels they end with."""
+def _units(rows: list[Row], scale: float, strides: list[Size], use_se: bool) -> tuple[list[ResidualUnit], int]:
+    """The residual units of a table, one stride each, and the number of channels they end with."""
     width = make_divisible(16 * scale)
     units = []
-    for kernel, hidden, out, se, act, downsample in rows:
+    for (kernel, hidden, out, se, act, _), stride in zip(rows, strides, strict=True):
         hidden, out = make_divisible(hidden * scale), make_divisible(out * scale)
-        units.append(ResidualUnit(width, hidden, out, kernel, down if downsample else 1, se and use_se, act))
+        units.append(ResidualUnit(width, hidden, out, kernel, stride, se and use_se, act))
         width = out
     return units, width
 
@@ -84,7 +86,7 @@ class MobileNetV3Det(nn.Module):
         super().__init__()
         rows, last = TABLES[model_name]
         self.conv = ConvBN(3, make_divisible(16 * scale), 3, stride=2, act="hardswish")
-        units, width = _units(rows, scale, 2, not disable_se)
+        units, width = _units(rows, scale, [2 if row[5] else 1 for row in rows], not disable_se)
         # the first down-sampling unit (1/4) stays in the first stage, every later one opens the next stage
         starts = [i for i, row in enumerate(rows) if row[5]][1 if model_name == "large" else 2 :]
         bounds = [0, *starts, len(units)]
@@ -104,14 +106,27 @@ class MobileNetV3Det(nn.Module):
         return maps
 
 
-class MobileNetV3Line(nn.Module):
-    """(N, 3, H, W) -> (N, C, H / 32, W / 4): for lines, only the height is reduced after the stem."""
+# units that reduce the height of a line; in "large" the one at 1/16 of the detector does not
+LINE_DOWN = {"large": (0, 1, 3, 12), "small": (0, 1, 3, 8)}
 
-    def __init__(self, scale: float, model_name: str = "small") -> None:
+
+class MobileNetV3Line(nn.Module):
+    """(N, 3, H, W) -> (N, C, H / 32, W / 4): for lines, only the height is reduced after the stem.
+
+    strides: of the height in the four units that may reduce it (upstream `small_stride`, `large_stride`).
+    """
+
+    def __init__(
+        self, scale: float, model_name: Literal["large", "small"] = "small", strides: Sequence[int] = (2, 2, 2, 2)
+    ) -> None:
         super().__init__()
         rows, last = TABLES[model_name]
         self.conv1 = ConvBN(3, make_divisible(16 * scale), 3, stride=2, act="hardswish")
-        units, width = _units(rows, scale, (2, 1), True)
+        down: list[Size] = [1] * len(rows)
+        for place, stride in zip(LINE_DOWN[model_name], strides, strict=True):
+            # upstream gives "small" a pair even where nothing is reduced, and compares it with 1: no shortcut there
+            down[place] = (stride, 1) if stride > 1 or model_name == "small" else 1
+        units, width = _units(rows, scale, down, True)
         self.blocks = nn.Sequential(*units)
         self.out_channels = make_divisible(last * scale)
         self.conv2 = ConvBN(width, self.out_channels, 1, act="hardswish")

@@ -1,57 +1,87 @@
-"""ResNet-vd (arXiv 1812.01187) with bottlenecks (PP-OCRv3 server).
+"""ResNet-vd (arXiv 1812.01187): DB detectors, and CRNN-like recognisers.
 
-Upstream: ppocr/modeling/backbones/det_resnet_vd.py.
+Upstream: ppocr/modeling/backbones/det_resnet_vd.py, rec_resnet_vd.py.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ptocr.nn.layers import ConvBatchNorm
+from ptocr.nn.layers import ConvBatchNorm, Size, pair
 
-DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+Depth = Literal[18, 34, 50, 101, 152]
+DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 WIDTHS = (64, 128, 256, 512)
-EXPANSION = 4
+
+
+def shrunk(x: Tensor, stride: Size) -> Tensor:
+    """Average pooling of a shortcut, so that no pixel is skipped: (N, C, H, W) -> (N, C, H / stride, W / stride)."""
+    return x if pair(stride) == (1, 1) else F.avg_pool2d(x, stride, ceil_mode=True)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions. `change`: the first block of a stage, whose shortcut has a convolution."""
+
+    EXPANSION = 1
+
+    def __init__(self, in_channels: int, width: int, stride: Size, change: bool) -> None:
+        super().__init__()
+        self.stride = stride
+        self.conv0 = ConvBatchNorm(in_channels, width, 3, stride, act="relu")
+        self.conv1 = ConvBatchNorm(width, width, 3)
+        self.short = ConvBatchNorm(in_channels, width, 1) if change else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(self.conv0(x))
+        if self.short is not None:
+            x = self.short(shrunk(x, self.stride))
+        return F.relu(x + y)
 
 
 class Bottleneck(nn.Module):
-    """Reduce, 3x3, expand. Where the shortcut changes the number of channels, it pools instead of skipping pixels."""
+    """Reduce, 3x3, expand by 4. `change`: the first block of a stage, whose shortcut has a convolution."""
 
-    def __init__(self, in_channels: int, width: int, stride: int) -> None:
+    EXPANSION = 4
+
+    def __init__(self, in_channels: int, width: int, stride: Size, change: bool) -> None:
         super().__init__()
         self.stride = stride
-        out = width * EXPANSION
+        out = width * self.EXPANSION
         self.conv0 = ConvBatchNorm(in_channels, width, 1, act="relu")
         self.conv1 = ConvBatchNorm(width, width, 3, stride, act="relu")
         self.conv2 = ConvBatchNorm(width, out, 1)
-        self.short = ConvBatchNorm(in_channels, out, 1) if in_channels != out else None
+        self.short = ConvBatchNorm(in_channels, out, 1) if change else None
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv2(self.conv1(self.conv0(x)))
         if self.short is not None:
-            x = self.short(x if self.stride == 1 else F.avg_pool2d(x, self.stride, ceil_mode=True))
+            x = self.short(shrunk(x, self.stride))
         return F.relu(x + y)
 
 
 class ResNetVd(nn.Module):
     """(N, 3, H, W) -> four maps at 1/4 .. 1/32, finest first."""
 
-    def __init__(self, layers: Literal[50, 101, 152] = 50) -> None:
+    STEM: Size = 2  # stride of the first convolution
+    DOWN: Size = 2  # stride of the stages behind the first
+
+    def __init__(self, layers: Depth = 50) -> None:
         super().__init__()
         self.depths = DEPTHS[layers]
-        self.conv1_1 = ConvBatchNorm(3, 32, 3, stride=2, act="relu")
+        kind = BasicBlock if layers < 50 else Bottleneck
+        self.conv1_1 = ConvBatchNorm(3, 32, 3, stride=self.STEM, act="relu")
         self.conv1_2 = ConvBatchNorm(32, 32, 3, act="relu")
         self.conv1_3 = ConvBatchNorm(32, 64, 3, act="relu")
-        self.out_channels = [width * EXPANSION for width in WIDTHS]
+        self.out_channels: Any = [width * kind.EXPANSION for width in WIDTHS]
         channels = 64
         for stage, (depth, width) in enumerate(zip(self.depths, WIDTHS, strict=True)):
             for i in range(depth):
-                block = Bottleneck(channels, width, stride=2 if stage > 0 and i == 0 else 1)
+                block = kind(channels, width, self.DOWN if stage > 0 and i == 0 else 1, change=i == 0)
                 self.add_module(f"bb_{stage}_{i}", block)
-                channels = width * EXPANSION
+                channels = width * kind.EXPANSION
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = self.conv1_3(self.conv1_2(self.conv1_1(x)))
@@ -62,3 +92,17 @@ class ResNetVd(nn.Module):
                 x = getattr(self, f"bb_{stage}_{i}")(x)
             maps.append(x)
         return maps
+
+
+class ResNetVdLine(ResNetVd):
+    """(N, 3, 32, W) -> (N, C, 1, W / 4): for lines, the stages reduce the height alone."""
+
+    STEM = 1
+    DOWN = (2, 1)
+
+    def __init__(self, layers: Depth = 34) -> None:
+        super().__init__(layers)
+        self.out_channels = self.out_channels[-1]
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        return F.max_pool2d(super().forward(x)[-1], 2)

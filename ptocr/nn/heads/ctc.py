@@ -48,6 +48,10 @@ class CTCHead(Head):
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(x).softmax(2)
 
+    def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Of a head that stands alone: logits "ctc" (N, T, classes) and what they are made of, "features" (N, T, C)."""
+        return {"ctc": self.logits(x), "features": x}
+
     def decoding(self, network: nn.Module) -> nn.Module:
         return GreedyCTC(network)
 

@@ -43,6 +43,28 @@ class Join(Fusible):
         return nn.Identity()
 
 
+class DBFPN(nn.Module):
+    """The first pyramid of DB (PP-OCRv2 and before): 1x1 laterals, top-down sums, 3x3 smoothing.
+
+    Four maps, finest first -> (N, out_channels, H / 4, W / 4).
+    """
+
+    def __init__(self, in_channels: list[int], out_channels: int) -> None:
+        super().__init__()
+        self.out_channels = out_channels
+        self.levels = range(2, 2 + len(in_channels))  # a map at 1 / 2^level of the picture
+        for level, channels in zip(self.levels, in_channels, strict=True):
+            self.add_module(f"in{level}_conv", nn.Conv2d(channels, out_channels, 1, bias=False))
+            smooth = nn.Conv2d(out_channels, out_channels // 4, 3, padding=1, bias=False)
+            self.add_module(f"p{level}_conv", smooth)
+        self.join = Join()
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        laterals = coarsest_first([getattr(self, f"in{level}_conv") for level in self.levels], maps)
+        smooth = [getattr(self, f"p{level}_conv") for level in self.levels]
+        return self.join(coarsest_first(smooth, merge_top_down(laterals)))
+
+
 class RSELayer(nn.Module):
     """Convolution followed by squeeze-excite, with an optional residual (RSE-FPN, PP-OCRv3 onwards)."""
 

@@ -114,6 +114,30 @@ class SequenceEncoder(nn.Module):
         return to_sequence(self.encoder(x))
 
 
+class RecurrentEncoder(nn.Module):
+    """Bidirectional LSTM of two layers over the columns (CRNN): (N, W, C) -> (N, W, 2 * hidden)."""
+
+    def __init__(self, in_channels: int, hidden: int) -> None:
+        super().__init__()
+        self.out_channels = 2 * hidden
+        self.lstm = nn.LSTM(in_channels, hidden, num_layers=2, bidirectional=True, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lstm(x)[0]
+
+
+class RecurrentSequence(nn.Module):
+    """Columns of a map read by a recurrent encoder: (N, C, 1, W) -> (N, W, 2 * hidden_size)."""
+
+    def __init__(self, in_channels: int, hidden_size: int) -> None:
+        super().__init__()
+        self.encoder = RecurrentEncoder(in_channels, hidden_size)
+        self.out_channels = self.encoder.out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.encoder(to_sequence(x))
+
+
 class Reshape(nn.Module):
     """No encoder at all: (N, C, 1, W) -> (N, W, C)."""
 

@@ -1,0 +1,109 @@
+"""Thin plate spline rectification (TPS) of text lines: STAR-Net (BMVC 2016), RARE (arXiv 1603.03915).
+
+Upstream: ppocr/modeling/transforms/tps.py.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ptocr.nn.layers import ConvBN
+
+# channels of the localization network's convolutions, width of its hidden linear layer
+SIZES = {"large": ((64, 128, 256, 512), 256), "small": ((16, 32, 64, 128), 64)}
+EPSILON = 1e-6
+
+
+class LocalizationNetwork(nn.Module):
+    """(N, C, H, W) -> control points (N, K, 2) of the text, in [-1, 1] of the picture, x first."""
+
+    def __init__(self, in_channels: int, points: int, size: Literal["large", "small"]) -> None:
+        super().__init__()
+        widths, hidden = SIZES[size]
+        self.depth = len(widths)
+        for i, width in enumerate(widths):
+            self.add_module(f"loc_conv{i}", ConvBN(in_channels, width, 3, act="relu"))
+            in_channels = width
+        self.fc1 = nn.Linear(in_channels, hidden)
+        self.fc2 = nn.Linear(hidden, 2 * points)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for i in range(self.depth):
+            x = getattr(self, f"loc_conv{i}")(x)
+            if i + 1 < self.depth:
+                x = F.max_pool2d(x, 2)
+        x = F.relu(self.fc1(x.mean((2, 3))))
+        return self.fc2(x).unflatten(1, (-1, 2))
+
+
+def base_points(count: int) -> Tensor:
+    """Where the control points of straight text lie: half along the upper edge, half along the lower one, (K, 2)."""
+    x = torch.linspace(-1.0, 1.0, count // 2, dtype=torch.float64)
+    edges = [torch.stack([x, torch.full_like(x, y)], dim=1) for y in (-1.0, 1.0)]
+    return torch.cat(edges)
+
+
+def pixel_centers(height: int, width: int) -> Tensor:
+    """Centres of the pixels in [-1, 1], row by row, x first: (H * W, 2)."""
+    y = (2 * torch.arange(height, dtype=torch.float64) + 1 - height) / height
+    x = (2 * torch.arange(width, dtype=torch.float64) + 1 - width) / width
+    return torch.stack([x.repeat(height), y.repeat_interleave(width)], dim=1)
+
+
+def spline_basis(points: Tensor, at: Tensor) -> Tensor:
+    """Values of the spline's functions at (M, 2) places: 1, x, y, then r^2 log r of each control point, (M, 3 + K)."""
+    distance = torch.cdist(at, points)
+    radial = distance**2 * torch.log(distance + EPSILON)
+    return torch.cat([torch.ones_like(at[:, :1]), at, radial], dim=1)
+
+
+def spline_solver(points: Tensor) -> Tensor:
+    """The matrix that turns targets of the control points (and three more rows) into coefficients, (3 + K, 3 + K)."""
+    count = len(points)
+    distance = torch.cdist(points, points) + torch.eye(count, dtype=points.dtype)
+    radial = distance**2 * torch.log(distance)
+    ones = torch.ones_like(points[:, :1])
+    upper = torch.cat([ones, points, radial], dim=1)
+    lower = torch.cat([torch.zeros(3, 3, dtype=points.dtype), torch.cat([points, ones], dim=1).T], dim=1)
+    return torch.linalg.inv(torch.cat([upper, lower]))
+
+
+class GridGenerator(nn.Module):
+    """Control points (N, K, 2) -> sampling grid (N, H, W, 2). Three more rows of the system come from a linear layer
+    (which trained checkpoints leave at zero)."""
+
+    def __init__(self, points: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(2 * points, 6)
+        self.count = points
+
+    def forward(self, targets: Tensor, height: int, width: int) -> Tensor:
+        with torch.device("cpu"):  # in float64, which not every device has
+            points = base_points(self.count)
+            system = spline_solver(points).float().to(targets)
+            basis = spline_basis(points, pixel_centers(height, width)).float().to(targets)
+        rows = torch.cat([targets, self.fc(targets.flatten(1)).unflatten(1, (3, 2))], dim=1)
+        return (basis @ (system @ rows)).unflatten(1, (height, width))
+
+
+class TPS(nn.Module):
+    """Straightens text: (N, C, H, W) -> (N, C, H, W).
+
+    num_fiducial: control points; model_name: size of the network that finds them.
+    """
+
+    def __init__(
+        self, in_channels: int = 3, num_fiducial: int = 20, model_name: Literal["large", "small"] = "large"
+    ) -> None:
+        super().__init__()
+        self.out_channels = in_channels
+        self.loc_net = LocalizationNetwork(in_channels, num_fiducial, model_name)
+        self.grid_generator = GridGenerator(num_fiducial)
+
+    def forward(self, x: Tensor) -> Tensor:
+        grid = self.grid_generator(self.loc_net(x), x.shape[2], x.shape[3])
+        return F.grid_sample(x, grid, align_corners=True)
