@@ -28,6 +28,7 @@ def main() -> None:
     add("--only", nargs="+", default=None, help="contenders to keep, by a part of their name")
     add("--python", nargs="+", default=[], metavar="PEER=PATH", help="interpreter that can import a peer")
     add("--paddle_models", type=Path, help="folder with det, rec, cls inference folders for PaddleOCR")
+    add("--v6_models", type=Path, help="folder with the ONNX files of rapidocr 3.10, for systems that bring none")
     add("--json", type=Path, help="write all figures here")
     add("--chart", type=Path, help="draw the ratios here (.png)")
     args = parser.parse_args()
@@ -53,8 +54,10 @@ def measure(args: argparse.Namespace, python: dict[str, str]):  # type: ignore[n
                 figures = bench_network(contenders, case.shape, 4 * args.rounds, args.threads, WORKER)
                 yield case.title, 0, ["onnxruntime fp32", "openvino f32", "openvino bf16"], figures
         else:
-            contenders = keep(suites.page_contenders(suite, args.threads, args.device, python, args.paddle_models))
-            figures = bench_pages(contenders, pages, args.rounds, args.threads, WORKER, tqdm)
+            folders = args.paddle_models, args.v6_models
+            contenders = keep(suites.page_contenders(suite, args.threads, args.device, python, *folders))
+            read = "file" if suite == "defaults" else "page"
+            figures = bench_pages(contenders, pages, args.rounds, args.threads, WORKER, tqdm, read)
             references = [c.name for c in contenders if not c.name.startswith("ptocr")]
             yield f"{len(pages)} pages, {suites.PAGE_SUITES[suite]}", len(pages), references, figures
 

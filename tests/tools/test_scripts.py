@@ -15,6 +15,7 @@ SCRIPTS = (
     "compare_official",
     "eval_corpus",
     "parity_report",
+    "read_with_peer",
     "run_documents",
     "synth",
     "train",

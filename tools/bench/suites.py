@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ptocr import paths
+
 from .timing import Contender
 
 MODES = {
@@ -97,7 +99,10 @@ PAGE_SUITES = {
     "rapidocr": "RapidOCR's settings, PP-OCRv4 mobile",
     "rapidocr-v6": "RapidOCR's settings, PP-OCRv6 small",
     "paddleocr": "PaddleOCR's settings, PP-OCRv4 mobile",
+    "defaults": "each system's own defaults, PP-OCRv6 small",
 }
+# Systems of the suite "defaults". The models that two of them lack are those of rapidocr 3.10's package.
+DEFAULTS = ("faster-paddle", "turboocr", "rapidocr3-openvino", "rapidocr", "rapidocrlite")
 
 
 def network_contenders(case: NetworkCase, threads: int, device: str, python: Mapping[str, str]) -> list[Contender]:
@@ -120,30 +125,48 @@ def network_contenders(case: NetworkCase, threads: int, device: str, python: Map
     return ours + peers
 
 
+def default_peer(kind: str, threads: int, python: Mapping[str, str], v6_models: Path | None = None) -> Contender:
+    """One of `DEFAULTS` with its own settings."""
+    models = str(v6_models.absolute()) if v6_models else "package:rapidocr/models"
+    charset = str(paths.configs() / "charsets" / "ppocrv6_dict.txt")
+    options = {"threads": threads, "models": models, "charset": charset}
+    return Contender(kind, kind, options, python.get(kind, sys.executable))
+
+
 def page_contenders(
-    suite: str, threads: int, device: str, python: Mapping[str, str], paddle_models: Path | None = None
+    suite: str,
+    threads: int,
+    device: str,
+    python: Mapping[str, str],
+    paddle_models: Path | None = None,
+    v6_models: Path | None = None,
 ) -> list[Contender]:
-    """Whole systems: suite "rapidocr" (its settings on both sides), "rapidocr-v6", or "paddleocr".
+    """Whole systems: suite "rapidocr" (its settings on both sides), "rapidocr-v6", "paddleocr", or "defaults".
 
     paddle_models: folder with the inference folders `det`, `rec` and `cls` of the official v4 mobile models.
+    v6_models: folder with the ONNX files of rapidocr 3.10's package.
     """
+    if suite == "defaults":
+        ours = {"pipeline": "OCR", "device": device, "threads": threads}
+        modes = [Contender(f"ptocr {name}", "ptocr", ours | mode) for name, mode in MODES.items()]
+        return modes + [default_peer(kind, threads, python, v6_models) for kind in DEFAULTS]
     settings, models = {"rapidocr": (RAPID, V4), "rapidocr-v6": (RAPID, V6), "paddleocr": (PADDLE, V4)}[suite]
     common: dict[str, Any] = {**settings, **models, "device": device, "threads": threads}
-    ours = [Contender(f"ptocr {name}", "ptocr", {**common, **mode}) for name, mode in MODES.items()]
+    compared = [Contender(f"ptocr {name}", "ptocr", {**common, **mode}) for name, mode in MODES.items()]
 
     def peer(name: str, kind: str, options: dict[str, Any]) -> Contender:
         return Contender(name, kind, {**options, "threads": threads}, python.get(kind, sys.executable))
 
     if suite == "rapidocr":
         kinds = ("rapidocr-onnxruntime", "rapidocr-openvino")
-        return ours + [peer(kind, kind, {}) for kind in kinds]
+        return compared + [peer(kind, kind, {}) for kind in kinds]
     if suite == "rapidocr-v6":
-        return [*ours, peer("rapidocr 3.x", "rapidocr", {})]
+        return [*compared, peer("rapidocr 3.x", "rapidocr", {})]
     official: dict[str, Any] = {"use_angle_cls": True, "lang": "ch"}
     if paddle_models is not None:
         official |= {f"{part}_model_dir": str(paddle_models / part) for part in ("det", "rec", "cls")}
     return [
-        *ours,
+        *compared,
         peer("paddleocr", "paddleocr", {**official, "enable_mkldnn": False}),
         peer("paddleocr mkldnn", "paddleocr", {**official, "enable_mkldnn": True}),
     ]

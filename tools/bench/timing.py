@@ -89,8 +89,12 @@ def bench_pages(
     threads: int,
     script: Path,
     progress: Any = iter,
+    read: str = "page",
 ) -> list[Figures]:
-    """End to end: every contender reads every page in every round, page by page in turn. Round 0 warms up."""
+    """End to end: every contender reads every page in every round, page by page in turn. Round 0 warms up.
+
+    read: "page" gives decoded pictures, "file" lets each system decode the file.
+    """
     figures, workers = _start(contenders, threads)
     for figure, contender in zip(figures, contenders, strict=True):
         start = time.perf_counter()
@@ -99,14 +103,14 @@ def bench_pages(
         workers[figure.name] = worker
         answer = _try(figure, worker, do="load", kind=contender.kind, options=contender.options)
         if answer is not None:
-            _try(figure, worker, do="page", path=str(pages[0]))
+            _try(figure, worker, do=read, path=str(pages[0]))
             figure.first_result = time.perf_counter() - start
     for number in progress(range(rounds + 1)):
         for figure in figures:
             figure.seconds.append([])
         for page in pages:
             for figure in _working(figures, number):
-                answer = _try(figure, workers[figure.name], do="page", path=str(page))
+                answer = _try(figure, workers[figure.name], do=read, path=str(page))
                 if answer is not None:
                     figure.seconds[-1].append(answer["seconds"])
                     figure.texts[page.name] = answer["texts"]

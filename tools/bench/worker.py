@@ -12,11 +12,12 @@ import os
 import resource
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
 
-Read = Callable[[Any], list]  # picture (BGR ndarray) -> texts
+Read = Callable[[Any], list]  # picture (BGR ndarray, or the path of its file) -> texts
 Run = Callable[[Any], Any]  # batch -> outputs
 
 
@@ -42,6 +43,60 @@ def _rapidocr_3(options: dict[str, Any]) -> Read:
     return lambda image: list(engine(image).txts or [])
 
 
+def _rapidocr_3_openvino(options: dict[str, Any]) -> Read:
+    from rapidocr import EngineType, RapidOCR
+
+    params = {f"{part}.engine_type": EngineType.OPENVINO for part in ("Det", "Cls", "Rec")}
+    params |= {"EngineConfig.openvino.inference_num_threads": options["threads"], "Global.log_level": "critical"}
+    engine = RapidOCR(params=params)
+    return lambda image: list(engine(image).txts or [])
+
+
+def _rapidocrlite(options: dict[str, Any]) -> Read:
+    """models: a folder with the ONNX files of rapidocr 3.10's wheel; charset: their dictionary."""
+    os.environ["PPOCR_BENCH_THREADS"] = str(options["threads"])
+    from rapidocr import RapidOCR
+
+    models = _model_file(options["models"])
+    params = {
+        "Global.log_level": "critical",
+        "Det.model_path": os.path.join(models, "PP-OCRv6_det_small.onnx"),
+        "Rec.model_path": os.path.join(models, "PP-OCRv6_rec_small.onnx"),
+        "Rec.rec_keys_path": options["charset"],
+        "Cls.model_path": os.path.join(models, "ch_ppocr_mobile_v2.0_cls_mobile.onnx"),
+    }
+    engine = RapidOCR(params=params)
+    return lambda image: list(engine(image).txts or [])
+
+
+def _faster_paddle(options: dict[str, Any]) -> Read:
+    from faster_paddle import OcrEngine
+
+    engine = OcrEngine(model_size="small", threads=options["threads"])
+
+    def read(path: Any) -> list:
+        with open(path, "rb") as file:
+            lines = engine.ocr(file.read())["bounds"]
+        return [lines[key]["text"] for key in sorted(lines, key=int)]
+
+    return read
+
+
+def _turboocr(options: dict[str, Any]) -> Read:
+    """models, charset: as for rapidocrlite; the engine wants them under names of its own."""
+    for name in ("ORT_NUM_THREADS", "ORT_GLOBAL_THREADS"):
+        os.environ[name] = str(options["threads"])
+    os.environ["LOG_LEVEL"] = "error"
+    import turboocr_engine
+
+    models, folder = _model_file(options["models"]), tempfile.mkdtemp(prefix="turboocr-")
+    for theirs, name in (("PP-OCRv6_det_small", "det_small"), ("PP-OCRv6_rec_small", "rec_small")):
+        os.symlink(os.path.join(models, f"{theirs}.onnx"), os.path.join(folder, f"{name}.onnx"))
+    os.symlink(options["charset"], os.path.join(folder, "keys.txt"))
+    engine = turboocr_engine.OCR(tier="small", backend="cpu", models_dir=folder, allow_download=False, use_cls=False)
+    return lambda path: [line.text for line in engine.read(path, keep_image=False)]
+
+
 def _paddleocr(options: dict[str, Any]) -> Read:
     from paddleocr import PaddleOCR
 
@@ -56,6 +111,10 @@ SYSTEMS: dict[str, Callable[[dict[str, Any]], Read]] = {
     "rapidocr-onnxruntime": lambda options: _rapidocr_1(options, "rapidocr_onnxruntime"),
     "rapidocr-openvino": lambda options: _rapidocr_1(options, "rapidocr_openvino"),
     "rapidocr": _rapidocr_3,
+    "rapidocr3-openvino": _rapidocr_3_openvino,
+    "rapidocrlite": _rapidocrlite,
+    "faster-paddle": _faster_paddle,
+    "turboocr": _turboocr,
     "paddleocr": _paddleocr,
 }
 
@@ -143,6 +202,13 @@ class Worker:
         assert self.read is not None
         start = time.perf_counter()
         texts = self.read(self.pictures[path])
+        return {"seconds": time.perf_counter() - start, "texts": list(texts)}
+
+    def file(self, path: str) -> dict[str, Any]:
+        """A page from its file, as the system itself decodes it."""
+        assert self.read is not None
+        start = time.perf_counter()
+        texts = self.read(path)
         return {"seconds": time.perf_counter() - start, "texts": list(texts)}
 
     def forward(self) -> dict[str, Any]:
