@@ -59,43 +59,57 @@ class EpochBatches(Sampler[list[Draw]]):
         if self.weights is None or self.count == 0:
             return order
         weights = self.weights[order]
-        total = max(1, round(float(weights.sum())))
+        total = self._total()
         reached = np.floor(np.cumsum(weights) * (total / weights.sum()) + 1e-6).astype(int)
         return rng.permutation(np.repeat(order, np.diff(reached, prepend=0)))
 
-    def batches(self, epoch: int) -> list[list[Draw]]:
-        """All global batches of an epoch."""
+    def _total(self) -> int:
+        """Samples of an epoch."""
+        if self.weights is None or self.count == 0:
+            return self.count
+        return max(1, round(float(self.weights.sum())))
+
+    def _cut(self, epoch: int) -> list[tuple[np.ndarray, int, int]]:
+        """Sample numbers, width and height of every global batch: arrays, since an epoch may have millions."""
         rng = np.random.default_rng([self.seed, epoch])
         order = self._order(rng)
         if len(order) == 0:
             return []
         if self.ratios is not None:  # small disorder keeps batches different from epoch to epoch
             order = order[np.argsort(self.ratios[order] * rng.uniform(0.9, 1.1, len(order)), kind="stable")]
-        result, place, turn = [], 0, 0
-        while place < len(order):
-            width, height, size = self.plan[turn % len(self.plan)]
-            size *= self.processes
-            chosen = [int(order[(place + i) % len(order)]) for i in range(size)]
+        result = []
+        for place, (width, height, size) in self._places(len(order)):
+            chosen = order[place : place + size]
+            if len(chosen) < size:
+                chosen = order.take(np.arange(place, place + size), mode="wrap")
             if self.ratios is not None:
                 width = self._width(chosen, width, height)
-            result.append([Draw(epoch, number, width, height) for number in chosen])
-            place, turn = place + size, turn + 1
+            result.append((chosen, width, height))
         if self.ratios is not None:  # or an epoch would go from narrow to wide
             rng.shuffle(result)  # type: ignore[arg-type]
         return result
 
-    def _width(self, chosen: list[int], least: int, height: int) -> int:
+    def _places(self, total: int) -> Iterator[tuple[int, tuple[int, int, int]]]:
+        """Where the batches of `total` samples begin, with their width, height and global size."""
+        place = turn = 0
+        while place < total:
+            width, height, size = self.plan[turn % len(self.plan)]
+            yield place, (width, height, size * self.processes)
+            place, turn = place + size * self.processes, turn + 1
+
+    def _width(self, chosen: np.ndarray, least: int, height: int) -> int:
         """As wide as the lines need, but not narrower than inference pads them to."""
         assert self.ratios is not None
         widest = math.ceil(height * float(self.ratios[chosen].max()) / 32) * 32
         return min(max(widest, least), self.max_width)
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        for batch in self.batches(self.epoch)[self.first :]:
-            yield batch[self.rank :: self.processes]
+        for chosen, width, height in self._cut(self.epoch)[self.first :]:
+            mine = chosen[self.rank :: self.processes].tolist()
+            yield [Draw(self.epoch, number, width, height) for number in mine]
 
     def __len__(self) -> int:
-        return len(self.batches(self.epoch))
+        return sum(1 for _ in self._places(self._total()))
 
 
 def batch_plan(part: SamplerPart, batch_size: int) -> list[tuple[int, int, int]]:

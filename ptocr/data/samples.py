@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from ptocr.data.augment_det import DetAugment, PageSample, color_jitter
 from ptocr.data.augment_rec import RecAugment, blur, join_lines, noise
 from ptocr.data.label_settings import AugmentPart, DataPart, LabelSource
+from ptocr.data.records import joined
 from ptocr.data.samplers import Draw
 from ptocr.data.sources import Item, decode, read_bytes, read_source
 from ptocr.data.targets import LabelEncoder, border_map, shrink_map
@@ -28,19 +29,21 @@ log = logging.getLogger(__name__)
 Sample = dict[str, Any]
 
 
-def read_sources(sources: Sequence[LabelSource], task: str, data: DataPart) -> tuple[list[Item], np.ndarray, list[str]]:
+def read_sources(
+    sources: Sequence[LabelSource], task: str, data: DataPart
+) -> tuple[Sequence[Item], np.ndarray, list[str]]:
     """All items of all sources, each item's weight (its source's ratio), and what was unusable, by name.
 
     Raises:
         InputError: a source is missing, none gives a sample, or too many lines are unusable.
     """
-    items: list[Item] = []
-    weights: list[float] = []
+    parts: list[Sequence[Item]] = []
+    weights: list[np.ndarray] = []
     broken: list[str] = []
     for source in sources:
         found, bad = read_source(source, task)
-        items += found
-        weights += [source.ratio] * len(found)
+        parts.append(found)
+        weights.append(np.full(len(found), source.ratio))
         for label in bad:
             log.warning("%s: %s; skipped", label.where, label.why)
         broken += [f"{label.where}: {label.why}" for label in bad]
@@ -48,9 +51,10 @@ def read_sources(sources: Sequence[LabelSource], task: str, data: DataPart) -> t
         raise InputError(
             f"{len(broken)} unusable labels, more than data.max_broken = {data.max_broken}; the first: {broken[0]}"
         )
+    items = joined(parts)
     if sources and not items:
         raise InputError(f"{', '.join(str(s.path) for s in sources)}: no samples there")
-    return items, np.array(weights), broken
+    return items, np.concatenate(weights) if weights else np.zeros(0), broken
 
 
 class OCRSamples(Dataset[Sample]):
@@ -60,7 +64,7 @@ class OCRSamples(Dataset[Sample]):
     """
 
     def __init__(self, items: Sequence[Item], seed: int = 0, train: bool = True, cache: bool = False) -> None:
-        self.items, self.seed, self.train = list(items), seed, train
+        self.items, self.seed, self.train = items, seed, train
         self._cache: dict[str, bytes] | None = {} if cache else None
 
     def __len__(self) -> int:

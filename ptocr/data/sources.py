@@ -1,8 +1,7 @@
-"""Label files to items: PaddleOCR and PPOCRLabel text files, LMDB, ICDAR 2015 folders, folders without labels."""
+"""Label files to items: PaddleOCR and PPOCRLabel text files, LMDBs, tars, ICDAR 2015 and unlabelled folders."""
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -14,13 +13,13 @@ import numpy as np
 from PIL import Image
 
 from ptocr.data.label_settings import LabelSource
+from ptocr.data.records import PICTURES, BadLabel, Item, Records, joined, packed_bytes, read_lmdb, read_tars
 from ptocr.errors import InputError
 from ptocr.inputs.image_files import decode_frames
 from ptocr.inputs.page import ReadOptions
 from ptocr.spec.model import DetSpec, RecSpec, task_of
 
 IGNORED_TEXTS = ("*", "###")  # labels of text that nobody could read
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)
@@ -32,31 +31,7 @@ class DetLabel:
     ignore: tuple[bool, ...]
 
 
-@dataclass(frozen=True)
-class Item:
-    """One sample. images: file paths (one is drawn when there are several), or `LMDB-FOLDER#KEY`.
-
-    label: DetLabel, text, class name, or None (no labels). where: label file and line, for messages.
-    """
-
-    images: tuple[str, ...]
-    label: Any
-    where: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.images[0]} ({self.where})"
-
-
-@dataclass(frozen=True)
-class BadLabel:
-    """A line of a label file that says nothing usable."""
-
-    where: str
-    why: str
-
-
-def read_source(source: LabelSource, task: str) -> tuple[list[Item], list[BadLabel]]:
+def read_source(source: LabelSource, task: str) -> tuple[Sequence[Item], list[BadLabel]]:
     """All samples of a source, and its unusable lines.
 
     Raises:
@@ -70,13 +45,16 @@ def read_source(source: LabelSource, task: str) -> tuple[list[Item], list[BadLab
             f"{source.path}: sources of format {source.format} hold samples for {only!r}, not for {task!r}"
         )
     items: list[Item] = []
+    packed: list[Records] = []
     bad: list[BadLabel] = []
     for entry in read(source, LABELS.get(task, parse_label)):
         if isinstance(entry, Item):
             items.append(entry)
+        elif isinstance(entry, Records):
+            packed.append(entry)
         else:
             bad.append(entry)
-    return items, bad
+    return joined([*packed, items] if items else packed) if packed else items, bad
 
 
 def _paddle(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item | BadLabel]:
@@ -181,18 +159,12 @@ def _icdar(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item | 
         yield Item((str(pictures[stem]),), label, str(path))
 
 
-def _lmdb(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item | BadLabel]:
-    with lmdb_environment(str(source.path)).begin() as transaction:
-        count = transaction.get(b"num-samples")
-        if count is None:
-            raise InputError(f"{source.path}: an LMDB without the key num-samples")
-        for number in range(1, int(count) + 1):
-            label = transaction.get(f"label-{number:09d}".encode())
-            where = f"{source.path}#{number}"
-            if not label:
-                yield BadLabel(where, "no label")
-                continue
-            yield Item((f"{source.path}#image-{number:09d}",), label.decode("utf-8"), where)
+def _lmdb(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Records | BadLabel]:
+    yield from read_lmdb(source.path, parse)
+
+
+def _tar(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Records | BadLabel]:
+    yield from read_tars(source.path, parse, (".json",) if parse is parse_det_label else (".txt", ".cls"))
 
 
 def _folder(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item | BadLabel]:
@@ -204,31 +176,20 @@ def _folder(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item |
 # How the labels of a task are written in PaddleOCR's files; those of other tasks are a text or the name of a class.
 LABELS: dict[str, Callable[[str], Any]] = {task_of(DetSpec): parse_det_label}
 # Readers by format, and the one task whose samples the format holds (None: of any).
-FORMATS: dict[str, tuple[Callable[..., Iterator[Item | BadLabel]], str | None]] = {
+FORMATS: dict[str, tuple[Callable[..., Iterator[Item | Records | BadLabel]], str | None]] = {
     "paddle": (_paddle, None),
     "lmdb": (_lmdb, task_of(RecSpec)),
+    "tar": (_tar, None),
     "icdar2015": (_icdar, task_of(DetSpec)),
     "folder": (_folder, None),
 }
 
 
-@functools.lru_cache(maxsize=64)
-def lmdb_environment(path: str) -> Any:
-    """An LMDB opened for reading, once per process."""
-    import lmdb
-
-    return lmdb.open(path, readonly=True, lock=False, readahead=False, meminit=False, max_readers=512)
-
-
 def read_bytes(image: str) -> bytes:
     """The encoded picture of `Item.images`."""
-    path, sign, key = image.rpartition("#image-")
-    if sign:
-        with lmdb_environment(path).begin() as transaction:
-            data = transaction.get(f"image-{key}".encode())
-        if data is None:
-            raise InputError(f"{image}: no such picture in the LMDB")
-        return bytes(data)
+    packed = packed_bytes(image)
+    if packed is not None:
+        return packed
     try:
         return Path(image).read_bytes()
     except OSError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import string
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -135,6 +137,35 @@ class RecMetric:
             "1-NED": self.similarity / max(self.lines, 1),
             "char_acc": max(0.0, 1 - self.edits / max(self.characters, 1)),
         }
+
+
+class WordMetric(RecMetric):
+    """Word accuracy by the standard protocol of scene text recognition (IIIT5k, SVT, IC13, IC15, SVTP, CUTE80).
+
+    Only the characters of `PROTOCOLS` count; accents are taken off. Labels of which nothing is left, and those of more
+    than 25 characters, are left out (deep-text-recognition-benchmark, PARSeq).
+    """
+
+    def __init__(self, protocol: str) -> None:
+        super().__init__()
+        self.characters_that_count, self.lower = PROTOCOLS[protocol]
+
+    def folded(self, text: str) -> str:
+        text = unicodedata.normalize("NFKD", text)
+        return "".join(c for c in (text.lower() if self.lower else text) if c in self.characters_that_count)
+
+    def add(self, predicted: str, labelled: str) -> None:
+        if len(labelled.replace(" ", "")) <= LONGEST_WORD and self.folded(labelled):
+            super().add(predicted, labelled)
+
+
+# Characters that count, and whether texts are compared in lower case, by protocol of scene text recognition.
+PROTOCOLS = {
+    "36": (string.digits + string.ascii_lowercase, True),
+    "62": (string.digits + string.ascii_letters, False),
+    "94": (string.digits + string.ascii_letters + string.punctuation, False),
+}
+LONGEST_WORD = 25
 
 
 class EndToEndMetric(DetMetric):

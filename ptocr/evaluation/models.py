@@ -12,7 +12,7 @@ from ptocr.checkpoint import Checkpoint
 from ptocr.data.label_settings import LabelSource
 from ptocr.data.sources import Item, decode, read_bytes, read_source
 from ptocr.errors import InputError, SpecError
-from ptocr.evaluation.metrics import ClsMetric, DetMetric, Metric, RecMetric
+from ptocr.evaluation.metrics import ClsMetric, DetMetric, Metric, RecMetric, WordMetric
 from ptocr.predictors.recognition import line_batches
 from ptocr.processing.cls import cls_input
 from ptocr.processing.det import REGIONS, det_input
@@ -27,11 +27,19 @@ Predict = Callable[[np.ndarray], list[np.ndarray]]
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """Pictures per batch, and what does not count as a difference between texts."""
+    """Pictures per batch, and what does not count as a difference between texts.
+
+    protocol: one of `PROTOCOLS` of scene text recognition, in place of `ignore_space` and `ignore_case`.
+    """
 
     batch_size: int = 8
     ignore_space: bool = False
     ignore_case: bool = False
+    protocol: str | None = None
+
+    def text_metric(self) -> RecMetric:
+        """An empty metric of recognisers."""
+        return WordMetric(self.protocol) if self.protocol else RecMetric(self.ignore_space, self.ignore_case)
 
 
 def read_items(items: Sequence[Item]) -> Iterator[tuple[Item, np.ndarray]]:
@@ -70,7 +78,7 @@ def evaluate_rec(checkpoint: Checkpoint, predict: Predict, items: Sequence[Item]
     """Text lines; predict: (N, 3, H, W) -> [best classes (N, T), their probabilities (N, T)]."""
     pre, charset = checkpoint.spec.preprocess, checkpoint.charset
     assert isinstance(pre, RecPreprocess) and charset is not None
-    metric = RecMetric(options.ignore_space, options.ignore_case)
+    metric = options.text_metric()
     for chunk in _chunks(read_items(items), 32 * options.batch_size):
         images = [image for _, image in chunk]
         for batch in line_batches(images, pre, "invariant", options.batch_size):
@@ -104,12 +112,30 @@ def score_model(
     Raises:
         InputError: no samples; SpecError: models for this task have no scores; WeightsError: no weights.
     """
+    (metric,) = measure_model(model, [source], device, options)
+    return metric.result()
+
+
+def measure_model(
+    model: str, sources: Sequence[LabelSource], device: str = "auto", options: EvalOptions | None = None
+) -> list[Metric]:
+    """What a model did on each of several sources (benchmarks); `counts()` of them add up.
+
+    Raises:
+        As `score_model`; SpecError too: a protocol for texts with a model that reads none.
+    """
+    options = options or EvalOptions()
     checkpoint = store.load(model)
     task = checkpoint.spec.task
     if task not in EVALUATORS:
         raise SpecError(f"{model}: models for {task!r} have no scores; known: {', '.join(EVALUATORS)}")
-    items, _ = read_source(source, task)
-    if not items:
-        raise InputError(f"{source.path}: no samples there")
+    if options.protocol and checkpoint.charset is None:
+        raise SpecError(f"{model}: protocol {options.protocol} compares words; this is a model for {task!r}")
     runtime = Runtime(checkpoint, RuntimeOptions(device=device))
-    return EVALUATORS[task](checkpoint, runtime.run, items, options or EvalOptions()).result()
+    metrics = []
+    for source in sources:
+        items, _ = read_source(source, task)
+        if not items:
+            raise InputError(f"{source.path}: no samples there")
+        metrics.append(EVALUATORS[task](checkpoint, runtime.run, items, options))
+    return metrics

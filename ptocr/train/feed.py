@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ptocr.data.label_settings import DataPart, SamplerPart
+from ptocr.data.records import chosen
 from ptocr.data.samplers import EpochBatches, batch_plan
 from ptocr.data.samples import OCRSamples, collate, read_sources
 from ptocr.data.sources import Item, aspect_ratios
@@ -110,12 +111,13 @@ class Feed:
         return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
 
 
-def _usable(training: Training, items: list[Item], weights: np.ndarray) -> tuple[list[Item], np.ndarray]:
+def _usable(training: Training, items: Sequence[Item], weights: np.ndarray) -> tuple[Sequence[Item], np.ndarray]:
     """Without the items whose label can be read but not learnt (too long a text): those are no broken samples."""
-    kept = [number for number, item in enumerate(items) if training.learns(item)]
-    if len(kept) < len(items):
-        out, first = len(items) - len(kept), next(item for item in items if not training.learns(item))
-        log.warning("%d of %d samples are left out: %s; the first: %s", out, len(items), training.limit, first.where)
-    if not kept:
+    keep = np.fromiter((training.learns(item) for item in items), bool, len(items))
+    if not keep.any():
         raise InputError(f"none of the {len(items)} samples of data.train can be learnt: {training.limit}")
-    return [items[number] for number in kept], weights[kept]
+    if keep.all():
+        return items, weights
+    out, first = int((~keep).sum()), items[int(keep.argmin())]
+    log.warning("%d of %d samples are left out: %s; the first: %s", out, len(items), training.limit, first.where)
+    return chosen(items, keep), weights[keep]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptocr.evaluation.metrics import ClsMetric, DetMetric, EndToEndMetric, RecMetric
+from ptocr.evaluation.metrics import ClsMetric, DetMetric, EndToEndMetric, RecMetric, WordMetric
 
 
 def box(x, y, width=10, height=10):
@@ -61,6 +61,20 @@ def test_rec_scores():
     folded = RecMetric(ignore_space=True, ignore_case=True)
     folded.add("A b", "aB")
     assert folded.result()["acc"] == 1
+
+
+def test_words_by_the_protocol_of_scene_text_recognition():
+    """Pairs as PARSeq's and deep-text-recognition-benchmark's evaluation treats them."""
+    pairs = [
+        ("Hello!", "hello"), ("caf\u00e9", "CAFE"), ("don't", "dont"), ("A1", "a l"),
+        ("x", "!!!"), ("x", "a" * 26), ("a" * 25, "A" * 25),
+    ]  # fmt: skip
+    for protocol, right in (("36", 4), ("62", 1), ("94", 0)):
+        metric = WordMetric(protocol)
+        for pair in pairs:
+            metric.add(*pair)
+        left_out = 1 if protocol == "94" else 2  # "!!!" is a word where punctuation counts
+        assert (metric.lines, metric.right) == (len(pairs) - left_out, right), protocol
 
 
 def test_counts_add_up_over_processes():

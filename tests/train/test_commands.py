@@ -40,6 +40,33 @@ def test_train_eval_and_use(config, lines, tmp_path, capsys):
     assert "done after 4 steps" in capsys.readouterr().out
 
 
+def test_benchmarks_of_scene_text_are_scored_set_by_set(config, lines, tmp_path, capsys):
+    """Two LMDBs below a folder, as the six benchmarks are passed on, give what their pictures give as files."""
+    assert main(["train", "--config", str(config), "-o", "run.max_steps=1"]) == 0
+    rows = [line.split("\t") for line in lines.read_text("utf-8").splitlines()]
+    lmdb = pytest.importorskip("lmdb")
+    for name, part in (("CUTE80", rows[:4]), ("SVT", rows[4:10])):
+        (tmp_path / "evaluation").mkdir(exist_ok=True)
+        with lmdb.open(str(tmp_path / "evaluation" / name), map_size=1 << 24) as db, db.begin(write=True) as written:
+            written.put(b"num-samples", str(len(part)).encode())
+            for number, (file, text) in enumerate(part, 1):
+                written.put(b"image-%09d" % number, (lines.parent / file).read_bytes())
+                written.put(b"label-%09d" % number, text.upper().encode())
+    command = ["eval", "--model", str(tmp_path / "run" / "last.pth"), "--device", "cpu", "--format", "json"]
+    capsys.readouterr()
+    packed = [*command, "--data", str(tmp_path / "evaluation"), "--data_format", "lmdb", "--protocol", "36"]
+    assert main(packed) == 0
+    scores = json.loads(capsys.readouterr().out)
+    cute, svt = (scores[str(tmp_path / "evaluation" / name)] for name in ("CUTE80", "SVT"))
+    assert list(scores)[2:] == ["mean", "all samples"]
+    assert scores["mean"]["1-NED"] == pytest.approx((cute["1-NED"] + svt["1-NED"]) / 2)
+    few = lines.with_name("ten.txt")
+    few.write_text("".join("\t".join(row) + "\n" for row in rows[:10]), encoding="utf-8")
+    assert main([*command, "--data", str(few), "--protocol", "36"]) == 0
+    assert json.loads(capsys.readouterr().out) == pytest.approx(scores["all samples"])
+    assert main([*command, "--data", str(few), "--protocol", "36", "--ignore_case"]) == 2
+
+
 @pytest.mark.parametrize("flags", [["--paddle"], ["--format", "paddle"]], ids=" ".join)
 def test_the_way_back_to_paddle(flags, config, tmp_path, capsys):
     assert main(["train", "--config", str(config), "-o", "run.max_steps=1"]) == 0

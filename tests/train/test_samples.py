@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from ptocr.data.data_report import check_sources
 from ptocr.data.label_settings import AugmentPart, DataPart, LabelSource, SamplerPart
+from ptocr.data.records import Records, chosen
 from ptocr.data.samplers import Draw, EpochBatches, batch_plan
 from ptocr.data.samples import DetSamples, RecSamples, collate, read_sources
-from ptocr.data.sources import aspect_ratios, read_source
+from ptocr.data.sources import aspect_ratios, read_bytes, read_source
 from ptocr.data.targets import LabelEncoder
 from ptocr.errors import InputError
 from ptocr.spec.model import load_spec
@@ -72,17 +76,80 @@ def test_icdar2015(tmp_path):
     assert len(bad) == 1 and "img_2" in bad[0].why
 
 
-def test_lmdb(tmp_path):
-    lmdb = pytest.importorskip("lmdb")
-    ok, data = cv2.imencode(".png", np.full((20, 50, 3), 7, np.uint8))
+def png(height=20, width=50) -> bytes:
+    ok, data = cv2.imencode(".png", np.full((height, width, 3), 7, np.uint8))
     assert ok
-    with lmdb.open(str(tmp_path / "db"), map_size=1 << 20) as db, db.begin(write=True) as transaction:
-        transaction.put(b"num-samples", b"2")
-        transaction.put(b"image-000000001", data.tobytes())
-        transaction.put(b"label-000000001", "wört".encode())
+    return data.tobytes()
+
+
+def write_lmdb(folder, labels):
+    """An LMDB as deep-text-recognition-benchmark's create_lmdb_dataset.py writes it; None: no label."""
+    lmdb = pytest.importorskip("lmdb")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with lmdb.open(str(folder), map_size=1 << 20) as db, db.begin(write=True) as transaction:
+        for number, label in enumerate(labels, 1):
+            transaction.put(b"image-%09d" % number, png())
+            if label is not None:
+                transaction.put(b"label-%09d" % number, label.encode())
+        transaction.put(b"num-samples", str(len(labels)).encode())
+    return folder
+
+
+def test_lmdb(tmp_path):
+    write_lmdb(tmp_path / "db", ["wört", None])
     items, bad = read_source(LabelSource(path=tmp_path / "db", format="lmdb"), "rec")
-    assert [i.label for i in items] == ["wört"] and len(bad) == 1
+    assert [i.label for i in items] == ["wört"] and [b.where for b in bad] == [f"{tmp_path / 'db'}#2"]
     assert rec_samples(items).load(0, np.random.default_rng(0)).shape == (20, 50, 3)
+
+
+def test_every_lmdb_below_a_folder_is_read_without_holding_its_samples(tmp_path):
+    write_lmdb(tmp_path / "training" / "MJ" / "MJ_train", ["one", None, "three"])
+    write_lmdb(tmp_path / "training" / "ST", ["four", "five" * 9])
+    source = LabelSource(path=tmp_path / "training", format="lmdb")
+    items, _, broken = read_sources([source], "rec", DataPart())
+    assert isinstance(items, Records) and len(broken) == 1 and len(items) == 4
+    assert [i.label for i in items] == ["one", "three", "four", "five" * 9]
+    assert [i.label for i in items[1::2]] == ["three", "five" * 9]
+    kept = chosen(items, np.array([True, False, True, False]))
+    assert [i.label for i in kept] == ["one", "four"] and kept[-1].label == "four"
+    batch = next(iter(DataLoader(rec_samples(kept), batch_size=2, collate_fn=collate, num_workers=1)))
+    assert batch["image"].shape[0] == 2 and batch["broken"] == []
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="no LMDB"):
+        read_source(LabelSource(path=tmp_path / "none", format="lmdb"), "rec")
+
+
+def write_tar(path, members):
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def test_webdataset_tars(tmp_path):
+    """Members as `webdataset.TarWriter` names them."""
+    (tmp_path / "shards").mkdir()
+    first = {"000000.png": png(), "000000.txt": b"eins", "000001.png": png(10, 90), "000001.txt": b"zwei\n"}
+    write_tar(tmp_path / "shards" / "a-000000.tar", first)
+    second = {"x/7.v1.png": png(), "7.png": png(), "7.txt": b"drei", "8.png": png(), "9.png": png(), "9.txt": b""}
+    write_tar(tmp_path / "shards" / "a-000001.tar", second)
+    items, bad = read_source(LabelSource(path=tmp_path / "shards", format="tar"), "rec")
+    assert [i.label for i in items] == ["eins", "zwei", "drei"]
+    assert sorted(b.why for b in bad) == ["a picture without .txt or .cls", "empty label"]
+    assert rec_samples(items).load(1, np.random.default_rng(0)).shape == (10, 90, 3)
+    np.testing.assert_allclose(aspect_ratios(items), [2.5, 9, 2.5])
+    page = [{"transcription": "a", "points": [[1, 1], [9, 1], [9, 9], [1, 9]]}]
+    pages = write_tar(tmp_path / "pages.tar", {"p.png": png(), "p.json": json.dumps(page).encode()})
+    items, _ = read_source(LabelSource(path=pages, format="tar"), "det")
+    assert items[0].label.texts == ("a",)
+    (tmp_path / "no.tar").write_bytes(b"x" * 2000)
+    with pytest.raises(InputError, match=r"no\.tar: not an uncompressed tar"):
+        read_source(LabelSource(path=tmp_path / "no.tar", format="tar"), "rec")
+    pages.write_bytes(pages.read_bytes()[:600])
+    with pytest.raises(InputError, match="ends within"):
+        read_bytes(items[0].images[0])
 
 
 @pytest.mark.parametrize("form", ["lmdb", "icdar2015"])
@@ -160,7 +227,7 @@ def test_ratios_weights_and_scales(tmp_path):
         for batch in weighted:
             counts[batch[0].sample] += 1
     np.testing.assert_allclose(counts / 200, [2, 0.5, 1.5, 1], atol=0.1)
-    assert {len(weighted.batches(e)) for e in range(9)} == {5}
+    assert len(weighted) == len(list(weighted)) == 5
     part = SamplerPart(scales=((320, 32), (320, 48), (320, 64)))
     assert batch_plan(part, 96) == [(320, 32, 96), (320, 48, 64), (320, 64, 48)]
     assert batch_plan(part.model_copy(update={"fixed_batch": True}), 9)[2] == (320, 64, 9)
