@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,6 @@ import numpy as np
 from ptocr.document import tree
 from ptocr.document.results import OCRResult
 from ptocr.document.tree import Line
-from ptocr.inputs.ahead import read_ahead
 from ptocr.inputs.page import Page
 from ptocr.inputs.read import iter_pages
 from ptocr.pipelines import orientation as direction
@@ -23,6 +21,7 @@ from ptocr.pipelines.modules import Models
 from ptocr.pipelines.page_map import Turned
 from ptocr.pipelines.predict_options import OCROptions
 from ptocr.pipelines.reader import Reader
+from ptocr.pipelines.scheduler import Scheduler
 from ptocr.predictors.predictor import Predictor
 from ptocr.processing.geometry import sort_boxes
 from ptocr.processing.image import rotate
@@ -66,6 +65,7 @@ class OCRPipeline:
         self.languages = languages
         self.models = models
         self.defaults = defaults or OCROptions()
+        self.scheduler = Scheduler([models.options.device])
 
     def __repr__(self) -> str:
         """Its models and where they run."""
@@ -76,10 +76,10 @@ class OCRPipeline:
     @property
     def width(self) -> int:
         """How many pages at once suit the device."""
-        return min(4, os.cpu_count() or 1)
+        return self.scheduler.width
 
     def predict(self, input: Input, **options: Unpack[OCRKeywords]) -> Iterator[OCRResult]:
-        """Read everything in `input`, page by page, as a generator.
+        """Read everything in `input`, as a generator of its pages in order; several are in work at once.
 
         input: path, folder, glob, URL, PDF, ndarray (BGR), bytes, PIL image, `{"img": ...}`, or a list of those;
         options: see `OCROptions`, for this call only.
@@ -89,7 +89,8 @@ class OCRPipeline:
             SpecError: unknown option, or one that needs a model the pipeline does not have.
         """
         settings = self.defaults.merged(dict(options))
-        return (self.read(page, settings) for page in read_ahead(iter_pages(input, **settings.reading())))
+        pages = iter_pages(input, **settings.reading())
+        return self.scheduler.map(pages, lambda page: self.read(page, settings))
 
     __call__ = predict
 

@@ -12,12 +12,14 @@ import torch
 from torch import nn
 
 from ptocr.checkpoint import Checkpoint, network_of
-from ptocr.runtime.devices import resolve_device
+from ptocr.runtime.batching import BatchingSession
+from ptocr.runtime.devices import BY_BACKEND, resolve_device
 from ptocr.runtime.eager import PlacedNetwork, placed
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.session import Session, open_session
 from ptocr.runtime.shapes import sizes_of
 from ptocr.runtime.threads import set_threads, side_by_side
+from ptocr.spec.vocabulary import LAYOUTS
 from ptocr.weights import store
 
 
@@ -37,15 +39,23 @@ class Runtime:
         self._lock = threading.Lock()
         self._network = PlacedNetwork(checkpoint, device, self.options.torch_dtype)
         self._all_classes: Session | None = None
-        self.session = open_session(self._network, self.options)
+        self.session = self._open(decode=True)
         self.run = self.session.run
+
+    def _open(self, decode: bool) -> Session:
+        """A session; on devices that like batches, one that all threads share where a picture's answer depends on
+        nothing else: decoders that go on until all lines of a batch have ended are the exception."""
+        session = open_session(self._network, self.options, decode)
+        charset, device = self.checkpoint.charset, self._network.device.type
+        feeds_back = charset is not None and not LAYOUTS[charset.layout].collapses
+        return session if feeds_back or BY_BACKEND[device].host else BatchingSession(session)
 
     @property
     def all_classes(self) -> Session:
         """The session of the network without what is decoded beside it, by the same engine as everything else."""
         with self._lock:
             if self._all_classes is None:
-                self._all_classes = open_session(self._network, self.options, decode=False)
+                self._all_classes = self._open(decode=False)
         return self._all_classes
 
     def warm_up(self) -> None:
@@ -57,9 +67,12 @@ class Runtime:
     ) -> Iterator[list[np.ndarray]]:
         """Outputs of many small batches, in their order; a batch is made when its turn comes.
 
-        On a CPU several batches run at once, each on one thread; answers are the same as one by one.
+        On a CPU several batches run at once, each on one thread; on a GPU batches of all threads run together. Answers
+        are the same as one by one.
         """
         session = self.all_classes if all_classes else self.session
+        if isinstance(session, BatchingSession):
+            return session.stream(batches)
         threads = torch.get_num_threads()
         if threads == 1 or not session.parallel:
             return (session.run(make()) for make in batches)

@@ -26,8 +26,7 @@ def side_by_side(function: Callable[[A], T], arguments: Iterable[A], threads: in
 
     Stopping early leaves nothing running but what has begun.
     """
-    with _LOCK:
-        pool = _pool(threads)
+    pool = pool_of(threads)
     pending: deque[Future[T]] = deque()
     try:
         for argument in arguments:
@@ -41,15 +40,21 @@ def side_by_side(function: Callable[[A], T], arguments: Iterable[A], threads: in
             future.cancel()
 
 
+def pool_of(threads: int, name: str = "ptocr-line", each: int = 1) -> ThreadPoolExecutor:
+    """The pool of a name with so many threads, which use `each` threads inside operators; shared by all who ask."""
+    with _LOCK:
+        return _pool(threads, name, each)
+
+
 @functools.cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    """A pool whose threads use one thread each inside operators; the caller's own setting stays as it was."""
+def _pool(threads: int, name: str, each: int) -> ThreadPoolExecutor:
+    """The caller's own setting of threads stays as it was."""
     ready = threading.Barrier(threads + 1)
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="ptocr-line")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     def start() -> None:
         torch.get_num_threads()  # a thread takes over the default when it first asks; afterwards it keeps its own
-        torch.set_num_threads(1)  # for this thread; it also becomes the default of threads yet to come
+        torch.set_num_threads(each)  # for this thread; it also becomes the default of threads yet to come
         ready.wait()
 
     before = torch.get_num_threads()

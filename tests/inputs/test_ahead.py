@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from ptocr.inputs.ahead import read_ahead
+from ptocr.inputs.ahead import ReadAhead
 
 
 def test_same_items_in_the_same_order() -> None:
-    assert list(read_ahead(iter(range(50)))) == list(range(50))
-    assert list(read_ahead(iter([]))) == []
+    assert list(ReadAhead(iter(range(50)))) == list(range(50))
+    assert list(ReadAhead(iter([]))) == []
 
 
 def test_reads_no_further_than_its_depth() -> None:
@@ -24,7 +24,7 @@ def test_reads_no_further_than_its_depth() -> None:
             made.append(n)
             yield n
 
-    ahead = read_ahead(source(), depth=1)
+    ahead = ReadAhead(source(), depth=1)
     assert next(ahead) == 0
     deadline = time.monotonic() + 5
     while len(made) < 3 and time.monotonic() < deadline:
@@ -39,7 +39,7 @@ def test_an_error_comes_at_its_place() -> None:
         yield 1
         raise ValueError("broken page")
 
-    ahead = read_ahead(source())
+    ahead = ReadAhead(source())
     assert next(ahead) == 1
     with pytest.raises(ValueError, match="broken page"):
         next(ahead)
@@ -54,7 +54,7 @@ def test_stopping_early_closes_the_source_and_ends_the_thread() -> None:
         finally:
             closed.set()
 
-    ahead = read_ahead(source())
+    ahead = ReadAhead(source())
     next(ahead)
     ahead.close()
     assert closed.wait(5)
