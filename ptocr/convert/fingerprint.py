@@ -99,8 +99,9 @@ class Fingerprint:
     @cached_property
     def _weights(self) -> frozenset[Shape]:
         """Shapes of what can be multiplied with, as `Graph` has them. Merging branches makes no new ones: the sum of
-        kernels is as large as the largest of them."""
-        return frozenset((*s[:2], 1, s[2]) if len(s) == 3 else s for s in self.shapes.values() if len(s) > 1)
+        kernels is as large as the largest of them. Matrices of recurrent cells are kept the other way round."""
+        shapes = {(*s[:2], 1, s[2]) if len(s) == 3 else s for s in self.shapes.values() if len(s) > 1}
+        return frozenset(shapes | {s[::-1] for s in shapes if len(s) == 2})
 
     @cached_property
     def _operations(self) -> Counter[Any] | None:
@@ -120,13 +121,17 @@ class Fingerprint:
         return None
 
     def classes_of_graph(self, graph: Graph) -> int | None:
-        """The class count of a program: of the last of its products that looks like a layer that counts classes."""
-        patterns = [shape for shape in self.by_class.values() if len(shape) > 1]
-        for node in reversed(graph.nodes):
-            for pattern in patterns if node.kind in OUT_CHANNELS else ():
-                if (classes := _classes_in(pattern, node.shape)) is not None:
-                    return classes
-        return None
+        """The class count of a program: of the last of its products that looks like a layer that counts classes.
+
+        Other layers may look alike (boxes beside classes), so that a count with which all products fit goes before.
+        """
+        patterns = sorted(shape for shape in self._weights if any(map(_counts_classes, shape)))
+        products = [node.shape for node in reversed(graph.nodes) if node.kind in OUT_CHANNELS]
+        counts = [c for shape in products for p in patterns if (c := _classes_in(p, shape)) is not None]
+        for classes in dict.fromkeys(counts):
+            if {_sized(shape, classes) for shape in self._weights} >= set(products):
+                return classes
+        return counts[0] if counts else None
 
     def holds_tensors(self, tensors: Mapping[str, np.ndarray], classes: int | None) -> bool:
         """Whether all of the network's tensors are there, in their shapes and Paddle's layout."""

@@ -132,6 +132,17 @@ def _linear(tracer: _Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out:
     tracer.graph.weighted("matmul", weight.shape[::-1], tensors, [id(x)], out)
 
 
+def _gru_cell(tracer: _Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: int) -> None:
+    """Two products, of the input and of the state, and what has no weights."""
+    x, state, *weights = args
+    parts: list[object] = [id(state)]
+    for value, weight, bias in zip((x, state), weights[:2], weights[2:], strict=True):
+        tensors = {"weight": tracer.name(weight), "bias": tracer.name(bias)}
+        parts.append((out, len(parts)))
+        tracer.graph.weighted("matmul", weight.shape[::-1], tensors, [id(value)], parts[-1])
+    tracer.graph.plain(parts, [out])
+
+
 def _batch_norm(tracer: _Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: int) -> None:
     keys = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
     given = {**dict(zip(keys, args, strict=False)), **kwargs}
@@ -168,6 +179,7 @@ RECORDERS: dict[Any, Callable[..., None]] = {
     F.batch_norm: _batch_norm,
     F.layer_norm: _layer_norm,
     F.prelu: _prelu,
+    torch.gru_cell: _gru_cell,
     torch.add: _affine("add"),
     torch.mul: _affine("mul"),
     Tensor.add: _affine("add"),

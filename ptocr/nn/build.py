@@ -13,7 +13,7 @@ from ptocr.nn.backbones.mobilenet_v1_enhance import MobileNetV1Enhance
 from ptocr.nn.backbones.mobilenet_v3 import MobileNetV3Det, MobileNetV3Line
 from ptocr.nn.backbones.pphgnet import PPHGNetSmall
 from ptocr.nn.backbones.pphgnet_v2 import PPHGNetV2B4
-from ptocr.nn.backbones.pplcnet import PPLCNetClassifier
+from ptocr.nn.backbones.pplcnet import PPLCNet, PPLCNetClassifier
 from ptocr.nn.backbones.pplcnet_v3 import PPLCNetV3
 from ptocr.nn.backbones.pplcnet_v4 import PPLCNetV4
 from ptocr.nn.backbones.repsvtr import RepSVTR
@@ -25,7 +25,10 @@ from ptocr.nn.heads.db import DBHead
 from ptocr.nn.heads.multi import MultiHead
 from ptocr.nn.heads.nrtr import NRTRHead
 from ptocr.nn.heads.pf_local import PFHeadLocal
+from ptocr.nn.heads.pico import PicoHead
 from ptocr.nn.heads.sar import SARHead
+from ptocr.nn.heads.sla import SLAHead
+from ptocr.nn.necks.csp_pan import CSPPAN
 from ptocr.nn.necks.db_fpn import DBFPN, LKPAN, RSEFPN
 from ptocr.nn.necks.light_svtr import EncoderWithLightSVTR
 from ptocr.nn.necks.rep_lk import AuxPyramid, RepLKFPN, RepLKPAN
@@ -65,6 +68,7 @@ BACKBONES: Table = {
     "MobileNetV3Line": MobileNetV3Line,
     "PPHGNetSmall": PPHGNetSmall,
     "PPHGNetV2B4": PPHGNetV2B4,
+    "PPLCNet": PPLCNet,
     "PPLCNetV3": PPLCNetV3,
     "PPLCNetV4": PPLCNetV4,
     "RepSVTR": RepSVTR,
@@ -74,6 +78,7 @@ BACKBONES: Table = {
 }
 TRANSFORMS: Table = {"TPS": TPS}
 NECKS: Table = {
+    "CSPPAN": CSPPAN,
     "DBFPN": DBFPN,
     "LKPAN": LKPAN,
     "RSEFPN": RSEFPN,
@@ -90,6 +95,8 @@ HEADS: Table = {
     "DBHead": DBHead,
     "MultiHead": _multi_head,
     "PFHeadLocal": PFHeadLocal,
+    "PicoHead": PicoHead,
+    "SLAHead": SLAHead,
 }
 NETWORKS: Table = {
     "PPLCNetClassifier": PPLCNetClassifier,

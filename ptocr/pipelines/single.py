@@ -12,13 +12,16 @@ import numpy as np
 from pydantic import Field
 
 from ptocr.document.results import ClsResult, DetResult, RecResult, Result, UnwarpResult
+from ptocr.document.structure_results import LayoutResult, TableStructureResult
 from ptocr.errors import SpecError
 from ptocr.inputs.page import Page
 from ptocr.inputs.read import iter_pages
 from ptocr.pipelines.predict_options import ReadingOptions
 from ptocr.predictors.classification import Classifier
 from ptocr.predictors.detection import TextDetector
+from ptocr.predictors.layout_detection import LayoutDetector
 from ptocr.predictors.recognition import Decoding, TextRecognizer
+from ptocr.predictors.table_structure import TableRecognizer
 from ptocr.predictors.unwarping import Unwarper
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime, make_runtime
@@ -64,6 +67,13 @@ class ClsOptions(ModelOptions):
 
     topk: Positive | None = None
     image_shape: Shape | None = None
+
+
+class LayoutOptions(ModelOptions):
+    """Options of layout models."""
+
+    threshold: Share | None = None
+    nms_threshold: Share | None = None
 
 
 def _detect(runtime: Runtime, options: DetOptions) -> Callable[[list[Page]], list[Result]]:
@@ -125,6 +135,17 @@ def _unwarp(runtime: Runtime, options: ModelOptions) -> Callable[[list[Page]], l
     return lambda pages: [UnwarpResult(**_origin(page), doctr_img=unwarper(page.image)) for page in pages]
 
 
+def _find_layout(runtime: Runtime, options: LayoutOptions) -> Callable[[list[Page]], list[Result]]:
+    detector = LayoutDetector(runtime)
+    post = detector.post.with_(**options.given)
+    return lambda pages: [LayoutResult(**_origin(page), regions=detector(page.image, post)) for page in pages]
+
+
+def _recognise_table(runtime: Runtime, options: ModelOptions) -> Callable[[list[Page]], list[Result]]:
+    recognizer = TableRecognizer(runtime)
+    return lambda pages: [TableStructureResult(**_origin(page), structure=recognizer(page.image)) for page in pages]
+
+
 @dataclass(frozen=True)
 class Single:
     """How the models of a task run alone: the options of a call, and what makes results of pages with them."""
@@ -138,6 +159,8 @@ SINGLE: dict[str, Single] = {
     "rec": Single(RecOptions, _recognise),
     "cls": Single(ClsOptions, _classify),
     "unwarp": Single(ModelOptions, _unwarp),
+    "layout": Single(LayoutOptions, _find_layout),
+    "table": Single(ModelOptions, _recognise_table),
 }
 
 

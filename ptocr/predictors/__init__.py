@@ -2,8 +2,10 @@
 
 from ptocr.predictors.classification import Classifier
 from ptocr.predictors.detection import TextDetector
+from ptocr.predictors.layout_detection import LayoutDetector
 from ptocr.predictors.predictor import Predictor
 from ptocr.predictors.recognition import TextRecognizer
+from ptocr.predictors.table_structure import TableRecognizer
 from ptocr.predictors.unwarping import Unwarper
 
 PREDICTORS: dict[str, type[Predictor]] = {
@@ -11,6 +13,17 @@ PREDICTORS: dict[str, type[Predictor]] = {
     "rec": TextRecognizer,
     "cls": Classifier,
     "unwarp": Unwarper,
+    "layout": LayoutDetector,
+    "table": TableRecognizer,
 }
 
-__all__ = ["PREDICTORS", "Classifier", "Predictor", "TextDetector", "TextRecognizer", "Unwarper"]
+__all__ = [
+    "PREDICTORS",
+    "Classifier",
+    "LayoutDetector",
+    "Predictor",
+    "TableRecognizer",
+    "TextDetector",
+    "TextRecognizer",
+    "Unwarper",
+]

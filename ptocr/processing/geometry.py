@@ -204,3 +204,9 @@ def rotate_points(points: np.ndarray, angle: int, size: tuple[int, int]) -> np.n
     if angle % 360 not in turned:
         raise InputError(f"angle {angle}: points are turned by multiples of 90 degrees")
     return np.stack(turned[angle % 360], axis=-1)
+
+
+def box_corners(box: np.ndarray | tuple[float, ...]) -> np.ndarray:
+    """The corners (4, 2) of a box x0, y0, x1, y1, clockwise from the top left."""
+    x0, y0, x1, y1 = box
+    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])

@@ -21,10 +21,14 @@ from ptocr.spec.settings import (
     ClsPreprocess,
     DBPostprocess,
     DetPreprocess,
+    LayoutPostprocess,
+    LayoutPreprocess,
     Preprocess,
     RecPostprocess,
     RecPreprocess,
     Settings,
+    TablePostprocess,
+    TablePreprocess,
     UnwarpPreprocess,
 )
 from ptocr.spec.tasks import TASKS, Task
@@ -153,6 +157,8 @@ DetSpec: TypeAlias = ModelSpec[DetPreprocess, DBPostprocess]
 RecSpec: TypeAlias = ModelSpec[RecPreprocess, RecPostprocess]
 ClsSpec: TypeAlias = ModelSpec[ClsPreprocess, ClsPostprocess]
 UnwarpSpec: TypeAlias = ModelSpec[UnwarpPreprocess, None]
+LayoutSpec: TypeAlias = ModelSpec[LayoutPreprocess, LayoutPostprocess]
+TableSpec: TypeAlias = ModelSpec[TablePreprocess, TablePostprocess]
 
 
 def _postprocess_of(row: Task) -> Any:

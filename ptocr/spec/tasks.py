@@ -11,10 +11,14 @@ from ptocr.spec.settings import (
     ClsPreprocess,
     DBPostprocess,
     DetPreprocess,
+    LayoutPostprocess,
+    LayoutPreprocess,
     Postprocess,
     Preprocess,
     RecPostprocess,
     RecPreprocess,
+    TablePostprocess,
+    TablePreprocess,
     UnwarpPreprocess,
 )
 from ptocr.spec.vocabulary import LAYOUTS
@@ -89,5 +93,20 @@ TASKS: dict[str, Task] = {
         probe=(3, 320, 256),
         varying={2: Axis("height", 1, 2, 16384), 3: Axis("width", 1, 2, 16384)},
         compiles=False,
+    ),
+    "layout": Task(
+        title="layout detection",
+        folder="layout",
+        preprocess=LayoutPreprocess,
+        postprocess={"nms": LayoutPostprocess},
+        probe=(3, 320, 256),
+    ),
+    "table": Task(
+        title="table structure recognition",
+        folder="table",
+        preprocess=TablePreprocess,
+        postprocess={"cells": TablePostprocess},
+        probe=(3, 128, 128),
+        compiles=False,  # it runs as many steps as the table has tokens
     ),
 }

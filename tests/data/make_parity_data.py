@@ -3,7 +3,8 @@
     python tests/data/make_parity_data.py [FOLDER ...]      # default: what is carried already
 
 A folder belongs to one model and holds a description (`manifest.json`) and what PaddlePaddle computed (`golden.npz`);
-by default those of the reference data (`parity`, `parity_more`) for which there is a file here. The best class of every
+by default those of the reference data (`parity`, `parity_more`) for which there is a file here. Those of a folder
+`parity_structure` go into a folder of that name. The best class of every
 step and its probability stay complete.
 """
 
@@ -29,13 +30,15 @@ def compact(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     facts = {key: manifest[key] for key in FACTS}
     facts["aliases"] = manifest.get("aliases", {})
     classes = manifest.get("classes") or {}
-    facts["classes"] = classes.get("ctc", classes.get("out_channels"))
+    named = isinstance(classes, dict)
+    facts["classes"] = classes.get("ctc", classes.get("out_channels")) if named else len(classes)
     if folder.parent.name == "parity_more":
         facts["bar"] = "rounding"  # outputs of any size: what rounding explains counts
     facts["logits"] = manifest["output"].startswith("logits")
     facts["params"] = {name: shape for name, shape, _ in manifest["params"]}
     arrays = {}
     with np.load(folder / "golden.npz") as golden:
+        arrays |= {name: golden[name] for name in golden.files if name.startswith("in") and "_" in name}
         for kind, most in MOST.items():
             facts[kind] = [dict(entry) for entry in facts[kind]]
             for entry in facts[kind]:
@@ -57,12 +60,13 @@ def carried(shared: Path) -> list[Path]:
 
 def main() -> None:
     shared = Path(os.environ.get("PTOCR_SHARED") or Path(__file__).resolve().parents[3] / "shared")
-    TARGET.mkdir(exist_ok=True)
     for folder in map(Path, sys.argv[1:] or carried(shared)):
         name = folder.name
         facts, arrays = compact(folder)
-        (TARGET / f"{name}.json").write_text(json.dumps(facts, separators=(",", ":")) + "\n", encoding="utf-8")
-        np.savez_compressed(TARGET / f"{name}.npz", **arrays)
+        target = TARGET.with_name(folder.parent.name) if folder.parent.name == "parity_structure" else TARGET
+        target.mkdir(exist_ok=True)
+        (target / f"{name}.json").write_text(json.dumps(facts, separators=(",", ":")) + "\n", encoding="utf-8")
+        np.savez_compressed(target / f"{name}.npz", **arrays)
         print(name, sum(len(a) for a in arrays.values()))
 
 

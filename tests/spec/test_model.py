@@ -35,6 +35,7 @@ WANTED = {
     *("en_PP-OCRv4_mobile_rec", "PP-OCRv5_mobile_rec", "PP-OCRv5_server_rec", "ch_SVTRv2_rec", "ch_RepSVTR_rec"),
     *("PP-LCNet_x1_0_doc_ori", "PP-LCNet_x0_25_textline_ori", "PP-LCNet_x1_0_textline_ori"),
     *("ch_ppocr_mobile_v2.0_cls", "UVDoc", "PP-OCRv4_mobile_seal_det"),
+    *("SLANet_plus", "en_ppstructure_mobile_v2.0_SLANet", "picodet_lcnet_x1_0_fgd_layout_cdla"),
 }
 
 
@@ -50,7 +51,7 @@ def test_every_spec(name: str) -> None:
     assert loaded.name == name
     assert loaded.sources
     assert parse_spec(loaded.model_dump(mode="json"), "again") == loaded
-    assert (loaded.classes is not None) == (loaded.task in ("rec", "cls"))
+    assert (loaded.classes is not None) == (loaded.task not in ("det", "unwarp"))
     assert (loaded.charset is not None) == (loaded.task == "rec")
     assert bool(loaded.languages) == (loaded.task in ("det", "rec"))
     assert all(isinstance(language, str) for language in loaded.languages)
@@ -72,7 +73,9 @@ def test_official_addresses(name: str) -> None:
     """Those of PaddleX's model list, hub before bucket."""
     spec = load_spec(name)
     places = [source.location for source in spec.sources if source.kind != "pip"]
-    if spec.family in EARLIER:  # their addresses are those of PaddleOCR 2.x's lists, where these have any
+    if spec.family in EARLIER or name.startswith(
+        ("en_ppstructure", "picodet_")
+    ):  # their addresses are those of PaddleOCR 2.x's lists, where these have any
         assert all(place.startswith("https://paddleocr.bj.bcebos.com/") for place in places)
         return
     bucket = "https://paddle-model-ecology.bj.bcebos.com/paddlex"

@@ -1,4 +1,4 @@
-"""PP-LCNet (arXiv 2109.15099), the classifier of page and line orientation.
+"""PP-LCNet (arXiv 2109.15099): a classifier of orientation, and the backbone of layout and table networks.
 
 Upstream: PaddleClas ppcls/arch/backbone/legendary_models/pp_lcnet.py.
 """
@@ -40,6 +40,41 @@ class Block(nn.Module):
         return self.pw_conv(x)
 
 
+def _add_blocks(network: nn.Module, scale: float, strides: tuple[Size, ...]) -> dict[str, int]:
+    """Give a module the stem and the blocks. strides: of the stem and of the four down-sampling blocks.
+
+    Returns the channels of every group.
+    """
+    network.conv1 = ConvBN(3, make_divisible(16 * scale), 3, pair(strides[0]), act="hardswish")
+    channels = {}
+    for (name, rows), first in zip(ROWS.items(), (1, *strides[1:]), strict=True):
+        blocks = nn.Sequential()
+        for i, (kernel, cin, cout, se) in enumerate(rows):
+            channels[name] = make_divisible(cout * scale)
+            blocks.append(Block(make_divisible(cin * scale), channels[name], kernel, 1 if i else pair(first), se))
+        network.add_module(name, blocks)
+    return channels
+
+
+class PPLCNet(nn.Module):
+    """(N, 3, H, W) -> the last map of each group in `levels`, finest first: a quarter of the picture's size
+    for blocks3, half as large for each further one."""
+
+    def __init__(self, scale: float = 1.0, levels: tuple[str, ...] = tuple(ROWS)[1:]) -> None:
+        super().__init__()
+        self.levels = tuple(levels)
+        channels = _add_blocks(self, scale, (2, 2, 2, 2, 2))
+        self.out_channels = [channels[name] for name in self.levels]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x, maps = self.conv1(x), []
+        for name in ROWS:
+            x = getattr(self, name)(x)
+            if name in self.levels:
+                maps.append(x)
+        return maps
+
+
 class PPLCNetClassifier(Network):
     """(N, 3, H, W) -> class probabilities (N, K).
 
@@ -48,15 +83,7 @@ class PPLCNetClassifier(Network):
 
     def __init__(self, classes: int, scale: float = 1.0, strides: tuple[Size, ...] = (2, 2, 2, 2, 2)) -> None:
         super().__init__()
-        self.conv1 = ConvBN(3, make_divisible(16 * scale), 3, pair(strides[0]), act="hardswish")
-        group_strides: list[Size] = [1, *(pair(stride) for stride in strides[1:])]
-        width = make_divisible(16 * scale)
-        for (name, rows), first in zip(ROWS.items(), group_strides, strict=True):
-            blocks = nn.Sequential()
-            for i, (kernel, cin, cout, se) in enumerate(rows):
-                width = make_divisible(cout * scale)
-                blocks.append(Block(make_divisible(cin * scale), width, kernel, 1 if i else first, se))
-            self.add_module(name, blocks)
+        width = _add_blocks(self, scale, strides)["blocks6"]
         self.last_conv = nn.Conv2d(width, EXPAND, 1, bias=False)
         self.fc = nn.Linear(EXPAND, classes)
 

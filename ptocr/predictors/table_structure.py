@@ -1,0 +1,27 @@
+"""Table structure recognition: pictures of tables -> HTML tokens and cells."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ptocr.predictors.predictor import Predictor
+from ptocr.processing.table import Structure, table_input, table_structure
+from ptocr.runtime.runtime import Runtime
+from ptocr.spec.model import TableSpec
+from ptocr.spec.settings import TablePostprocess, TablePreprocess
+
+
+class TableRecognizer(Predictor):
+    """Pictures of tables -> their structure (SLANet)."""
+
+    kind = TableSpec
+
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__(runtime)
+        self.pre: TablePreprocess = self.spec.preprocess
+        self.post: TablePostprocess = self.spec.postprocess
+
+    def __call__(self, image: np.ndarray) -> Structure:
+        """image: (H, W, 3) uint8 BGR, the table alone."""
+        probs, boxes = self.runtime.run(table_input(image, self.pre)[None])
+        return table_structure(probs[0], boxes[0], image.shape[:2], self.post)

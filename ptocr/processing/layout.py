@@ -1,0 +1,79 @@
+"""Layout networks: their input, and regions of a page from scores and boxes (PaddleDetection: MultiClassNMS)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ptocr.processing.image import checked, normalize
+from ptocr.spec.settings import LayoutPostprocess, LayoutPreprocess
+
+INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A region of a page: index and name of its class, probability, x0, y0, x1, y1 in pixels, (4,) float64."""
+
+    index: int
+    label: str
+    score: float
+    box: np.ndarray
+
+    @property
+    def area(self) -> float:
+        """In square pixels."""
+        return float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
+
+
+def layout_input(image: np.ndarray, pre: LayoutPreprocess) -> np.ndarray:
+    """(H, W, 3) uint8 BGR -> float32 of `pre.image_shape`."""
+    _, height, width = pre.image_shape
+    norm = pre.normalize
+    resized = cv2.resize(checked(image), (width, height), interpolation=INTERPOLATIONS[pre.interpolation])
+    return normalize(resized, norm.mean, norm.std, norm.scale, norm.order)
+
+
+def layout_regions(
+    scores: np.ndarray, boxes: np.ndarray, size: tuple[int, int], pre: LayoutPreprocess, post: LayoutPostprocess
+) -> list[Region]:
+    """The regions of a picture, by class and falling score.
+
+    scores: (cells, classes); boxes: (cells, 4) pixels of the network's input; size: (height, width) of the picture.
+    """
+    height, width = size
+    scale = np.array([width, height] * 2) / np.array([*pre.image_shape[:0:-1]] * 2)
+    limit = np.array([width, height] * 2)
+    found = best_of_classes(scores, boxes * scale, post)
+    return [
+        Region(index, post.labels[index], float(scores[cell, index]), np.clip(boxes[cell] * scale, 0, limit))
+        for index, cell in found
+    ]
+
+
+def best_of_classes(scores: np.ndarray, boxes: np.ndarray, post: LayoutPostprocess) -> list[tuple[int, int]]:
+    """(class, cell) of what is left of (cells, classes) scores and (cells, 4) boxes, by class and falling score."""
+    left = []
+    for index, column in enumerate(scores.T):
+        cells = np.flatnonzero(column > post.threshold)
+        cells = cells[np.argsort(-column[cells], kind="stable")][: post.nms_top_k]
+        left += [(index, int(cells[i])) for i in suppress(boxes[cells], post.nms_threshold)]
+    kept = sorted(left, key=lambda pair: -scores[pair[1], pair[0]])[: post.keep_top_k]
+    return sorted(kept, key=lambda pair: pair[0])
+
+
+def suppress(boxes: np.ndarray, threshold: float) -> list[int]:
+    """Greedy non-maximum suppression: which boxes (n, 4), the best first, overlap no better one by more than
+    `threshold` (intersection over union)."""
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    order, kept = np.arange(len(boxes)), []
+    while len(order):
+        first, order = int(order[0]), order[1:]
+        kept.append(first)
+        shared = np.minimum(boxes[order, 2:], boxes[first, 2:]) - np.maximum(boxes[order, :2], boxes[first, :2])
+        overlap = np.clip(shared, 0, None).prod(axis=1)
+        union = np.maximum(areas[order] + areas[first] - overlap, 1e-9)
+        order = order[overlap / union <= threshold]
+    return kept

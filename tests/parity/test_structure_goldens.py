@@ -1,0 +1,109 @@
+"""Layout and table networks against what Paddle computed from the same parameters and pictures.
+
+The numbers are in tests/data/parity_structure; tests/data/make_parity_data.py says where they come from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ptocr.checkpoint import empty_network
+from ptocr.convert.fingerprint import layout
+from ptocr.convert.mapping import map_state
+from ptocr.nn.fuse import Fusible, fuse
+from ptocr.processing.layout import best_of_classes
+from ptocr.spec.model import load_spec
+from tools.parity import synthetic
+
+DATA = Path(__file__).resolve().parents[1] / "data" / "parity_structure"
+NAMES = sorted(path.stem for path in DATA.glob("*.json"))
+ROUNDING = 20  # times what float32, or noise of the size of float32's rounding, does to Paddle's own result
+FUSED = 4  # times more, since folding rounds every weight anew
+
+
+@dataclass
+class Golden:
+    """A model filled with the synthetic parameters, and what Paddle computed with them."""
+
+    name: str
+    facts: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+    architecture: dict[str, Any]
+    network: nn.Module
+
+    def outputs(self, network: nn.Module, number: int) -> dict[str, Tensor]:
+        """By the goldens' names."""
+        picture = torch.from_numpy(synthetic.picture(**self.facts["inputs"][number]))
+        first, boxes = network(picture)
+        if load_spec(self.name).task == "table":
+            return {"structure_probs": first, "loc_preds": boxes}
+        return {"scores": first.transpose(1, 2), "boxes": boxes}
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def golden(request: pytest.FixtureRequest) -> Iterator[Golden]:
+    name = request.param
+    facts = json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
+    with np.load(DATA / f"{name}.npz") as file:
+        arrays = dict(file)
+    spec = load_spec(name)
+    architecture = json.loads(json.dumps(spec.architecture))
+    if spec.task == "table":
+        architecture["head"]["max_length"] = facts["outputs"][0]["full_shape"][1] - 1
+    network = empty_network(architecture, spec.classes)
+    state, report = map_state(synthetic.state(facts, layout(network)), network, name)
+    report.check(name)
+    network.load_state_dict(state, strict=True, assign=True)
+    yield Golden(name, facts, arrays, architecture, network.requires_grad_(False))
+
+
+def test_names_and_shapes(golden: Golden) -> None:
+    full = empty_network(golden.architecture, load_spec(golden.name).classes, train=True)
+    assert {name: list(shape) for name, shape in layout(full).items()} == golden.facts["params"]
+
+
+@pytest.mark.parametrize("fused", [False, True], ids=["eager", "fused"])
+@torch.inference_mode()
+def test_outputs(golden: Golden, fused: bool) -> None:
+    network = fuse(golden.network, Fusible) if fused else golden.network
+    compared = set()
+    for number in range(len(golden.facts["inputs"])):
+        outputs = golden.outputs(network, number)
+        for entry in golden.facts["outputs"]:
+            if entry["input"] != number or "of" in entry or entry["key"] not in outputs:
+                continue
+            output = outputs[entry["key"]].contiguous()
+            assert list(output.shape) == entry["full_shape"]
+            got, want = output.reshape(-1).numpy()[:: entry["step"]], golden.arrays[entry["name"]]
+            rounding = entry.get("float32_error") or entry["input_noise_error"]
+            np.testing.assert_allclose(got, want, rtol=0, atol=ROUNDING * rounding * (FUSED if fused else 1))
+            compared.add(entry["key"])
+            if f"{entry['name']}_argmax" in golden.arrays:
+                np.testing.assert_array_equal(output.argmax(2).reshape(-1), golden.arrays[f"{entry['name']}_argmax"])
+    assert compared == set(outputs)
+
+
+@torch.inference_mode()
+def test_non_maximum_suppression(golden: Golden) -> None:
+    """Paddle's `multiclass_nms3` behind its network, in pixels of a picture of another size than the network's."""
+    spec = load_spec(golden.name)
+    if spec.task != "layout":
+        pytest.skip("tables are not suppressed")
+    post = spec.postprocess.with_(threshold=0.025, nms_threshold=0.6, nms_top_k=1000, keep_top_k=100)
+    outputs = golden.outputs(golden.network, 0)
+    scores, boxes = outputs["scores"][0].T.numpy(), outputs["boxes"][0].numpy()
+    y, x = golden.arrays["in0_scale_factor"][0]
+    boxes = boxes / (x, y, x, y)
+    rows = [(index, scores[cell, index], *boxes[cell]) for index, cell in best_of_classes(scores, boxes, post)]
+    want = golden.arrays["out0_4"].reshape(-1, 6)
+    np.testing.assert_array_equal([row[0] for row in rows], want[:, 0])
+    np.testing.assert_allclose(rows, want, rtol=0, atol=5e-3)
