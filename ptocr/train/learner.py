@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ptocr.train.adapters import merged
 from ptocr.train.objectives import Objective
 from ptocr.train.optim import fuse_frozen, make_average, make_optimizer, make_schedule
 from ptocr.train.recipe import OptimPart
@@ -22,7 +23,7 @@ class Learner:
     """An objective under accelerate. `network`: what learns; `result`: what is evaluated and saved.
 
     part: optimiser and rates, the learning rate already that of this batch size; accumulate: batches per step;
-    ema: decay of the weight average, or None.
+    ema: decay of the weight average, or None; swa_from: step after which the mean of the weights is taken, or None.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Learner:
         epochs: int,
         accumulate: int = 1,
         ema: float | None = None,
+        swa_from: int | None = None,
     ) -> None:
         self.accelerator, self.part, self.accumulate = accelerator, part, accumulate
         optimizer = make_optimizer(objective.network, part, objective.peer)
@@ -41,7 +43,8 @@ class Learner:
         self.objective, self.optimizer = accelerator.prepare(objective.train(), optimizer)
         if part.freeze_norm:
             fuse_frozen(self.network)
-        self.average = make_average(self.network, ema) if ema else None
+        self.average = make_average(self.network, ema) if ema or swa_from is not None else None
+        self.swa_from = swa_from or 0
         self._skipped = 0
 
     @property
@@ -51,8 +54,9 @@ class Learner:
 
     @property
     def result(self) -> nn.Module:
-        """The network that is evaluated and saved: the average where there is one."""
-        return self.average.module if self.average is not None else self.network
+        """The network that is evaluated and saved: the average where there is one, adapters merged."""
+        averaged = self.average is not None and int(self.average.n_averaged) > 0
+        return merged(self.average.module if averaged else self.network)  # type: ignore[union-attr]
 
     @property
     def rate(self) -> float:
@@ -71,7 +75,7 @@ class Learner:
             self.optimizer.step()
             self.schedule.step()
             self.optimizer.zero_grad()
-            if self.average is not None:
+            if self.average is not None and self.schedule.last_epoch > self.swa_from:
                 self.average.update_parameters(self.network)
         return {k: float(v.detach()) for k, v in losses.items()}
 

@@ -12,6 +12,7 @@ from ptocr.nn.fuse import fuse
 from ptocr.train import distill
 from ptocr.train.losses import CenterLoss, CTCLoss, DBLoss, NRTRLoss, SARLoss, SmoothCELoss
 from ptocr.train.optim import keep_norms
+from ptocr.train.penalties import FeatureMatch, StartPoint
 from ptocr.train.recipe import DistillPart, LossPart
 
 Losses = dict[str, Tensor]
@@ -23,13 +24,16 @@ class Helpers:
     """What distillation adds to an objective.
 
     teacher: of the labelled pictures ("teacher", "mutual") or of the unlabelled ones under "keep_image" ("keep"); peer:
-    a second student; rows: class of the network for each class of the teacher.
+    a second student; rows: class of the network for each class of the teacher; features: distance of inner features
+    from the teacher's; start_point: distance of the weights from the start's (L2-SP).
     """
 
     part: DistillPart | None = None
     teacher: Frozen | None = None
     peer: nn.Module | None = None
     rows: Tensor | None = None
+    features: FeatureMatch | None = None
+    start_point: StartPoint | None = None
 
 
 class Frozen:
@@ -55,6 +59,7 @@ class Objective(nn.Module):
         helpers = helpers or Helpers()
         self.network, self.peer = network, helpers.peer
         self.freeze_norm, self.part, self.teacher = freeze_norm, helpers.part, helpers.teacher
+        self.features, self.start_point = helpers.features, helpers.start_point
         self.register_buffer("rows", helpers.rows, persistent=False)
 
     def train(self, mode: bool = True) -> Objective:
@@ -87,20 +92,30 @@ class Objective(nn.Module):
         image, targets, part = batch["image"], self.targets(batch), self.part
         out = self.network.forward_train(image, targets)  # type: ignore[operator]
         losses = self.labelled(out, batch)
-        if part is not None and part.mode == "keep" and self.teacher is not None and "keep_image" in batch:
+        if part is not None and self.teacher is not None and part.mode == "keep" and "keep_image" in batch:
             now = self.network.forward_train(batch["keep_image"])  # type: ignore[operator]
             losses["keep"] = part.weight * self.stay(now, self.teacher.logits(batch["keep_image"]))
         answer = None
-        if part is not None and part.mode != "keep" and self.teacher is not None:
+        if part is not None and self.teacher is not None and part.mode != "keep":
             answer = self.teacher.logits(image)
             losses["teacher"] = part.weight * self.follow(out, answer, batch)
+        if self.features is not None and ("keep" in losses or "teacher" in losses):
+            losses["features"] = self.features()
         if part is not None and self.peer is not None:
-            other = self.peer.forward_train(image, targets)  # type: ignore[operator]
-            losses |= {f"peer_{k}": v for k, v in self.labelled(other, batch).items()}
-            losses["mutual"] = part.weight * self.agree(out, other)
-            if answer is not None:  # CML: the teacher has two students
-                losses["peer_teacher"] = part.weight * self.follow(other, answer, batch)
+            losses |= self._mutual(part, out, answer, batch)
+        if self.start_point is not None:
+            losses["l2_sp"] = self.start_point()
         losses["loss"] = torch.stack([v.float() for v in losses.values()]).sum()
+        return losses
+
+    def _mutual(self, part: DistillPart, out: Batch, answer: Tensor | None, batch: Batch) -> Losses:
+        """Losses of a second student."""
+        assert self.peer is not None
+        other = self.peer.forward_train(batch["image"], self.targets(batch))  # type: ignore[operator]
+        losses = {f"peer_{k}": v for k, v in self.labelled(other, batch).items()}
+        losses["mutual"] = part.weight * self.agree(out, other)
+        if answer is not None:  # CML: the teacher has two students
+            losses["peer_teacher"] = part.weight * self.follow(other, answer, batch)
         return losses
 
 

@@ -24,7 +24,7 @@ def at_batch(part: OptimPart, batch: int) -> OptimPart:
 
 
 def parameter_groups(network: nn.Module, part: OptimPart) -> list[dict[str, object]]:
-    """Parameters by learning rate; those of rate 0 are frozen and left out.
+    """Parameters by learning rate; those of rate 0 are frozen and left out, as are those that are frozen already.
 
     Raises:
         SpecError: a prefix of `lr_scale` matches no parameter, or nothing is left to train.
@@ -35,6 +35,7 @@ def parameter_groups(network: nn.Module, part: OptimPart) -> list[dict[str, obje
         matching = [p for p in part.lr_scale if name == p or name.startswith(p.rstrip(".") + ".")]
         unused -= set(matching)
         scale = part.lr_scale[max(matching, key=len)] if matching else 1.0
+        scale *= parameter.requires_grad
         parameter.requires_grad_(scale != 0)
         if scale != 0:
             groups.setdefault(scale, []).append(parameter)
@@ -82,14 +83,16 @@ def make_schedule(optimizer: torch.optim.Optimizer, part: OptimPart, steps_per_e
     return LambdaLR(optimizer, rate_factor(part, steps_per_epoch, epochs))
 
 
-def make_average(network: nn.Module, decay: float) -> AveragedModel:
-    """Exponential moving average of parameters and buffers; young averages follow faster (upstream: "threshold")."""
+def make_average(network: nn.Module, decay: float | None) -> AveragedModel:
+    """Average of parameters and buffers: exponential with a decay, of which young ones follow faster (upstream:
+    "threshold"), or the plain mean of all updates (stochastic weight averaging)."""
 
     def update(average: Tensor, now: Tensor, count: Tensor | int) -> Tensor:
         if not average.is_floating_point():
             return now
         young = (1 + float(count)) / (10 + float(count))
-        return torch.lerp(now.to(average.dtype), average, min(decay, young))
+        kept = min(decay, young) if decay is not None else float(count) / (1 + float(count))
+        return torch.lerp(now.to(average.dtype), average, kept)
 
     return AveragedModel(network, avg_fn=update, use_buffers=True)
 

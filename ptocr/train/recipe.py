@@ -18,6 +18,7 @@ class LossPart(Part):
     """Options of the losses; those of other tasks are ignored.
 
     centers: .npy (classes, features) of the center loss (tools/class_centers.py), weighted with center_weight.
+    l2_sp: weight of L2-SP: half the squared distance of the weights from those of `start`; added characters are free.
     """
 
     main: Literal["dice", "bce", "dice_focal"] = "dice"
@@ -33,6 +34,7 @@ class LossPart(Part):
     centers: Path | None = None
     center_weight: float = 0.05
     smoothing: float = 0.0
+    l2_sp: float = Field(default=0.0, ge=0)
 
 
 class DistillPart(Part):
@@ -40,7 +42,8 @@ class DistillPart(Part):
 
     mode "keep": the frozen start answers for unlabelled crops in `data` (of the base domain), the student learns to go
     on answering so; "teacher": a frozen, better model of the same task and charset; "mutual": two students learn
-    from each other (DML), and from `teacher` when it is given (CML, detectors).
+    from each other (DML), and from `teacher` when it is given (CML, detectors). features: module -> weight of feature
+    distillation beside it ("keep", "teacher"): {backbone: 1, head.ctc_encoder: 1}.
     """
 
     mode: Literal["keep", "teacher", "mutual"] = "keep"
@@ -49,14 +52,30 @@ class DistillPart(Part):
     teacher: str | None = None
     data: tuple[LabelSource, ...] = ()
     batch_size: int = Field(default=8, ge=1)
+    features: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _complete(self) -> DistillPart:
+        if self.mode == "mutual" and self.features:
+            raise ValueError("features are matched with a frozen network: mode 'keep' or 'teacher'")
         if self.mode == "teacher" and self.teacher is None:
             raise ValueError("mode 'teacher' needs `teacher`: a model name or a .pth")
         if self.mode == "keep" and not self.data:
             raise ValueError("mode 'keep' needs `data`: pictures of the kind that must not get worse (format: folder)")
         return self
+
+
+class AdapterPart(Part):
+    """Low-rank adapters (LoRA) on a frozen body.
+
+    modules: prefixes of the layers that get one; also: prefixes of what learns in full beside them (the last layer, for
+    added characters). rank, alpha: of the added weights, alpha / rank * B A.
+    """
+
+    modules: tuple[str, ...] = Field(min_length=1)
+    also: tuple[str, ...] = ()
+    rank: int = Field(default=8, ge=1)
+    alpha: float = Field(default=16.0, gt=0)
 
 
 class OptimPart(Part):
@@ -102,6 +121,11 @@ class RunPart(Part):
     max_base_loss: a state that loses more than this of the start's score on `data.base` is not kept (0.01: one point).
     interpolate: shares of what was learnt, between 0 and 1; at the end the weights start + share * (end - start) are
     evaluated too, and kept where they are the best (WiSE-FT, arXiv 2109.01903); added characters stay as learnt.
+    ema: decay of the exponential moving average of the weights; swa: stochastic weight averaging (arXiv 1803.05407),
+    the mean of the weights of all steps after this share of the run. Either is what is evaluated and saved.
+    compile: backend of torch.compile ("inductor"), None for none. recompute: gradient checkpointing, about a third more
+    time for much less memory.
+    trackers: where losses and scores go besides history.jsonl, by accelerate ("tensorboard", "wandb", ...).
     """
 
     epochs: int = Field(default=10, ge=1)
@@ -110,12 +134,16 @@ class RunPart(Part):
     precision: Literal["no", "fp16", "bf16"] = "no"
     accumulate: int = Field(default=1, ge=1)
     ema: float | None = Field(default=None, gt=0, lt=1)
+    swa: float | None = Field(default=None, ge=0, lt=1)
+    compile: str | None = None
+    recompute: bool = False
     eval_every: float = Field(default=1, gt=0)
     patience: int | None = None
     max_base_loss: float | None = Field(default=None, ge=0)
     interpolate: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     log_every: int = Field(default=10, ge=1)
     tensorboard: bool = False
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow", "comet_ml", "aim", "clearml", "dvclive"], ...] = ()
     output: Path = Path("output/train")
 
     @field_validator("precision", mode="before")
@@ -123,6 +151,12 @@ class RunPart(Part):
     def _no(cls, value: Any) -> Any:
         """In YAML 1.1, `no` is a truth value."""
         return "no" if value is False else value
+
+    @model_validator(mode="after")
+    def _one_average(self) -> RunPart:
+        if self.ema is not None and self.swa is not None:
+            raise ValueError("run.ema and run.swa are two averages of the weights; set one of them")
+        return self
 
 
 class TrainRecipe(Part):
@@ -148,6 +182,7 @@ class TrainRecipe(Part):
     sampler: SamplerPart = SamplerPart()
     loss: LossPart = LossPart()
     distill: DistillPart | None = None
+    adapters: AdapterPart | None = None
     optim: OptimPart = OptimPart()
     run: RunPart = RunPart()
 
@@ -161,6 +196,8 @@ class TrainRecipe(Part):
     def _comparable(self) -> TrainRecipe:
         if self.run.interpolate and not (self.start and self.data.val):
             raise ValueError("run.interpolate mixes with the weights of `start` and needs `data.val` to choose by")
+        if not self.start and (self.loss.l2_sp or self.adapters):
+            raise ValueError("loss.l2_sp and adapters begin with the weights of `start`, which is missing")
         if self.run.max_base_loss is not None and not (self.start and self.data.val and self.data.base):
             raise ValueError("run.max_base_loss compares with `start` on `data.base` and needs `data.val` to choose by")
         return self

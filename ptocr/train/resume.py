@@ -42,6 +42,7 @@ class Progress:
 # What may differ in a resumed run: it changes neither what is learnt from nor how the best state is chosen.
 FREE = (
     "run.output", "run.epochs", "run.max_steps", "run.patience", "run.eval_every", "run.log_every", "run.tensorboard",
+    "run.trackers", "run.recompute",
     "data.workers", "data.cache", "data.val_batch_size", "data.max_broken",
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from torch import nn
 from ptocr.data.samples import read_sources
 from ptocr.errors import DeviceError, TrainError
 from ptocr.evaluation.models import EvalOptions
+from ptocr.train.adapters import add_adapters
 from ptocr.train.feed import Feed, Place
 from ptocr.train.jury import Jury
 from ptocr.train.learner import Learner, copied
 from ptocr.train.optim import at_batch
 from ptocr.train.recipe import TrainRecipe
+from ptocr.train.recompute import recompute_blocks
 from ptocr.train.resume import Progress, Scores, seed_everything
 from ptocr.train.run_folder import RunFolder
 from ptocr.train.start import added_rows, freeze_rows, load_start
@@ -65,7 +68,7 @@ class Run:
         self.jury = Jury(sets, self.training, options, self.accelerator, part.max_base_loss)
         self.steps_per_epoch = -(-len(self.feed) // part.accumulate)
         self.learner = self._learner(recipe)
-        self.begun = copied(self.learner.network) if part.interpolate else {}
+        self.begun = copied(self.learner.result) if part.interpolate else {}
         self.progress = Progress(broken=list(self.feed.broken))
         self.accelerator.wait_for_everyone()  # no process looks for an earlier run when this one has begun to write
         self.folder.begin(recipe, resume)
@@ -89,14 +92,22 @@ class Run:
             processes,
             f": {recipe.optim.lr:.3g} for {recipe.optim.lr_batch}, in proportion" if recipe.optim.lr_batch else "",
         )
-        helpers = make_helpers(recipe.distill, self.start)
+        if recipe.adapters is not None:
+            adapted = add_adapters(self.start.network, recipe.adapters, list(added_rows(self.start)))
+            log.info("%d layers have adapters of rank %d", len(adapted), recipe.adapters.rank)
+        helpers = make_helpers(recipe.distill, self.start, recipe.loss.l2_sp)
         if recipe.distill is not None and recipe.distill.mode == "keep":
             self.feed.keep(recipe.distill)
         objective = self.training.objective(recipe.loss, helpers, optim.freeze_norm)
         if optim.freeze_rows:
             freeze_rows(self.start)
-        epochs = part.epochs
-        return Learner(objective, optim, self.accelerator, self.steps_per_epoch, epochs, part.accumulate, part.ema)
+        if part.recompute:
+            log.info("%d blocks are computed again in the backward pass", recompute_blocks(self.start.network))
+        if part.compile:
+            objective.compile(backend=part.compile)
+        steps, epochs = self.steps_per_epoch, part.epochs
+        swa_from = None if part.swa is None else round(part.swa * min(steps * epochs, part.max_steps or math.inf))
+        return Learner(objective, optim, self.accelerator, steps, epochs, part.accumulate, part.ema, swa_from)
 
     def count(self, losses: Mapping[str, float], boundary: bool) -> None:
         """One more batch, and at a boundary one more step.
@@ -126,11 +137,12 @@ class Run:
         """Score the start of a run, where it has one. What does not beat it is not kept."""
         if self.start.base is None or not self.jury.sets:
             return
-        self.progress.before = scores = self.jury.scores(self.learner.network)
+        network = self.learner.result
+        self.progress.before = scores = self.jury.scores(network)
         self.learner.objective.train()
         self.folder.note({"step": 0, "scores": scores})
         if "val" in scores:
-            self._keep(scores, self.learner.network)
+            self._keep(scores, network)
         self.progress.last_scores = scores
 
     def judge(self, save: bool = True) -> None:

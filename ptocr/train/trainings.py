@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ptocr.checkpoint import network_of
 from ptocr.data.label_settings import AugmentPart
@@ -18,32 +18,44 @@ from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
 from ptocr.spec.settings import ClsPostprocess, ClsPreprocess, DBPostprocess, DetPreprocess, RecPreprocess
 from ptocr.train.objectives import ClsObjective, DetObjective, Frozen, Helpers, Objective, RecObjective
+from ptocr.train.penalties import FeatureMatch, StartPoint
 from ptocr.train.recipe import DistillPart, LossPart
-from ptocr.train.start import Start, class_rows
+from ptocr.train.start import Start, added_rows, class_rows
 from ptocr.weights import store
 
 
-def make_helpers(part: DistillPart | None, start: Start) -> Helpers:
-    """Teacher and peer of a recipe's distillation.
+def make_helpers(part: DistillPart | None, start: Start, l2_sp: float = 0.0) -> Helpers:
+    """Teacher, peer and penalties of a recipe. l2_sp: weight of the distance from the start's weights.
 
     Raises:
-        SpecError: "keep" without a start, or a teacher of another task.
+        SpecError: "keep" without a start, a teacher of another task, no such module for features.
     """
+    near = StartPoint(start.network, l2_sp, added_rows(start)) if l2_sp else None
     if part is None:
-        return Helpers()
-    teacher, rows = None, start.rows
+        return Helpers(start_point=near)
+    teacher, rows = _teacher(part, start)
+    features = None
+    if part.features:
+        assert teacher is not None  # the recipe was checked
+        features = FeatureMatch(start.network, teacher.network, part.features)
+    return Helpers(part, teacher, _peer(start) if part.mode == "mutual" else None, rows, features, near)
+
+
+def _teacher(part: DistillPart, start: Start) -> tuple[Frozen | None, Tensor | None]:
+    """Who is learnt from, if anybody, and the network's class of each of its classes."""
     if part.mode == "keep":
         if start.base is None:
             raise SpecError("distill.mode keep: there is nothing to keep without `start`")
-        teacher = Frozen(network_of(start.base))
-    elif part.teacher is not None:
-        checkpoint = store.load(part.teacher)
-        if checkpoint.spec.task != start.checkpoint.spec.task:
-            raise SpecError(f"distill.teacher {part.teacher}: a model for {checkpoint.spec.task!r}")
-        teacher = Frozen(network_of(checkpoint))
-        if checkpoint.charset is not None and start.checkpoint.charset is not None:
-            rows = class_rows(checkpoint.charset, start.checkpoint.charset)
-    return Helpers(part, teacher, _peer(start) if part.mode == "mutual" else None, rows)
+        return Frozen(network_of(start.base)), start.rows
+    if part.teacher is None:
+        return None, start.rows
+    checkpoint = store.load(part.teacher)
+    if checkpoint.spec.task != start.checkpoint.spec.task:
+        raise SpecError(f"distill.teacher {part.teacher}: a model for {checkpoint.spec.task!r}")
+    rows = start.rows
+    if checkpoint.charset is not None and start.checkpoint.charset is not None:
+        rows = class_rows(checkpoint.charset, start.checkpoint.charset)
+    return Frozen(network_of(checkpoint)), rows
 
 
 def _peer(start: Start) -> nn.Module:
