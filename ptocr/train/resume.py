@@ -52,16 +52,17 @@ def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple
 
     before, now: recipes as plain containers; a setting that only one of them knows is no change.
     """
-    old, new = _flattened(before), _flattened(now)
+    old, new = flattened(before), flattened(now)
     changed = {key: f"{key}: was {old[key]!r}, is {new[key]!r}" for key in new if key in old and old[key] != new[key]}
     refused = [text for key, text in changed.items() if key not in FREE]
     return refused, [text for key, text in changed.items() if key in FREE and key != "run.output"]
 
 
-def _flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A recipe's settings by their names with dots."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= _flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ptocr.train.learner import Learner, copied
 from ptocr.train.optim import at_batch
 from ptocr.train.recipe import TrainRecipe
 from ptocr.train.recompute import recompute_blocks
-from ptocr.train.resume import Progress, Scores, seed_everything
+from ptocr.train.resume import Progress, Scores, flattened, seed_everything
 from ptocr.train.run_folder import RunFolder
 from ptocr.train.start import added_rows, freeze_rows, load_start
 from ptocr.train.trainings import make_helpers, make_training
@@ -54,8 +54,11 @@ class Run:
 
     def __init__(self, recipe: TrainRecipe, resume: bool = False, overwrite: bool = False) -> None:
         part = self.part = recipe.run
-        self.accelerator = make_accelerator(part.precision)
-        self.folder = RunFolder(part.output, self.accelerator.is_main_process, part.tensorboard)
+        trackers = dict.fromkeys([*part.trackers, *(["tensorboard"] if part.tensorboard else [])])
+        self.accelerator = make_accelerator(part.precision, list(trackers), part.output)
+        self.folder = RunFolder(
+            part.output, self.accelerator.is_main_process, self.accelerator.log if trackers else None
+        )
         self.folder.check(recipe, resume, overwrite)
         seed_everything(part.seed)
         self.start = load_start(recipe.model, recipe.start, recipe.charset, recipe.start_charset, recipe.gtc)
@@ -72,6 +75,7 @@ class Run:
         self.progress = Progress(broken=list(self.feed.broken))
         self.accelerator.wait_for_everyone()  # no process looks for an earlier run when this one has begun to write
         self.folder.begin(recipe, resume)
+        begin_tracking(self.accelerator, recipe)
         if resume:
             self.progress = self.folder.load(self.learner.parts())
             self.feed.broken |= dict.fromkeys(self.progress.broken)
@@ -221,20 +225,36 @@ class Run:
         return Outcome(best, folder.last, progress, before, after, stopped, self.training.score, rate)
 
 
-def make_accelerator(precision: str) -> Any:
-    """Accelerate for this process.
+def make_accelerator(precision: str, trackers: Sequence[str] = (), output: Path = Path()) -> Any:
+    """Accelerate for this process. trackers: names of experiment trackers; output: folder of what they write.
 
     Raises:
-        DeviceError: accelerate is not installed.
+        DeviceError: accelerate, or the package of a tracker, is not installed.
     """
     try:
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
+        from accelerate.tracking import TensorBoardTracker, get_available_trackers
         from accelerate.utils import DistributedDataParallelKwargs
     except ImportError as error:
         raise DeviceError(f'training needs {error.name}; install it with `pip install "ptocr[train]"`') from None
+    there = [str(tracker) for tracker in get_available_trackers()]
+    for name in trackers:
+        if name not in there:
+            raise DeviceError(f"run.trackers: {name} is not installed; `pip install {name.replace('_', '-')}`")
     AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
     handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
     # without `cpu`, accelerate overlooks the processes that torchrun starts on a machine without accelerators
     here = not torch.accelerator.is_available()
-    return Accelerator(cpu=here, mixed_precision=precision, kwargs_handlers=handlers)
+    board = {"tensorboard": TensorBoardTracker("tensorboard", str(output))}  # else it would be named as the project
+    options = {"log_with": [board.get(name, name) for name in trackers], "project_dir": str(output)} if trackers else {}
+    return Accelerator(cpu=here, mixed_precision=precision, kwargs_handlers=handlers, **options)
+
+
+def begin_tracking(accelerator: Any, recipe: TrainRecipe) -> None:
+    """Tell the trackers of a run, its settings by their names."""
+    if not accelerator.log_with:
+        return
+    settings = {k: v if isinstance(v, int | float | str) else str(v) for k, v in flattened(recipe.model_dump()).items()}
+    output = recipe.run.output
+    accelerator.init_trackers("ptocr", settings, {"wandb": {"name": output.name, "dir": str(output)}})

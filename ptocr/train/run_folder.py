@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,13 @@ BESIDE = ("recipe.yaml", "history.jsonl", "tensorboard")
 
 
 class RunFolder:
-    """Files of one run. writes: whether this process is the one that writes them."""
+    """Files of one run. writes: whether this process is the one that writes them; track: what else is told the numbers
+    of a step, by name."""
 
-    def __init__(self, path: Path, writes: bool, tensorboard: bool = False) -> None:
-        self.path, self.writes, self.tensorboard = path, writes, tensorboard
+    def __init__(self, path: Path, writes: bool, track: Callable[[dict[str, float], int], None] | None = None) -> None:
+        self.path, self.writes, self.track = path, writes, track
         self.best, self.last, self.state = (path / name for name in RESULTS)
         self._saved: dict[str, Any] = {}
-        self._board: Any = None
 
     def check(self, recipe: TrainRecipe, resume: bool, overwrite: bool) -> None:
         """Refuse to lose an earlier run, or to go on with another recipe than it was begun with.
@@ -77,15 +78,13 @@ class RunFolder:
         (self.path / "history.jsonl").write_text("", encoding="utf-8")
 
     def note(self, entry: dict[str, Any]) -> None:
-        """One line of history.jsonl, and TensorBoard where the recipe wants it. entry: "step" and groups of numbers."""
+        """One line of history.jsonl, and the same to the trackers. entry: "step" and groups of numbers."""
         if not self.writes:
             return
         with (self.path / "history.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry) + "\n")
-        if self.tensorboard:
-            board = self._writer()
-            for name, value in _flat(entry).items():
-                board.add_scalar(name, value, entry["step"])
+        if self.track is not None:
+            self.track(_flat(entry), entry["step"])
 
     def save(self, path: Path, checkpoint: Checkpoint) -> None:
         """An ordinary checkpoint."""
@@ -111,13 +110,6 @@ class RunFolder:
     def saved_step(self) -> int | None:
         """The step of last.pth, None before it was written."""
         return self._saved.get("step")
-
-    def _writer(self) -> Any:
-        if self._board is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._board = SummaryWriter(str(self.path / "tensorboard"))
-        return self._board
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, float]:

@@ -20,7 +20,7 @@ import yaml
 from ptocr.checkpoint import load_checkpoint, network_of
 from ptocr.data.label_settings import LabelSource
 from ptocr.data.sources import read_source
-from ptocr.errors import InputError, SpecError, WeightsError
+from ptocr.errors import DeviceError, InputError, SpecError, WeightsError
 from ptocr.evaluation.models import score_model
 from ptocr.train.centers import class_centers
 from ptocr.train.jury import Jury
@@ -150,8 +150,30 @@ def test_early_stop_and_tensorboard(rec_recipe):
     settings = changed(changed(settings, "optim", lr=1e-12), epochs=9, patience=2, tensorboard=True)
     outcome = run(settings)
     assert outcome.stopped == "patience" and outcome.progress.step == 3 * 4
-    assert list((outcome.last.parent / "tensorboard").glob("events*"))
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(outcome.last.parent / "tensorboard"))
+    board.Reload()
+    entries = [e for e in history(outcome) if "losses" in e]
+    seen = [(e.step, e.value) for e in board.Scalars("losses/loss")]
+    assert seen == [(e["step"], pytest.approx(e["losses"]["loss"])) for e in entries]
     assert load_checkpoint(outcome.best).source["trained"]["step"] == 4
+
+
+def test_a_tracker_that_is_not_installed_is_an_error(rec_recipe, monkeypatch):
+    import accelerate.tracking
+
+    monkeypatch.setattr(accelerate.tracking, "get_available_trackers", lambda: ["tensorboard"])
+    with pytest.raises(DeviceError, match=r"run\.trackers: wandb is not installed; `pip install wandb`"):
+        run(changed(rec_recipe, trackers=["tensorboard", "wandb"]))
+
+
+def test_weights_and_biases_offline(rec_recipe, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    outcome = run(changed(rec_recipe, trackers=["wandb"], max_steps=2))
+    (written,) = (outcome.last.parent / "wandb").glob("offline-run-*/run-*.wandb")
+    assert b"losses/loss" in written.read_bytes()
 
 
 def test_a_start_that_is_not_beaten_stays_the_best(rec_recipe, tmp_path):
