@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ptocr.cli.guard import Failures
 
 if TYPE_CHECKING:
+    from ptocr.train.rate_finder import RateTest
     from ptocr.train.resume import Scores
     from ptocr.train.run import Outcome
 
@@ -16,6 +17,7 @@ DESCRIPTION = "Fine-tune or train a detector, recogniser or classifier. Checkpoi
 EXAMPLES = (
     "ptocr train --config rec_finetune -o data.train='[{path: my/rec_gt.txt}]' -o run.output=output/mine",
     "ptocr train --config my.yaml --resume",
+    "ptocr train --config my.yaml --find_lr",
     "torchrun --nproc_per_node 4 tools/train.py --config my.yaml",
 )
 TITLES = {"val": "your set", "base": "base set"}
@@ -37,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument("--resume", action="store_true", help="go on with the run in run.output")
     earlier.add_argument("--overwrite", action="store_true", help="replace the run in run.output")
+    earlier.add_argument("--find_lr", action="store_true",
+                         help="do not train: print the losses of 60 steps at rising rates, and a rate to use")  # fmt: skip
 
 
 def run(args: argparse.Namespace, failures: Failures) -> None:
@@ -45,7 +49,13 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
     from ptocr.train.recipe import load_recipe
 
     logging.getLogger("ptocr.train").setLevel(logging.INFO)
-    outcome = fit(load_recipe(args.config, args.opt), args.resume, args.overwrite, show=True)
+    recipe = load_recipe(args.config, args.opt)
+    if args.find_lr:
+        from ptocr.train.rate_finder import find_rate
+
+        print(rate_table(find_rate(recipe)))
+        return
+    outcome = fit(recipe, args.resume, args.overwrite, show=True)
     if outcome.stopped == "interrupted":
         print(f"stopped after step {outcome.progress.step}; go on with --resume. Last state: {outcome.last}")
         return
@@ -68,6 +78,20 @@ def score_table(before: Scores, after: Scores) -> str:
     lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in rows]
     lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
     return "\n".join(lines)
+
+
+def rate_table(test: RateTest) -> str:
+    """Markdown: every third step of a range test, and what to set."""
+    rows = ["| learning rate | loss (smoothed) |", "|---|---|"]
+    rows += [f"| {r:.2e} | {v:.4f} |" for r, v in list(zip(test.rates, test.losses, strict=True))[::3]]
+    if test.suggested is None:
+        said = "The loss fell at no rate: look at the data (`ptocr data check`) and at the start."
+    else:
+        said = (
+            f"Suggested: optim.lr={test.suggested:.2g} optim.lr_batch={test.batch} (a tenth of the rate at which the "
+            "loss was least). The loss of new data says nothing about what is forgotten: watch `data.base`."
+        )
+    return "\n".join([*rows, "", said])
 
 
 def _percent(value: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from ptocr.convert.formats.foreign import read
 from ptocr.convert.mapping import map_state
 from ptocr.data import synth
 from ptocr.evaluation.metrics import RecMetric
+from ptocr.train.rate_finder import suggestion
 
 
 @pytest.fixture
@@ -38,6 +40,18 @@ def test_train_eval_and_use(config, lines, tmp_path, capsys):
     assert "optim.lr: was 0.0001, is 0.001" in capsys.readouterr().err
     assert main(["train", "--config", str(config), "--resume", "-o", "optim.lr=1e-4"]) == 0
     assert "done after 4 steps" in capsys.readouterr().out
+
+
+def test_a_rate_is_found_without_touching_the_output(config, tmp_path, capsys):
+    assert main(["train", "--config", str(config), "--find_lr", "-o", "run.accumulate=2"]) == 0
+    out = capsys.readouterr().out
+    rate = float(re.search(r"optim\.lr=(\S+) optim\.lr_batch=16 ", out)[1])
+    assert 1e-5 < rate < 1e-1 and not (tmp_path / "run").exists()
+
+
+def test_the_rate_that_is_suggested_is_a_tenth_of_the_best():
+    assert suggestion([1e-4, 1e-3, 1e-2, 1e-1], [5.0, 4.0, 1.0, 1.5]) == pytest.approx(1e-3)
+    assert suggestion([1e-4, 1e-3], [1.0, 2.0]) is None and suggestion([], []) is None
 
 
 def test_benchmarks_of_scene_text_are_scored_set_by_set(config, lines, tmp_path, capsys):
