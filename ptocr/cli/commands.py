@@ -25,6 +25,7 @@ COMMANDS = {
     "train": "fine-tune or train a model",
     "eval": "score a model or pipeline on labelled pictures",
     "data": "check training data",
+    "label": "label pictures for training, list what is doubtful",
     "check": "report on this environment",
     "compat": "run a command line of paddleocr, paddlex or rapidocr",
 }

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     earlier.add_argument("--resume", action="store_true", help="go on with the run in run.output")
     earlier.add_argument("--overwrite", action="store_true", help="replace the run in run.output")
     earlier.add_argument("--find_lr", action="store_true",
-                         help="do not train: print the losses of 60 steps at rising rates, and a rate to use")  # fmt: skip
+                         help="no training: losses of 60 steps at rising rates, and a rate to use")  # fmt: skip
 
 
 def run(args: argparse.Namespace, failures: Failures) -> None:
