@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from ptocr.spec.model import ModelSpec, parse_spec
 from ptocr.spec.vocabulary import Vocabulary
 
 FORMAT = 1
+SAFETENSORS, HEADER = ".safetensors", "ptocr"  # suffix, and the key of the header that holds the rest of a checkpoint
 Form = Literal["train", "deploy"]
 
 
@@ -62,8 +64,11 @@ class Checkpoint:
 
 
 def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
-    """Write a `.pth` atomically: a reader sees the old file or the whole new one, never a part."""
-    payload = {
+    """Write a `.pth` atomically: a reader sees the old file or the whole new one, never a part.
+
+    A path that ends in `.safetensors` is written in that format, with everything but the tensors as JSON in its header.
+    """
+    payload: dict[str, Any] = {
         "format": FORMAT,
         "spec": checkpoint.spec.model_dump(mode="json"),
         "charset": None if checkpoint.charset is None else list(checkpoint.charset.characters),
@@ -71,18 +76,49 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         "source": checkpoint.source,
         "state_dict": {k: v.detach().cpu().contiguous() for k, v in checkpoint.state_dict.items()},
     }
+    if Path(path).suffix == SAFETENSORS:
+        from safetensors.torch import save
+
+        tensors = {name: tensor.clone() for name, tensor in payload.pop("state_dict").items()}
+        header = {"format": "pt", HEADER: json.dumps(payload, ensure_ascii=False, default=str)}
+        write_atomic(path, save(tensors, header), durable=True)
+        return
     write_atomic(path, lambda stream: torch.save(payload, stream), durable=True)
 
 
+def in_safetensors(path: Path) -> bool:
+    """Whether a file is a checkpoint of ours in the safetensors format."""
+    if path.suffix != SAFETENSORS or not path.is_file():
+        return False
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return HEADER in (file.metadata() or {})
+    except SafetensorError:
+        return False
+
+
+def _safetensors_payload(path: Path) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        payload = json.loads(file.metadata()[HEADER])
+        return {**payload, "state_dict": {name: file.get_tensor(name) for name in file.keys()}}  # noqa: SIM118
+
+
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a `.pth` written by ptocr; nothing in it is executed.
+    """Read a `.pth` (or `.safetensors`) written by ptocr; nothing in it is executed.
 
     Raises:
         WeightsError: missing, damaged, or not a file of this format; names the file and what to do.
     """
     path = Path(path)
     try:
-        payload = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        if in_safetensors(path):
+            payload = _safetensors_payload(path)
+        else:
+            payload = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file") from None
     except Exception as error:  # torch raises many kinds for damaged files

@@ -16,7 +16,7 @@ from pathlib import Path
 from torch import nn
 
 from ptocr import paths
-from ptocr.checkpoint import FORMAT, Checkpoint, load_checkpoint, save_checkpoint
+from ptocr.checkpoint import FORMAT, Checkpoint, in_safetensors, load_checkpoint, save_checkpoint
 from ptocr.convert.formats.torch_state import is_plain
 from ptocr.errors import WeightsError
 from ptocr.files import made
@@ -54,7 +54,7 @@ def find(name_or_path: str | Path, model: str | None = None, charset: str | Path
         return _find_name(load_spec(str(name_or_path)))
     if not path.exists():
         raise WeightsError(f"{path}: no such file or folder (a model is given by its name, `ptocr models` lists them)")
-    if path.is_file() and path.suffix in _NATIVE and not is_plain(path):
+    if in_safetensors(path) or (path.is_file() and path.suffix in _NATIVE and not is_plain(path)):
         return path
     if path.is_dir() and (native := _only_native(path)) is not None:
         return native
