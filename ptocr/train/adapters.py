@@ -84,7 +84,7 @@ def merged(network: nn.Module) -> nn.Module:
     for module in list(plain.modules()):
         if isinstance(module, Adapted):
             with torch.no_grad():
-                module.weight.copy_(module.sum())  # type: ignore[attr-defined]
+                module.weight.copy_(Adapted.sum(module))  # type: ignore[attr-defined, operator]
             del module.lora_a, module.lora_b
             module.__class__ = type(module).__mro__[2]  # the class that it had
     return plain

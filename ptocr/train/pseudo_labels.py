@@ -36,6 +36,7 @@ class LabelFolder:
 
     def add(self, result: OCRResult) -> None:
         """A page with everything that was read on it. result: of `predict(keep_line_images=True)`."""
+        assert result.image is not None
         name = self._free_name(result.file_name().stem)
         rows = list(zip(result["rec_texts"], result["rec_scores"], result["rec_polys"], strict=True))
         _write_picture(self.path / f"{name}.png", result.image)

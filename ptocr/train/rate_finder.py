@@ -38,7 +38,9 @@ def find_rate(recipe: TrainRecipe, steps: int = 60, low: float = 1e-7, high: flo
         run = Run(_short(recipe, Path(folder), steps))
         batches = _endless(run)
         base = [group["lr"] / run.learner.part.lr for group in run.learner.optimizer.param_groups]
-        rates, losses, mean = [], [], 0.0
+        rates: list[float] = []
+        losses: list[float] = []
+        mean = 0.0
         for step in range(steps):
             rate = low * (high / low) ** (step / max(1, steps - 1))
             for group, scale in zip(run.learner.optimizer.param_groups, base, strict=True):
@@ -73,7 +75,8 @@ def _short(recipe: TrainRecipe, folder: Path, steps: int) -> TrainRecipe:
 
 def _endless(run: Run) -> Iterator[list[tuple[dict[str, Any], bool]]]:
     """The batches of one step after the other, and whether each is the step's last."""
-    size, step = run.part.accumulate, []
+    size = run.part.accumulate
+    step: list[tuple[dict[str, Any], bool]] = []
     for epoch in count():
         for batch in run.feed.epoch(epoch):
             step.append((batch, len(step) + 1 == size))
