@@ -178,7 +178,9 @@ def _hint_subfolders(folder: str) -> None:
     pictures, folders = count_below(folder)
     if pictures:
         where = f"{folders} subfolder{'' if folders == 1 else 's'}"
-        say(f"note: {pictures} pictures or PDFs in {where} of {folder} are not read; --recursive reads them")
+        what = "1 picture or PDF" if pictures == 1 else f"{pictures} pictures or PDFs"
+        verb, them = ("is", "it") if pictures == 1 else ("are", "them")
+        say(f"note: {what} in {where} of {folder} {verb} not read; --recursive reads {them}")
 
 
 class _NamedBytes(io.BytesIO):

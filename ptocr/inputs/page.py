@@ -103,7 +103,7 @@ def parse_page_range(page_range: PageRange) -> list[tuple[int, int | None]]:
         first = int(match[1])
         last = first if match[2] is None else int(match[3]) if match[3] else None
         if first < 1 or (last is not None and last < first):
-            raise ValueError(f"page_range {page_range!r}: {part.strip()!r} is no range of pages counted from 1")
+            raise ValueError(f"page_range {page_range!r}: {part.strip()!r} is no range of pages, which count from 1 up")
         spans.append((first, last))
     return spans
 

@@ -124,8 +124,8 @@ def script_of(lang: str) -> str:
         if name in group:
             return script
     near = difflib.get_close_matches(lang, language_names(), n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(language_names())}"
-    raise SpecError(f"unknown language {lang!r}; {hint}")
+    some = "there are PaddleOCR's names and ISO codes, such as korean, ja, pt-BR; `ptocr models` lists what models read"
+    raise SpecError(f"unknown language {lang!r}; " + (f"did you mean {', '.join(near)}?" if near else some))
 
 
 def covers(version: str, lang: str) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from ptocr.errors import SpecError
@@ -46,6 +49,28 @@ def test_every_choice_is_a_model() -> None:
                 assert set(models_for(lang, version)) <= known, (lang, version)
 
 
+GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "paddleocr_languages.json").read_text("utf-8"))
+# of 2.10, its groups and what it names by itself
+TWO = "ch ch_doc en latin arabic cyrillic devanagari french german japan korean chinese_cht ta te ka"
+
+
+@pytest.mark.parametrize("version", GOLDEN, ids=[name or "newest" for name in GOLDEN])
+def test_every_language_of_paddleocr_leads_where_it_does_there(version: str) -> None:
+    """Its recogniser in our size, or an error where it refuses; `tests/data/make_language_golden.py` asked it."""
+    for name, langs in GOLDEN[version].items():
+        for lang in langs.split():
+            if name:
+                ours = name.replace("v6_medium", "v6_small").replace("v5_server", "v5_mobile")
+                assert models_for(lang, version or None)[1] == ours, lang
+            else:
+                with pytest.raises(SpecError, match=rf"{version} does not read '{lang}'; PP-OCRv\d.* does"):
+                    models_for(lang, version)
+
+
+def test_every_language_name_of_version_2_is_known() -> None:
+    assert all(models_for(lang)[1] in list_specs() for lang in TWO.split())
+
+
 def test_sizes() -> None:
     assert models_for("ch", "PP-OCRv6", "tiny") == ("PP-OCRv6_tiny_det", "PP-OCRv6_tiny_rec")
     assert models_for("korean", "PP-OCRv5", "server") == ("PP-OCRv5_server_det", "korean_PP-OCRv5_mobile_rec")
@@ -58,5 +83,8 @@ def test_errors_say_what_there_is() -> None:
         models_for("korean", "PP-OCRv4")
     with pytest.raises(SpecError, match="no recogniser reads ko and ru together"):
         models_for("ko,ru")
+    with pytest.raises(SpecError, match=r"unknown language 'klingon'; .*korean, ja.*`ptocr models`") as error:
+        models_for("klingon")
+    assert len(str(error.value)) < 200  # not all names
     with pytest.raises(SpecError, match="there are PP-OCRv6"):
         models_for("ch", "PP-OCRv2")
