@@ -115,8 +115,8 @@ def add_device_argument(to: Any) -> None:
     to.add_argument("--device", default="auto", help=text)
 
 
-def add_runtime_arguments(parser: argparse.ArgumentParser, device: bool = True) -> None:
-    """Where and how the networks run."""
+def add_runtime_arguments(parser: argparse.ArgumentParser, device: bool = True, engine: str = "--engine") -> None:
+    """Where and how the networks run. engine: the flag for what runs them, where `--engine` means something else."""
     group = parser.add_argument_group("how the networks run")
     if device:
         add_device_argument(group)
@@ -127,7 +127,14 @@ def add_runtime_arguments(parser: argparse.ArgumentParser, device: bool = True) 
     add("--compile", type=ways, metavar=str(ways), default="off",
         help="compiled networks; auto: where `ptocr compile` has made them (default: off)")  # fmt: skip
     engines = OneOf("torch", "onnxruntime", "openvino")
-    add("--engine", type=engines, metavar=str(engines), default="torch", help="what runs the networks (default: torch)")
+    add(
+        engine,
+        dest="engine",
+        type=engines,
+        metavar=str(engines),
+        default="torch",
+        help="what runs the networks (default: torch)",
+    )
     add("--cpu_threads", type=Number(int, 1), metavar="N", default=None, help="threads on a CPU (default: all cores)")
 
 

@@ -14,6 +14,7 @@ from ptocr.cli.guard import INTERRUPTED, USAGE, guarded
 # and USAGE_LINE where a list of all flags would say little
 COMMANDS = {
     "ocr": "read pictures and PDFs",
+    "batch": "read very many inputs, resumable, on this machine or a cluster",
     "config": "write out the YAML of a pipeline",
     "diagnose": "one HTML page: what was found, rejected and read, and why",
     "serve": "answer requests over HTTP (PaddleX's POST /ocr)",
