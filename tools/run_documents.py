@@ -1,12 +1,19 @@
 """Run every command and every Python example of documents with a given interpreter, in folders outside the checkout.
 
     python tools/run_documents.py --python ENV/bin/python [README.md docs/quickstart.md ...]
+    python tools/run_documents.py --environments FOLDER docs/finetune.md ...
 
-Run are: the lines of `sh` blocks, `python` blocks as they stand, and of blocks without a language the lines that start
-with `ptocr` or `python tools/`. Of `A && B` both parts count. Commands that install, serve or need other programs are
-named and skipped. Each block starts in a folder of its own that holds the files which the documents speak of (see
-`furnish`) and links to the checkout's docs/ and tools/. Exit status: 0 all ran, 1 some failed, 2 usage. Needs Pillow in
-the interpreter that runs this file; everything else is the other interpreter's.
+With --environments each page runs in a virtual environment with what the page itself says to install (the extras of its
+`pip install ... ptocr[EXTRAS]` lines, else the plain package), made in FOLDER when it is not there.
+
+Run are: the lines of `sh` blocks, `python` blocks as they stand, and of blocks without a language the lines that
+start with `ptocr` or `python tools/`. Of `A && B` both parts count. Commands that install, serve or need other
+programs are named and skipped; `console` blocks, which speak of the reader's own data, are left out. Each block
+starts in a folder of its own that holds the files which the documents speak of (see `furnish`) and links to the
+checkout's docs/, tools/ and configs/. A page that holds `<!-- run as one script -->` tells a story: its blocks run
+whole, one after the other, in one folder, and a YAML block goes into the file that its first line names. Exit status:
+0 all ran, 1 some failed, 2 usage. Needs Pillow in the interpreter that runs this file; everything else is the other
+interpreter's.
 """
 
 from __future__ import annotations
@@ -28,6 +35,9 @@ BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", re.MULTILINE | re.DOTALL)
 RUN = ("ptocr ", "python tools/")
 SKIP = ("pip ", "uv ", "docker ", "curl ", "mkdocs ", "make ", "git ", "pytest", "ptocr serve", "python -m pip ")
 LIMIT = 900  # seconds for one command
+STORY = "<!-- run as one script -->"
+STORY_LIMIT = 7200  # seconds for one block, which may train
+INSTALL = re.compile(r"""pip install (?:-c \S+ )?(?:-e )?['"]?(?:ptocr|\.)(?:\[([\w,]+)\])?(?=['"]|\s|$)""")
 
 
 def commands(kind: str, text: str) -> Iterator[str]:
@@ -36,6 +46,24 @@ def commands(kind: str, text: str) -> Iterator[str]:
         for part in (p.strip().removeprefix("$ ") for p in line.split(" && ")):
             if part and not part.startswith("#") and (kind == "sh" or part.startswith(RUN + SKIP)):
                 yield part
+
+
+def extras_of(page: str) -> tuple[str, ...]:
+    """The extras of ptocr that a page says to install, without those of developers."""
+    named = {extra for match in INSTALL.finditer(page) for extra in (match[1] or "").split(",")}
+    return tuple(sorted(named - {"", "dev"}))
+
+
+def environment_with(extras: tuple[str, ...], folder: Path) -> Path:
+    """The interpreter of a virtual environment with ptocr and these extras, made where it is not there."""
+    home = folder.absolute() / "-".join(("ptocr", *extras))
+    python, wanted = home / "bin" / "python", f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)
+    if not (home / "bin" / "ptocr").is_file():
+        print(f"{home}: pip install -c constraints.txt -e {wanted}", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+        pip = [str(python), "-m", "pip", "install", "-q", "-c", str(ROOT / "constraints.txt"), "-e", wanted]
+        subprocess.run(pip, check=True, env=environment(python))
+    return python
 
 
 def furnish(folder: Path) -> None:
@@ -56,7 +84,7 @@ def environment(python: Path) -> dict[str, str]:
     return {**kept, "PATH": f"{python.parent}{os.pathsep}{kept.get('PATH', '')}"}
 
 
-def run(command: list[str], shown: str, folder: Path, python: Path) -> bool:
+def run(command: list[str], shown: str, folder: Path, python: Path, limit: float = LIMIT) -> bool:
     """Run one command in a folder, print one line about it (and its output where it fails); return its success."""
     start = time.monotonic()
     try:
@@ -67,16 +95,51 @@ def run(command: list[str], shown: str, folder: Path, python: Path) -> bool:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=LIMIT,
+            timeout=limit,
         )
         status, output = str(done.returncode), done.stdout
     except subprocess.TimeoutExpired as late:
-        status, output = f"none after {LIMIT} s", late.stdout or b""
+        status, output = f"none after {limit} s", late.stdout or b""
     good = status == "0"
     print(f"{'ok    ' if good else 'FAILED'} {time.monotonic() - start:6.1f} s  {shown}", flush=True)
     if not good:
         print(f"exit status {status}\n{output.decode('utf-8', 'replace')[-4000:]}", flush=True)
     return good
+
+
+def link(folder: Path) -> None:
+    """Show the checkout's folders that commands name."""
+    for linked in ("docs", "tools", "configs"):
+        (folder / linked).symlink_to(ROOT / linked)
+
+
+def run_story(name: str, page: str, python: Path) -> list[bool]:
+    """Run a page whose blocks build on each other; return how each block ended. Stops at the first that fails."""
+    results = []
+    with tempfile.TemporaryDirectory(prefix="ptocr-documents-") as temporary:
+        folder = Path(temporary)
+        furnish(folder)
+        link(folder)
+        for kind, text in BLOCK.findall(page):
+            first = text.splitlines()[0]
+            if kind == "yaml" and first.startswith("# ") and first.endswith((".yaml", ".yml")):
+                target = folder / first[2:].strip()
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(text, encoding="utf-8")
+            elif kind in ("", "sh") and not first.startswith(SKIP):
+                command = ["bash", "-euo", "pipefail", "-c", text]
+                results.append(run(command, f"{name}: {first!r} ...", folder, python, STORY_LIMIT))
+                if not results[-1]:
+                    break
+    return results
+
+
+def run_page(name: str, python: Path) -> list[bool]:
+    """Run what a page holds; return how each command ended."""
+    page = (ROOT / name).read_text("utf-8")
+    if STORY in page:
+        return run_story(name, page, python)
+    return [good for match in BLOCK.finditer(page) for good in run_block(name, match[1], match[2], python)]
 
 
 def run_block(name: str, kind: str, text: str, python: Path) -> list[bool]:
@@ -86,8 +149,7 @@ def run_block(name: str, kind: str, text: str, python: Path) -> list[bool]:
     with tempfile.TemporaryDirectory(prefix="ptocr-documents-") as temporary:
         folder = Path(temporary)
         furnish(folder)
-        for linked in ("docs", "tools"):
-            (folder / linked).symlink_to(ROOT / linked)
+        link(folder)
         if kind == "python":
             (folder / "example.py").write_text(text, encoding="utf-8")
             first = next(line for line in text.splitlines() if line.strip())
@@ -103,18 +165,21 @@ def run_block(name: str, kind: str, text: str, python: Path) -> list[bool]:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--python", type=Path, required=True, help="interpreter of the environment that is tried")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--python", type=Path, help="interpreter of the environment that is tried")
+    where.add_argument("--environments", type=Path, help="folder of environments, one for each set of extras")
     parser.add_argument("documents", nargs="*", default=["README.md", "docs/quickstart.md"], metavar="DOCUMENT")
     options = parser.parse_args(argv)
-    python = options.python.absolute()  # not resolved: a virtual environment's interpreter is a link
-    if not (python.parent / "ptocr").is_file():
+    python = options.python and options.python.absolute()  # not resolved: that of a virtual environment is a link
+    if python and not (python.parent / "ptocr").is_file():
         parser.error(f"{python.parent} holds no `ptocr`: install the package there first")
     results = []
     for name in options.documents:
-        found = [run_block(name, m[1], m[2], python) for m in BLOCK.finditer((ROOT / name).read_text("utf-8"))]
-        if not any(found):
+        extras = extras_of((ROOT / name).read_text("utf-8"))
+        found = run_page(name, python or environment_with(extras, options.environments))
+        if not found:
             parser.error(f"{name} holds nothing to run")
-        results += [good for block in found for good in block]
+        results += found
     print(f"{sum(results)} of {len(results)} commands ended well")
     return 0 if all(results) else 1
 

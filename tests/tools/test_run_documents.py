@@ -67,6 +67,50 @@ def test_one_failure_fails_the_whole_and_the_rest_still_runs(
     assert printed.count("FAILED") == 1 and "2 of 3 commands ended well" in printed
 
 
+STORY = """<!-- run as one script -->
+```
+pip install "ptocr[train]"
+```
+```yaml
+# made/mine.yaml
+key: value
+```
+```
+for word in one two; do
+    ptocr $word
+done
+cat made/mine.yaml >> out
+```
+```
+grep -q "key: value" out && ptocr three
+```
+"""
+
+
+def test_a_story_runs_whole_blocks_in_one_folder(python: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(STORY, encoding="utf-8")
+    assert run_documents.main(["--python", str(python), str(page)]) == 0
+    assert (tmp_path / "said").read_text().splitlines() == ["one", "two", "three"]
+    page.write_text(STORY.replace("ptocr $word", "ptocr bad"), encoding="utf-8")
+    assert run_documents.main(["--python", str(python), str(page)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "extras"),
+    [
+        ("pip install -c constraints.txt -e . && ptocr ocr docs/images", ()),
+        ("pip install -c constraints.txt -e '.[dev]' && pytest", ()),
+        ('pip install "ptocr[train]"', ("train",)),
+        ("`pip install 'ptocr[serve]'` and `pip install 'ptocr[export,engines]'`", ("engines", "export", "serve")),
+        ("pip install ocrmypdf", ()),
+        ("nothing", ()),
+    ],
+)
+def test_what_a_page_says_to_install(line: str, extras: tuple[str, ...]) -> None:
+    assert run_documents.extras_of(line) == extras
+
+
 def test_an_environment_without_ptocr_and_a_page_without_commands_are_usage_errors(
     python: Path, tmp_path: Path
 ) -> None:

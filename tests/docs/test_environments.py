@@ -1,0 +1,37 @@
+"""Pages run in environments with exactly what each of them says to install: minutes, and the package index."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.run_documents import BLOCK, RUN, STORY, commands, extras_of
+
+PAGES = ("api", "deploy", "finetune", "migrate_from_paddleocr", "models", "pipeline", "recipes")
+
+
+@pytest.mark.slow
+@pytest.mark.net
+@pytest.mark.parametrize("page", PAGES)
+def test_page(page: str, checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """`tools/run_documents.py --environments`; pages with the same extras share an environment."""
+    folder = tmp_path_factory.getbasetemp() / "environments"
+    command = [sys.executable, str(checkout / "tools" / "run_documents.py"), "--environments", str(folder)]
+    done = subprocess.run([*command, f"docs/{page}.md"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_page_with_commands_is_run_somewhere(checkout: Path) -> None:
+    """README and quick start in CI's bare environment, the rest above; benchmarks and parity need other systems."""
+    elsewhere = {"quickstart", "benchmarks", "parity", "add_a_model", "faq"}
+    found = set()
+    for path in (checkout / "docs").glob("*.md"):
+        text = path.read_text("utf-8")
+        blocks = BLOCK.findall(text)
+        if STORY in text or any(line.startswith(RUN) for kind, code in blocks for line in commands(kind, code)):
+            found.add(path.stem)
+    assert found - elsewhere <= set(PAGES), sorted(found - elsewhere - set(PAGES))
+    assert extras_of((checkout / "docs" / "finetune.md").read_text("utf-8")) == ("train",)
