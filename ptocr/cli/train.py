@@ -114,7 +114,10 @@ def what_to_try(outcome: Outcome) -> str:
             "(run.accumulate); distill mode keep"
         )
     else:
-        tries = f"more epochs; three times {rate}; run.eval_every=0.2, to see a better state on the way"
+        tries = (
+            f"more epochs; three times {rate}, or what --find_lr suggests; run.eval_every=0.2, to see a better state "
+            "on the way"
+        )
     return (
         f"{said}\nTry {tries}.\nLook at the data too (`ptocr data check`): wrong labels, missing characters, a val set "
         "too small to show a gain."

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tarfile
 import threading
 from pathlib import Path
 
@@ -116,16 +119,42 @@ def test_accumulated_steps_equal_one_large_batch(plain, tmp_path):
         torch.testing.assert_close(tensors(small.last)[name], want, rtol=1e-5, atol=1e-5, msg=name)
 
 
-def test_two_processes_equal_one(plain, tmp_path):
-    """gloo, the same global batch; norms frozen, because batch statistics are per process."""
+def torchrun(node, port):
+    """The documented command for one of two machines."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node_rank", str(node)]
+    return [*command, "--nproc_per_node", "1", "--master_addr", "127.0.0.1", "--master_port", str(port)]
+
+
+def as_tar(labels, path):
+    """The samples of a label file as a WebDataset tar."""
+    with tarfile.open(path, "w") as tar:
+        for number, row in enumerate(labels.read_text("utf-8").splitlines()):
+            file, label = row.split("\t")
+            for suffix, data in ((".png", (labels.parent / file).read_bytes()), (".cls", label.encode())):
+                info = tarfile.TarInfo(f"{number:06d}{suffix}")
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def test_two_machines_equal_one_process(plain, directions, tmp_path):
+    """gloo, the same global batch, samples from a tar that both read; norms frozen: batches differ per process."""
     one = run(changed(changed(plain, "data", batch_size=16), output=str(tmp_path / "one")))
+    tar = [{"path": str(as_tar(directions, tmp_path / "shard.tar")), "format": "tar"}]
     config = tmp_path / "two.yaml"
-    config.write_text(yaml.safe_dump(changed(plain, output=str(tmp_path / "two"))), encoding="utf-8")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--rdzv_backend", "c10d"]
-    command += ["--rdzv_endpoint", "localhost:0", "tools/train.py", "--config", str(config)]
+    settings = changed(changed(plain, "data", train=tar), output=str(tmp_path / "two"))
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(CHECKOUT)}
-    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+    environment["GLOO_SOCKET_IFNAME"] = "lo"
+    options = {"cwd": CHECKOUT, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    rest = ["tools/train.py", "--config", str(config)]
+    machines = [subprocess.Popen([*torchrun(node, port), *rest], **options) for node in (0, 1)]
+    for machine in machines:
+        _, errors = machine.communicate(timeout=300)
+        assert machine.returncode == 0, errors[-3000:]
     for name, want in tensors(one.last).items():
         torch.testing.assert_close(tensors(tmp_path / "two" / "last.pth")[name], want, rtol=1e-5, atol=1e-5, msg=name)
     entries = [json.loads(line) for line in (tmp_path / "two" / "history.jsonl").read_text().splitlines()]

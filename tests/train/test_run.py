@@ -194,7 +194,7 @@ def test_few_base_samples_say_what_one_weighs(quick, directions, caplog):
 
 @pytest.mark.parametrize(
     ("scores", "words"),
-    [([0.9, 0.5, 0.4], "a tenth of optim.lr"), ([0.9, 0.9, 0.9], "more epochs"), ([0.5, 0.9, 0.9], "")],
+    [([0.9, 0.5, 0.4], "a tenth of optim.lr"), ([0.9, 0.9, 0.9], "--find_lr"), ([0.5, 0.9, 0.9], "")],
 )
 def test_a_start_that_stays_the_best_is_said_with_advice(quick, scores, words, tmp_path, capsys, monkeypatch):
     start = run(changed(quick, max_steps=1))
