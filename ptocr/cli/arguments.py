@@ -126,7 +126,7 @@ def add_runtime_arguments(parser: argparse.ArgumentParser, device: bool = True, 
     ways = OneOf("off", "auto", "aot", "inductor")
     add("--compile", type=ways, metavar=str(ways), default="off",
         help="compiled networks; auto: where `ptocr compile` has made them (default: off)")  # fmt: skip
-    engines = OneOf("torch", "onnxruntime", "openvino")
+    engines = OneOf("torch", "native", "onnxruntime", "openvino")
     add(
         engine,
         dest="engine",

@@ -59,7 +59,12 @@ def parser_of(description: str) -> argparse.ArgumentParser:
     add("--format", default="text", choices=["text", "json"], help="what goes to standard output")
     add("--device", default="auto", help="auto, cpu, gpu, gpu:1, mps ...")
     add("--compile", default="off", choices=["off", "auto", "aot", "inductor"], help="compiled networks")
-    add("--engine", default="torch", choices=["torch", "onnxruntime", "openvino"], help="what runs the networks")
+    add(
+        "--engine",
+        default="torch",
+        choices=["torch", "native", "onnxruntime", "openvino"],
+        help="what runs the networks",
+    )
     add("--model_path", "--model_dir", help="weights of the one model of predict_det, predict_rec or predict_cls")
     add_options(parser)
     return parser

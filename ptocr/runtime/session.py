@@ -11,7 +11,7 @@ import torch
 
 from ptocr.errors import DeviceError
 from ptocr.runtime import compiled, eager, torch_private
-from ptocr.runtime.devices import KINDS
+from ptocr.runtime.devices import KINDS, own_kernels
 from ptocr.runtime.eager import PlacedNetwork
 from ptocr.runtime.onnx import OnnxRuntimeSession, OpenVinoSession
 from ptocr.runtime.options import Compile, RuntimeOptions
@@ -43,12 +43,19 @@ _TORCH: dict[Compile, Callable[[PlacedNetwork, bool], Session]] = {
     "inductor": eager.open_inductor,
 }
 
+
+def _open_native(network: PlacedNetwork, decode: bool, options: RuntimeOptions) -> Session:
+    kernels = own_kernels(network.device)
+    return eager.open_eager(network, decode) if kernels is None else kernels.open_native(network, decode)
+
+
 # (engine, torch's name of the kind of device) -> how to open a session there
 SESSIONS: dict[tuple[str, str], Open] = {
     **{
         ("torch", kind.backend): lambda network, decode, options: _TORCH[options.compile](network, decode)
         for kind in KINDS.values()
     },
+    ("native", "cpu"): _open_native,
     ("onnxruntime", "cpu"): lambda network, decode, options: OnnxRuntimeSession(network, decode, options.threads),
     ("openvino", "cpu"): lambda network, decode, options: OpenVinoSession(network, decode, options.threads),
 }
@@ -70,7 +77,7 @@ def open_session(network: PlacedNetwork, options: RuntimeOptions, decode: bool =
             f"engine={options.engine!r} runs on {kinds} here, not on {network.device}; engine='torch' does"
         )
     if (
-        options.engine == "torch"
+        options.engine in ("torch", "native")
         and network.device.type == "cpu"
         and network.dtype == torch.bfloat16
         and not torch_private.cpu_has_bfloat16()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -17,7 +17,18 @@ from ptocr.runtime.cpu import library
 from ptocr.runtime.cpu.library import load
 from ptocr.runtime.cpu.packed import laid_out
 
-__all__ = ["c_interface", "key", "laid_out", "load", "rewritten"]
+if TYPE_CHECKING:
+    from ptocr.runtime.cpu.native import NativeSession
+    from ptocr.runtime.eager import PlacedNetwork, TorchSession
+
+__all__ = ["c_interface", "key", "laid_out", "load", "open_native", "rewritten"]
+
+
+def open_native(network: PlacedNetwork, decode: bool) -> NativeSession | TorchSession:
+    """A session of the network as a program of these kernels; eager torch where there is none."""
+    from ptocr.runtime.cpu import native
+
+    return native.open_native(network, decode)
 
 
 def rewritten(network: nn.Module, dtype: torch.dtype) -> nn.Module | None:

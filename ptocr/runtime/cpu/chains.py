@@ -131,12 +131,24 @@ class Convs(nn.Module):
             extra |= Extra.HAS_OTHER
         if gated or scaled or mixed is not None:
             extra |= Extra.HAS_GATES
+        last = layers[-1]
+        self.bare = last.act is None and last.affine is None and last.added != Added.ENTERING
+        self.pointwise = all(layer.pointwise for layer in layers)
         self.plan = packed(extra, len(layers) + len(front), [*front, *planned])
         self.register_buffer("params", torch.cat(buffer.parts), persistent=False)
 
     def forward(self, x: Tensor, other: Tensor | None = None, gates: Tensor | None = None) -> Tensor:
         extra = [_channels_last(y) for y in (other, gates) if y is not None]
         return torch.ops.ptocr.convs(_channels_last(x), extra, self.params, self.plan)
+
+
+def as_greedy(weight: Tensor, bias: Tensor | None, buffer: Buffer, lanes: int) -> PlanLayer:
+    """A linear layer (classes, in) as greedy.h wants it: whole vectors, lanes without a class never the largest."""
+    classes, inputs = weight.shape
+    padded = torch.full((-(-classes // lanes) * lanes,), -1e30)
+    padded[:classes] = 0.0 if bias is None else bias.detach().float()
+    at = buffer.add(dense_weight(weight.detach()[:, :, None, None], lanes))
+    return PlanLayer(Kind.DENSE, inputs, classes, lanes=lanes, weight=at, bias=buffer.add(padded))
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -136,6 +136,7 @@ class NativeLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, lanes: int) -> None:
         super().__init__()
+        self.weight, self.bias = linear.weight.detach(), linear.bias
         conv = nn.Conv2d(linear.in_features, linear.out_features, 1, device="meta")
         conv.weight = nn.Parameter(linear.weight.detach()[:, :, None, None], requires_grad=False)
         conv.bias = linear.bias

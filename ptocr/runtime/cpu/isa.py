@@ -1,0 +1,107 @@
+"""ptocr's kernels as libraries, one for each instruction set, and which of them this process uses.
+
+They are built with the package (setup.py) and lie beside it; nothing is compiled when a network runs. A checkout builds
+them with `python -m ptocr.runtime.cpu.isa`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+SOURCES = Path(__file__).parent / "src"
+FOLDER = Path(__file__).parent / "lib"
+FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-fvisibility=hidden"]
+OVERRIDE = "PTOCR_CPU"
+
+
+class InstructionSet(NamedTuple):
+    """lanes: float32 numbers of a vector; flags: what the compiler is told; bfloat16: whether it multiplies these."""
+
+    lanes: int
+    flags: tuple[str, ...]
+    bfloat16: bool = False
+
+
+_AVX2 = ("-mavx2", "-mfma", "-mf16c")
+_AVX512 = (*_AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq")
+# From the lowest to the highest, by machine
+SETS: dict[str, dict[str, InstructionSet]] = {
+    "x86_64": {
+        "avx2": InstructionSet(8, _AVX2),
+        "avx512": InstructionSet(16, _AVX512),
+        "avx512bf16": InstructionSet(16, (*_AVX512, "-mavx512bf16"), bfloat16=True),
+    },
+}
+
+
+def sets_here() -> dict[str, InstructionSet]:
+    """The instruction sets of this kind of machine that there are kernels for; {} elsewhere."""
+    return SETS.get(os.uname().machine, {}) if sys.platform == "linux" else {}
+
+
+def library_path(name: str) -> Path:
+    """Where the kernels for an instruction set are; the name holds everything that they are made from."""
+    return FOLDER / f"kernels-{name}-{_key(name)}.so"
+
+
+@functools.cache
+def _key(name: str) -> str:
+    digest = hashlib.sha256(" ".join([*FLAGS, *sets_here()[name].flags]).encode())
+    for file in sorted(file for file in SOURCES.iterdir() if file.is_file()):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def compiler() -> str:
+    """The name of the C++ compiler."""
+    return os.environ.get("CXX") or "g++"
+
+
+def build(folder: Path = FOLDER) -> list[Path]:
+    """Compile the kernels for every instruction set of this kind of machine, side by side.
+
+    Raises:
+        OSError: no compiler. subprocess.CalledProcessError: it fails; stderr says why.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda name: build_one(name, folder), sets_here()))
+
+
+def build_one(name: str, folder: Path = FOLDER) -> Path:
+    """Compile the kernels for an instruction set; those that are there stay. Raises as `build`."""
+    path = folder / library_path(name).name
+    if not path.is_file():
+        if shutil.which(compiler()) is None:
+            raise FileNotFoundError(f"no C++ compiler {compiler()!r}")
+        folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        source = str(SOURCES / "program.cpp")
+        command = [compiler(), *FLAGS, *sets_here()[name].flags, source, "-o", str(part), "-pthread"]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+        part.replace(path)
+    return path
+
+
+@functools.cache
+def load(name: str) -> ctypes.CDLL:
+    """The kernels for an instruction set, loaded once.
+
+    Raises:
+        OSError: they are not built, or do not load.
+    """
+    library = ctypes.CDLL(str(library_path(name)))
+    library.ptocr_program.restype = ctypes.c_void_p
+    return library
+
+
+if __name__ == "__main__":
+    build()
