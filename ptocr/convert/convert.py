@@ -74,7 +74,9 @@ def _converted_before(path: Path, model: str | ModelSpec | None, given: Vocabula
         raise WeightsError(f"{path}: holds {checkpoint.spec.name}, not {wanted}; leave the model out, or give its file")
     if given is None or checkpoint.classes is None:
         return checkpoint
-    characters = _fitting(given.characters, checkpoint.classes, "the character dictionary that was given", str(path))
+    characters = _fitting(
+        given.characters, checkpoint.classes, "the character dictionary that was given", str(path), checkpoint.spec
+    )
     return replace(checkpoint, charset=characters)
 
 
@@ -124,9 +126,9 @@ def _charset(source: Source, spec: ModelSpec, classes: int | None, given: Vocabu
         return None
     brought = _brought(source)
     if given is not None:
-        return _fitting(given.characters, classes, "the character dictionary that was given", source.where)
+        return _fitting(given.characters, classes, "the character dictionary that was given", source.where, spec)
     if brought is not None:
-        return _fitting(tuple(brought), classes, "the character list that comes with it", source.where)
+        return _fitting(tuple(brought), classes, "the character list that comes with it", source.where, spec)
     official = spec.load_charset()
     if official is not None and official.classes == classes:
         return official
@@ -139,14 +141,16 @@ def _charset(source: Source, spec: ModelSpec, classes: int | None, given: Vocabu
     )
 
 
-def _fitting(characters: tuple[str, ...], classes: int, what: str, where: str) -> Vocabulary:
-    for candidate in (characters, (*characters, " ")):
-        if len(candidate) + 1 == classes:
-            return Vocabulary(candidate)
+def _fitting(characters: tuple[str, ...], classes: int, what: str, where: str, spec: ModelSpec) -> Vocabulary:
+    charset = spec.vocabulary_of(Vocabulary(characters))
+    spaced = replace(charset, characters=(*characters, " "))
+    for candidate in (charset, spaced):
+        if candidate.classes == classes:
+            return candidate
     raise WeightsError(
-        f"{where}: {what} has {len(characters)} characters, that makes {len(characters) + 1} classes with the "
-        f"blank and {len(characters) + 2} with the space, but the weights have {classes}; give the dictionary they "
-        "were trained with (--charset FILE, one character per line)"
+        f"{where}: {what} has {len(characters)} characters, that makes {charset.classes} classes with the special "
+        f"tokens of {spec.postprocess.name!r} and {spaced.classes} with the space, but the weights have {classes}; "
+        "give the dictionary they were trained with (--charset FILE, one character per line)"
     )
 
 

@@ -167,6 +167,12 @@ def _affine(kind: str) -> Callable[..., None]:
     return record
 
 
+def _cell(tracer: _Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: int) -> None:
+    weights = [t for t in args[2:] if t is not None]
+    tensors = {str(number): tracer.name(weight) for number, weight in enumerate(weights)}
+    tracer.graph.weighted("cell", weights[0].shape, tensors, [id(args[0])], out)
+
+
 def _prelu(tracer: _Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: int) -> None:
     tracer.graph.weighted("prelu", args[1].shape, {"weight": tracer.name(args[1])}, [id(args[0])], out)
 
@@ -180,6 +186,7 @@ RECORDERS: dict[Any, Callable[..., None]] = {
     F.layer_norm: _layer_norm,
     F.prelu: _prelu,
     torch.gru_cell: _gru_cell,
+    torch.lstm_cell: _cell,
     torch.add: _affine("add"),
     torch.mul: _affine("mul"),
     Tensor.add: _affine("add"),

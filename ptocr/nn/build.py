@@ -19,6 +19,7 @@ from ptocr.nn.backbones.pplcnet_v4 import PPLCNetV4
 from ptocr.nn.backbones.repsvtr import RepSVTR
 from ptocr.nn.backbones.resnet_vd import ResNetVd, ResNetVdLine
 from ptocr.nn.backbones.svtrv2 import SVTRv2
+from ptocr.nn.heads.attention import AttentionHead
 from ptocr.nn.heads.classifier import ClsHead
 from ptocr.nn.heads.ctc import CTCHead
 from ptocr.nn.heads.db import DBHead
@@ -90,6 +91,7 @@ NECKS: Table = {
 ENCODERS: Table = {"svtr": _svtr, "lightsvtr": _light_svtr, "reshape": Reshape}
 GUIDES: Table = {"NRTRHead": NRTRHead, "SARHead": SARHead}
 HEADS: Table = {
+    "AttentionHead": AttentionHead,
     "CTCHead": CTCHead,
     "ClsHead": ClsHead,
     "DBHead": DBHead,

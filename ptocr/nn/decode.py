@@ -23,3 +23,21 @@ class GreedyCTC(nn.Module):
         logits = self.network.head.logits(self.network.features(x)).float()
         best, indices = logits.max(dim=2)
         return indices, 1.0 / torch.exp(logits - best.unsqueeze(2)).sum(dim=2)
+
+
+class GreedySteps(nn.Module):
+    """Greedy decoding of a head that feeds back what it read: the best class of every step and its probability.
+
+    network: a recogniser that gives probabilities (N, T, classes). (N, 3, H, W) -> indices (N, T) int64, probabilities
+    (N, T) float32.
+    """
+
+    output_names = ("indices", "probs")
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        probs, indices = self.network(x).float().max(dim=2)
+        return indices, probs

@@ -150,6 +150,8 @@ def change_characters(
     target = fresh.state_dict()
     for key, tensor in network.state_dict().items():
         kind = layouts.get(key)
+        if kind is None and tensor.shape != target[key].shape:
+            raise SpecError(f"{key} has a size that depends on the dictionary; train {base.spec.name} with its own")
         if kind is None:
             state[key] = tensor
         else:

@@ -193,7 +193,7 @@ def test_shape_and_range(net: Net) -> None:
         "unwarp": (n, 3, height, width),
     }[net.spec.task]
     assert output.shape == wanted and bool(output.isfinite().all())
-    if net.spec.task == "rec":
+    if net.spec.task == "rec" and LAYOUTS[net.spec.postprocess.name].collapses:
         assert output.shape[1] in (width // 8, width // 4), "a step for every 8 or, before PP-OCRv3, 4 columns"
     if net.spec.task in ("rec", "cls"):
         torch.testing.assert_close(output.sum(-1), torch.ones_like(output[..., 0]))
@@ -241,7 +241,7 @@ def test_rows_of_classes_are_found(name: str) -> None:
         return
     few, many = (on_meta(spec, classes, train=True) for classes in (CLASSES, CLASSES + 7))
     shapes = {key: value.shape for key, value in few.state_dict().items()}
-    grown = {key for key, value in many.state_dict().items() if value.shape != shapes[key]}
+    grown = {key for key, value in many.state_dict().items() if value.shape[:1] != shapes[key][:1]}
     assert set(few.class_rows()) == grown and set(few.class_rows().values()) <= set(LAYOUTS)  # type: ignore[operator]
 
 
