@@ -24,6 +24,7 @@ from ptocr.files import write_atomic
 from ptocr.inputs.read import count_inputs, list_inputs
 from ptocr.pipelines import create_model, create_pipeline
 from ptocr.pipelines.config import load_pipeline
+from ptocr.spec.settings import DBPostprocess
 
 DROP_SCORE = 0.5  # PaddleOCR 2.x's and PaddleOCR2Pytorch's
 
@@ -245,7 +246,9 @@ def _alone(run: _Run, what: _Alone) -> Iterator[Any]:
     model = create_model(model_dir=chosen, charset=run.call.create.get(f"{what.module}_charset"), **run.runtime)
     if run.args.warmup:
         model.runtime.warm_up()
-    options = {name: getattr(module, name) for name in what.settings}
+    post = model.runtime.checkpoint.spec.postprocess
+    kept = what is _DET and not isinstance(post, DBPostprocess)  # a pipeline's thresholds are those of DB
+    options = {} if kept else {name: getattr(module, name) for name in what.settings}
     options |= {ours: run.options[theirs] for theirs, ours in what.options.items() if theirs in run.options}
     size = getattr(run.args, f"{what.begins}_batch_num", None) or module.batch_size
     return iter(run.progress(model.predict(run.inputs, batch_size=size, **options, **run.reading)))

@@ -102,7 +102,7 @@ ACTS: dict[str, Option] = {
 
 # Only these values can be had; any other would change the result.
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
-    "det_algorithm": (("DB",), "this detector is not here yet"),
+    "det_algorithm": (("DB", "EAST", "PSE"), "this detector is not here yet"),
     "rec_algorithm": (("SVTR_LCNet", "SVTR_HGNet", "CRNN"), "this recogniser is not here yet"),
     "e2e_algorithm": (("PGNet",), "end-to-end recognition is not here yet"),  # the default, where no e2e model is given
     "e2e_model_dir": ((), "end-to-end recognition is not here yet"),
@@ -123,10 +123,8 @@ IGNORED: dict[str, Callable[[Any], Any]] = {
     "mkldnn_cache_capacity": int, "use_fp16": flag, "use_pdserving": flag, "benchmark": flag, "save_log_path": str,
     "onnx_providers": str, "onnx_sess_options": str, "max_batch_size": int, "use_space_char": flag,
     "max_text_length": int, "rec_image_inverse": flag, "return_word_box": flag, "structure_version": str,
-    "det_east_score_thresh": float, "det_east_cover_thresh": float, "det_east_nms_thresh": float,
     "det_sast_score_thresh": float, "det_sast_nms_thresh": float, "det_sast_polygon": str,
-    "det_pse_thresh": float, "det_pse_box_thresh": float, "det_pse_min_area": float, "det_pse_box_type": str,
-    "det_pse_scale": int, "scales": str, "alpha": float, "beta": float, "fourier_degree": int,
+    "scales": str, "alpha": float, "beta": float, "fourier_degree": int,
     "det_fce_box_type": str, "e2e_limit_side_len": float, "e2e_limit_type": str, "e2e_pgnet_score_thresh": float,
     "e2e_char_dict_path": str, "e2e_pgnet_valid_set": str, "e2e_pgnet_polygon": str, "e2e_pgnet_mode": str,
     "sr_image_shape": str, "sr_batch_num": int,
@@ -139,6 +137,19 @@ IGNORED: dict[str, Callable[[Any], Any]] = {
         "table_char_dict_path", "table_max_len", "table_model_dir", "use_pdf2docx_api", "use_visual_backbone",
     ), str),
 }
+# Options of one detector: its option -> ours, or the only value that can be had.
+OF_DETECTORS: dict[str, dict[str, tuple[Callable[[Any], Any], str | float]]] = {
+    "DB": {},
+    "EAST": {
+        "det_east_score_thresh": (float, "text_det_thresh"), "det_east_cover_thresh": (float, "text_det_box_thresh"),
+        "det_east_nms_thresh": (float, 0.2),
+    },
+    "PSE": {
+        "det_pse_thresh": (float, "text_det_thresh"), "det_pse_box_thresh": (float, "text_det_box_thresh"),
+        "det_pse_box_type": (str, "text_det_box_type"), "det_pse_min_area": (float, 16.0), "det_pse_scale": (int, 1),
+    },
+}
+IGNORED |= {name: kind for options in OF_DETECTORS.values() for name, (kind, _) in options.items()}
 # Of the console command `paddleocr` alone: 2.x's constructor takes them and does nothing with them.
 CONSOLE = ("image_dir", "det", "rec", "savefile", "output", "binarize", "invert", "alphacolor")
 # fmt: on
@@ -186,10 +197,30 @@ def translate(given: Mapping[str, Any]) -> Call:
                 call.predict[option.predict] = value
             if option.create:
                 call.create[option.create] = value
+    algorithm = str(set_.get("det_algorithm") or "DB")
+    _choose_of_detector(algorithm, set_, call)
     if set_.get("ocr_version") in LEGACY:
         call.defaults = {o.predict: o.legacy for o in ACTS.values() if o.predict and o.legacy is not None}
         call.defaults["textline_orientation"] = "paddle"
+        if algorithm != "DB":
+            of_db = [o.predict for name, o in ACTS.items() if name.startswith("det_db_") and o.predict]
+            call.defaults = {name: value for name, value in call.defaults.items() if name not in of_db}
     return call
+
+
+def _choose_of_detector(algorithm: str, set_: Mapping[str, Any], call: Call) -> None:
+    """The options of the chosen detector; those of others do nothing, as in 2.x."""
+    if algorithm != "DB" and "text_detection_model_dir" not in call.create:
+        raise SpecError(f"det_algorithm={algorithm!r}: give its weights with det_model_path")
+    for name, (kind, ours) in OF_DETECTORS[algorithm].items():
+        if name not in set_:
+            continue
+        value = kind(set_[name])
+        if isinstance(ours, str):
+            call.predict[ours] = value
+            call.ignored.remove(name)
+        elif value != ours:
+            raise SpecError(f"{name}={value}: only {ours} can be had; write it into the model's spec")
 
 
 def _parsed(name: str, option: Option, value: Any) -> Any:

@@ -37,7 +37,14 @@ BACKBONES: dict[str, dict[str, str]] = {
 }
 # keys that say nothing new here: the input always has three channels, the task says what the switch says, ...
 IGNORED = {"in_channels", "text_rec", "fc_decay", "fix_nan", "use_pos_embed", "last_stage", "use_pool", "pretrained"}
-HEADS = {"DBHead": "DBHead", "PFHeadLocal": "PFHeadLocal", "ClsHead": "ClsHead", "MultiHead": "MultiHead"}
+HEADS = ("DBHead", "EASTHead", "PSEHead", "PFHeadLocal", "ClsHead", "MultiHead")
+# upstream's postprocessing of detectors -> ours, and its keys
+_DB_KEYS = ("thresh", "box_thresh", "unclip_ratio", "max_candidates", "use_dilation", "score_mode", "box_type")
+DETECTORS: dict[str, tuple[str, dict[str, str]]] = {
+    "DBPostProcess": ("db", {key: key for key in _DB_KEYS}),
+    "EASTPostProcess": ("east", {"score_thresh": "thresh", "cover_thresh": "box_thresh", "nms_thresh": "nms_thresh"}),
+    "PSEPostProcess": ("pse", {key: key for key in ("thresh", "box_thresh", "min_area", "box_type", "scale")}),
+}
 GUIDES = ("NRTRHead", "SARHead")
 DISTILLED = ("Student", "Student2", "Teacher")
 
@@ -160,8 +167,9 @@ def _transforms(content: dict[str, Any]) -> dict[str, Any]:
 
 def _det(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:
     after = content.get("PostProcess") or {}
-    keys = ("thresh", "box_thresh", "unclip_ratio", "max_candidates", "use_dilation", "score_mode", "box_type")
-    return {"preprocess": _det_preprocess(steps), "postprocess": {k: after[k] for k in keys if k in after}}
+    name, keys = DETECTORS.get(str(after.get("name")), DETECTORS["DBPostProcess"])
+    settings = {ours: after[theirs] for theirs, ours in keys.items() if theirs in after}
+    return {"preprocess": _det_preprocess(steps), "postprocess": {"name": name, **settings}}
 
 
 def _rec(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:

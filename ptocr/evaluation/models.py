@@ -18,7 +18,7 @@ from ptocr.processing.cls import cls_input
 from ptocr.processing.det import REGIONS, det_input
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime
-from ptocr.spec.settings import ClsPostprocess, ClsPreprocess, DBPostprocess, DetPreprocess, RecPreprocess
+from ptocr.spec.settings import ClsPostprocess, ClsPreprocess, DetPreprocess, RecPreprocess
 from ptocr.weights import store
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def _chunks(pairs: Iterator[tuple[Item, np.ndarray]], size: int) -> Iterator[lis
 def evaluate_det(checkpoint: Checkpoint, predict: Predict, items: Sequence[Item], options: EvalOptions) -> DetMetric:
     """Pages; predict: (1, 3, H, W) -> [probabilities (1, 1, H, W)]."""
     spec, metric = checkpoint.spec, DetMetric()
-    assert isinstance(spec.preprocess, DetPreprocess) and isinstance(spec.postprocess, DBPostprocess)
+    assert isinstance(spec.preprocess, DetPreprocess)
     post = spec.postprocess
     for item, image in read_items(items):
         outputs = predict(det_input(image, spec.preprocess)[None])

@@ -23,14 +23,17 @@ from ptocr.nn.heads.attention import AttentionHead
 from ptocr.nn.heads.classifier import ClsHead
 from ptocr.nn.heads.ctc import CTCHead
 from ptocr.nn.heads.db import DBHead
+from ptocr.nn.heads.east import EASTHead
 from ptocr.nn.heads.multi import MultiHead
 from ptocr.nn.heads.nrtr import NRTRHead
 from ptocr.nn.heads.pf_local import PFHeadLocal
 from ptocr.nn.heads.pico import PicoHead
+from ptocr.nn.heads.pse import PSEHead
 from ptocr.nn.heads.sar import SARHead
 from ptocr.nn.heads.sla import SLAHead
 from ptocr.nn.necks.csp_pan import CSPPAN
 from ptocr.nn.necks.db_fpn import DBFPN, LKPAN, RSEFPN
+from ptocr.nn.necks.fpn import EASTFPN, FPN
 from ptocr.nn.necks.light_svtr import EncoderWithLightSVTR
 from ptocr.nn.necks.rep_lk import AuxPyramid, RepLKFPN, RepLKPAN
 from ptocr.nn.necks.sequence import EncoderWithSVTR, RecurrentSequence, Reshape, SequenceEncoder
@@ -81,6 +84,8 @@ TRANSFORMS: Table = {"TPS": TPS}
 NECKS: Table = {
     "CSPPAN": CSPPAN,
     "DBFPN": DBFPN,
+    "EASTFPN": EASTFPN,
+    "FPN": FPN,
     "LKPAN": LKPAN,
     "RSEFPN": RSEFPN,
     "RepLKFPN": RepLKFPN,
@@ -95,10 +100,12 @@ HEADS: Table = {
     "CTCHead": CTCHead,
     "ClsHead": ClsHead,
     "DBHead": DBHead,
+    "EASTHead": EASTHead,
     "MultiHead": _multi_head,
     "PFHeadLocal": PFHeadLocal,
     "PicoHead": PicoHead,
     "SLAHead": SLAHead,
+    "PSEHead": PSEHead,
 }
 NETWORKS: Table = {
     "PPLCNetClassifier": PPLCNetClassifier,

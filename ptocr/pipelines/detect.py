@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ptocr.errors import SpecError
 from ptocr.pipelines import config
 from ptocr.pipelines.predict_options import OCROptions
 from ptocr.predictors.detection import TextDetector
 from ptocr.processing.det import REGIONS
-from ptocr.spec.settings import DBPostprocess, DetPreprocess
+from ptocr.spec.settings import DBPostprocess, DetPostprocess, DetPreprocess
 
 TILE_OVERLAP = 256  # pixels that neighbouring tiles share; the network looks about half as far around a pixel
 AUTO_TILE = 1536  # size of tiles where nobody says one
@@ -23,13 +24,17 @@ _POST = ("thresh", "box_thresh", "unclip_ratio")
 
 def detection_settings(
     detector: TextDetector, module: config.Detection, options: OCROptions
-) -> tuple[DetPreprocess, DBPostprocess]:
-    """Pre- and postprocessing of a call: the model's, then the pipeline's, then the call's."""
+) -> tuple[DetPreprocess, DetPostprocess]:
+    """Pre- and postprocessing of a call: the model's, then the pipeline's, then the call's.
+
+    A pipeline's thresholds are those of differentiable binarization, so other detectors keep their own.
+    """
     names = (*_POST, "use_dilation", "score_mode", "box_type", "max_candidates")
     pre_call = {name: getattr(options, f"text_det_{name}") for name in _PRE}
     post_call = {name: getattr(options, f"text_det_{name}") for name in names}
     pre = _updated(detector.pre, {name: getattr(module, name) for name in _PRE}, pre_call)
-    return pre, _updated(detector.post, {name: getattr(module, name) for name in _POST}, post_call)
+    binarizes = isinstance(detector.post, DBPostprocess)
+    return pre, _updated(detector.post, {n: getattr(module, n) for n in _POST if binarizes}, post_call)
 
 
 def _updated(settings: Any, *layers: dict[str, Any]) -> Any:
@@ -37,8 +42,10 @@ def _updated(settings: Any, *layers: dict[str, Any]) -> Any:
     return settings.with_(**changes)
 
 
-def find_in_tiles(detector: TextDetector, image: np.ndarray, post: DBPostprocess, tile: int) -> list[np.ndarray]:
+def find_in_tiles(detector: TextDetector, image: np.ndarray, post: DetPostprocess, tile: int) -> list[np.ndarray]:
     """Regions (n, 2) of a huge image (H, W, 3) uint8 BGR, looked at in overlapping tiles without being scaled down."""
+    if not isinstance(post, DBPostprocess):
+        raise SpecError(f"text_det_tile: {detector.spec.name} looks at pages as a whole; leave it out")
     prob = tiled_probabilities(detector, image, tile)
     area = image.shape[0] * image.shape[1] / tile**2
     post = post.with_(max_candidates=int(post.max_candidates * max(area, 1)))
@@ -46,13 +53,15 @@ def find_in_tiles(detector: TextDetector, image: np.ndarray, post: DBPostprocess
     return polys
 
 
-def tile_size(asked: int | None, pre: DetPreprocess, size: tuple[int, int]) -> int:
+def tile_size(asked: int | None, pre: DetPreprocess, post: DetPostprocess, size: tuple[int, int]) -> int:
     """The tiles in which a page of `size` (height, width) is looked at, 0 for as a whole.
 
     Unless asked otherwise: in tiles where `max_side_limit` alone would shrink the page to less than half.
     """
     if asked is not None:
         return asked if max(size) > asked else 0
+    if not isinstance(post, DBPostprocess):
+        return 0
     return AUTO_TILE if pre.limit_type == "min" and max(size) > 2 * pre.max_side_limit else 0
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ptocr.document.diagnosis import Diagnosis, Reading, Rejected, Vote
 from ptocr.document.results import OCRResult
+from ptocr.errors import SpecError
 from ptocr.inputs.page import Page
 from ptocr.pipelines.ocr import OCRPipeline
 from ptocr.pipelines.predict_options import OCROptions
@@ -13,6 +14,7 @@ from ptocr.pipelines.reader import Reader
 from ptocr.processing.det import REGIONS, resize_det
 from ptocr.processing.geometry import crop_quad
 from ptocr.processing.image import rotate180
+from ptocr.spec.settings import DBPostprocess
 
 GOOD = 0.8  # a rejected region that reads at least this well was probably text
 LOW_THRESH, LOW_BOX_THRESH, LOW_SIZE = 0.12, 0.15, 1
@@ -25,6 +27,8 @@ def diagnose(pipeline: OCRPipeline, page: Page, options: OCROptions) -> Diagnosi
     assert result.image is not None
     orientation = result.model_settings["use_textline_orientation"]
     reader = Reader(pipeline.models, options, orientation)
+    if not isinstance(reader.post, DBPostprocess):
+        raise SpecError(f"diagnose: {reader.detector.spec.name} makes no probability map; take a DB detector")
     image, pre = result.image, reader.pre
     resized = resize_det(image, pre.limit_side_len, pre.limit_type, pre.max_side_limit, pre.max_pixels)
     prob = reader.detector.probabilities(image, pre)

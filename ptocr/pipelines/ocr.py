@@ -25,6 +25,7 @@ from ptocr.pipelines.scheduler import Scheduler
 from ptocr.predictors.predictor import Predictor
 from ptocr.processing.geometry import sort_boxes
 from ptocr.processing.image import rotate
+from ptocr.spec.settings import DBPostprocess
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -123,7 +124,7 @@ class OCRPipeline:
         readings: list[_Reading] = []
         for angle in _angles(reader, readings, not call.orientation):
             image = rotate(prepared.image, angle) if angle else prepared.image
-            tile = tile_size(options.text_det_tile, reader.pre, image.shape[:2])
+            tile = tile_size(options.text_det_tile, reader.pre, reader.post, image.shape[:2])
             if tile:
                 polys = find_in_tiles(reader.detector, image, reader.post, tile)
             else:
@@ -199,7 +200,7 @@ def _detection_parameters(reader: Reader) -> dict[str, Any]:
         "thresh": post.thresh,
         "max_side_limit": pre.max_side_limit,
         "box_thresh": post.box_thresh,
-        "unclip_ratio": post.unclip_ratio,
+        **({"unclip_ratio": post.unclip_ratio} if isinstance(post, DBPostprocess) else {}),
     }
 
 

@@ -10,7 +10,7 @@ from ptocr.predictors.predictor import Predictor
 from ptocr.processing.det import REGIONS, det_input
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.model import DetSpec
-from ptocr.spec.settings import DBPostprocess, DetPreprocess
+from ptocr.spec.settings import DetPostprocess, DetPreprocess
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,17 @@ class Detection:
 
 
 class TextDetector(Predictor):
-    """Pictures -> text regions (DB)."""
+    """Pictures -> text regions."""
 
     kind = DetSpec
 
     def __init__(self, runtime: Runtime) -> None:
         super().__init__(runtime)
         self.pre: DetPreprocess = self.spec.preprocess
-        self.post: DBPostprocess = self.spec.postprocess
+        self.post: DetPostprocess = self.spec.postprocess
 
     def __call__(
-        self, image: np.ndarray, pre: DetPreprocess | None = None, post: DBPostprocess | None = None
+        self, image: np.ndarray, pre: DetPreprocess | None = None, post: DetPostprocess | None = None
     ) -> Detection:
         """image: (H, W, 3) uint8 BGR; `pre`, `post`: settings of this call, the spec's where None."""
         post = post or self.post

@@ -11,8 +11,10 @@ import numpy as np
 import pyclipper
 
 from ptocr.errors import InputError
+from ptocr.processing.east_regions import east_regions
 from ptocr.processing.geometry import clip_points, filter_quads, min_area_quad
 from ptocr.processing.image import checked, normalize, resize
+from ptocr.processing.pse_regions import pse_regions
 from ptocr.spec.settings import DBPostprocess, DetPreprocess
 
 STRIDE = 32  # the detectors' total stride; also the shortest side they get
@@ -104,7 +106,11 @@ def db_regions(maps: Sequence[np.ndarray], size: tuple[int, int], post: DBPostpr
 
 
 # Postprocessing of detectors by the name in a spec: (outputs for one picture, its size, settings) -> regions.
-REGIONS: dict[str, Callable[[Sequence[np.ndarray], tuple[int, int], Any], Regions]] = {"db": db_regions}
+REGIONS: dict[str, Callable[[Sequence[np.ndarray], tuple[int, int], Any], Regions]] = {
+    "db": db_regions,
+    "east": east_regions,
+    "pse": pse_regions,
+}
 
 
 def db_candidates(prob: np.ndarray, size: tuple[int, int], post: DBPostprocess) -> Regions:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeAlias, Union
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeAlias, Union
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from typing_extensions import TypeVar
@@ -19,7 +19,7 @@ from ptocr.errors import SpecError
 from ptocr.spec.settings import (
     ClsPostprocess,
     ClsPreprocess,
-    DBPostprocess,
+    DetPostprocess,
     DetPreprocess,
     LayoutPostprocess,
     LayoutPreprocess,
@@ -153,7 +153,6 @@ class ModelSpec(Settings, Generic[Pre, Post]):
         return charset.classes if charset is not None else len(self.labels) or None
 
 
-DetSpec: TypeAlias = ModelSpec[DetPreprocess, DBPostprocess]
 RecSpec: TypeAlias = ModelSpec[RecPreprocess, RecPostprocess]
 ClsSpec: TypeAlias = ModelSpec[ClsPreprocess, ClsPostprocess]
 UnwarpSpec: TypeAlias = ModelSpec[UnwarpPreprocess, None]
@@ -173,6 +172,11 @@ def _postprocess_of(row: Task) -> Any:
 SPECS: dict[str, type[ModelSpec]] = {}
 for _task, _row in TASKS.items():
     SPECS[_task] = ModelSpec[_row.preprocess, _postprocess_of(_row)]  # type: ignore[misc, name-defined, assignment]
+# A union of postprocessings as types go: what they have in common.
+if TYPE_CHECKING:
+    DetSpec: TypeAlias = ModelSpec[DetPreprocess, DetPostprocess]
+else:
+    DetSpec = SPECS["det"]
 
 
 def task_of(kind: type[ModelSpec]) -> str:

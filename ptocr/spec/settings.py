@@ -158,7 +158,16 @@ class Postprocess(Settings):
         return ()
 
 
-class DBPostprocess(Postprocess):
+class DetPostprocess(Postprocess):
+    """What the postprocessing of every detector has. thresh: least value of a pixel of text; box_thresh: least score of
+    a region; box_type: four corners or outlines."""
+
+    thresh: float
+    box_thresh: Share
+    box_type: Literal["quad", "poly"] = "quad"
+
+
+class DBPostprocess(DetPostprocess):
     """Differentiable binarization: text polygons of a probability map (arXiv 1911.08947; upstream: DBPostProcess).
 
     thresh: a pixel is text above it; box_thresh: least mean probability of a box; unclip_ratio: how far the shrunk
@@ -174,8 +183,41 @@ class DBPostprocess(Postprocess):
     max_candidates: Positive = 1000
     use_dilation: bool = False
     score_mode: Literal["fast", "slow"] = "fast"
-    box_type: Literal["quad", "poly"] = "quad"
     min_size: Positive = 3
+
+
+class PSEPostprocess(DetPostprocess):
+    """Progressive scale expansion: regions of the smallest kernel, grown through the others (arXiv 1903.12473).
+
+    thresh: a pixel belongs to a kernel above it (logits); box_thresh: least mean probability of a region; min_area:
+    least number of its pixels; scale: the maps are enlarged by 4 / scale first. Upstream: PSEPostProcess.
+    """
+
+    name: Literal["pse"] = "pse"
+    thresh: float = 0.0
+    box_thresh: Share = 0.85
+    min_area: Annotated[float, Field(ge=0)] = 16.0
+    scale: Literal[1, 2, 4] = 1
+
+
+class EASTPostprocess(DetPostprocess):
+    """Locality-aware non-maximum suppression of the quads that every pixel votes for (arXiv 1704.03155).
+
+    thresh: least score of a pixel that votes; box_thresh: least mean score inside a quad; nms_thresh: overlap from
+    which on quads are one. Upstream: EASTPostProcess (there called score_thresh, cover_thresh, nms_thresh).
+    """
+
+    name: Literal["east"] = "east"
+    thresh: Share = 0.8
+    box_thresh: Share = 0.1
+    nms_thresh: Share = 0.2
+
+    @field_validator("box_type")
+    @classmethod
+    def _quads_alone(cls, value: str) -> str:
+        if value != "quad":
+            raise ValueError("EAST finds quads alone")
+        return value
 
 
 class RecPostprocess(Postprocess):

@@ -115,7 +115,9 @@ class DetTraining(Training):
 
     def samples(self, items: Sequence[Item], **options: Any) -> OCRSamples:
         pre, post = self.checkpoint.spec.preprocess, self.checkpoint.spec.postprocess
-        assert isinstance(pre, DetPreprocess) and isinstance(post, DBPostprocess)
+        assert isinstance(pre, DetPreprocess)
+        if not isinstance(post, DBPostprocess):
+            raise SpecError(f"{self.checkpoint.spec.name}: {post.name!r} detectors are not trained here; DB ones are")
         return DetSamples(items, pre, self.augment, **options)
 
     def objective(self, loss: LossPart, helpers: Helpers, freeze_norm: bool) -> Objective:

@@ -9,14 +9,16 @@ import pytest
 import torch
 import yaml
 
-from ptocr.checkpoint import load_checkpoint
+from ptocr.checkpoint import load_checkpoint, save_checkpoint
 from ptocr.compat import paddle2
 from ptocr.errors import SpecError
 from ptocr.pipelines.predict_options import OCROptions
+from ptocr.pipelines.single import create_model
 from tests.compat.matching import golden
 from tests.random_models import random_checkpoint
 
 # PaddleOCR2Pytorch's parse_args (tools/infer/pytorchocr_utility.py)
+PAGE = "docs/images/latin_page.png"
 PYTORCH = (
     "use_gpu gpu_mem det_algorithm det_model_path det_limit_side_len det_limit_type det_db_thresh det_db_box_thresh "
     "det_db_unclip_ratio max_batch_size use_dilation det_db_score_mode det_east_score_thresh det_east_cover_thresh "
@@ -50,6 +52,28 @@ def test_version_4_brings_the_settings_of_2_10() -> None:
     assert call.defaults["text_det_limit_side_len"] == 960 and call.defaults["text_det_limit_type"] == "max"
     assert call.defaults["textline_orientation"] == call.defaults["rec_padding"] == "paddle"
     assert not paddle2.translate({"ocr_version": "PP-OCRv6"}).defaults
+
+
+def test_options_of_the_chosen_detector_act(tmp_path: Path) -> None:
+    given = {
+        "det_model_path": "east.pth",
+        "det_algorithm": "EAST",
+        "det_east_score_thresh": "0.7",
+        "det_pse_thresh": 0.1,
+    }
+    call = paddle2.translate({**given, "ocr_version": "PP-OCRv4"})
+    assert call.predict["text_det_thresh"] == 0.7 and call.ignored == ["det_pse_thresh"]
+    assert "text_det_unclip_ratio" not in call.defaults
+    with pytest.raises(SpecError, match="give its weights"):
+        paddle2.translate({"det_algorithm": "PSE"})
+    with pytest.raises(SpecError, match="det_east_nms_thresh"):
+        paddle2.translate({**given, "det_east_nms_thresh": 0.5})
+    path = tmp_path / "east.pth"
+    save_checkpoint(path, random_checkpoint("det_mv3_east"))
+    found = create_model("det_mv3_east", model_dir=str(path)).predict(PAGE, limit_side_len=128)
+    assert [result["dt_polys"] is not None for result in found] == [True]
+    with pytest.raises(SpecError, match="unclip_ratio"):
+        list(create_model("det_mv3_east", model_dir=str(path)).predict(PAGE, unclip_ratio=2.0))
 
 
 def test_a_gpu_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

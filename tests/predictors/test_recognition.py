@@ -19,7 +19,7 @@ from ptocr.predictors.recognition import Decoding, TextRecognizer
 from ptocr.processing.long_lines import line_windows
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime
-from ptocr.spec.settings import DetPreprocess, RecPreprocess
+from ptocr.spec.settings import DBPostprocess, DetPreprocess, EASTPostprocess, RecPreprocess
 from tests.random_models import random_checkpoint
 
 CPU = RuntimeOptions(device="cpu")
@@ -124,10 +124,12 @@ def test_tiles_fit_together(size: tuple[int, int]) -> None:
 
 
 def test_only_pages_that_would_shrink_to_less_than_half_are_tiled() -> None:
-    pre = DetPreprocess(limit_side_len=64, limit_type="min", max_side_limit=4000)
-    assert [tile_size(None, pre, (600, side)) for side in (4000, 8000, 8001)] == [0, 0, AUTO_TILE]
-    assert tile_size(None, pre.model_copy(update={"limit_type": "max"}), (600, 9000)) == 0  # the limit is the user's
-    assert tile_size(0, pre, (600, 9000)) == 0 and tile_size(512, pre, (600, 900)) == 512
+    pre, db = DetPreprocess(limit_side_len=64, limit_type="min", max_side_limit=4000), DBPostprocess()
+    assert [tile_size(None, pre, db, (600, side)) for side in (4000, 8000, 8001)] == [0, 0, AUTO_TILE]
+    limited = pre.with_(limit_type="max")
+    assert tile_size(None, limited, db, (600, 9000)) == 0  # the limit is the user's
+    assert tile_size(None, pre, EASTPostprocess(), (600, 9000)) == 0, "no map to put together"
+    assert tile_size(0, pre, db, (600, 9000)) == 0 and tile_size(512, pre, db, (600, 900)) == 512
 
 
 def _top(poly: np.ndarray) -> float:

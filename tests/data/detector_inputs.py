@@ -1,0 +1,55 @@
+"""Maps that detectors might give for a page with a few slanted lines of text, from a seed."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+SIZE = (480, 640)  # of the network's input
+PICTURE = (600, 790)  # of the picture before it was resized
+
+
+def quads(seed: int) -> list[np.ndarray]:
+    """Slanted boxes (4, 2) float32 in pixels of the network's input, some of which touch or overlap."""
+    rng = np.random.default_rng(seed)
+    boxes = []
+    for row in range(5):
+        for column in range(2):
+            center = (160 + 300 * column + rng.uniform(-30, 30), 50 + 92 * row + rng.uniform(-8, 8))
+            sides = (rng.uniform(60, 270), rng.uniform(14, 44))
+            corners = cv2.boxPoints((center, sides, rng.uniform(-12, 12)))
+            start = int(corners.sum(1).argmin())
+            boxes.append(np.roll(corners, -start, axis=0).astype(np.float32))
+    return boxes
+
+
+def _filled(boxes: list[np.ndarray], stride: int, shrink: float = 1.0) -> np.ndarray:
+    mask = np.zeros((SIZE[0] // stride, SIZE[1] // stride), np.uint8)
+    for box in boxes:
+        middle = box.mean(0)
+        cv2.fillPoly(mask, [((middle + (box - middle) * shrink) / stride).astype(np.int32)], 1)
+    return mask
+
+
+def east(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Score (1, H / 4, W / 4) and offsets of the corners (8, H / 4, W / 4)."""
+    rng = np.random.default_rng(seed + 100)
+    boxes = quads(seed)
+    score = rng.uniform(0, 0.75, (1, SIZE[0] // 4, SIZE[1] // 4))
+    offsets = rng.uniform(-800, 800, (8, SIZE[0] // 4, SIZE[1] // 4))
+    for box in boxes:
+        rows, columns = np.nonzero(_filled([box], 4, 0.7))
+        score[0, rows, columns] = rng.uniform(0.75, 1.0, len(rows))
+        seen = box.reshape(8)[None] + rng.normal(0, 2.0, (len(rows), 8))
+        offsets[:, rows, columns] = (np.tile(np.stack([columns, rows], 1) * 4, 4) - seen).T
+    return score.astype(np.float32), offsets.astype(np.float32)
+
+
+def pse(seed: int) -> np.ndarray:
+    """Logits (7, H / 4, W / 4) of the text and ever smaller kernels."""
+    rng = np.random.default_rng(seed + 200)
+    boxes = quads(seed)
+    grown = [box.mean(0) + (box - box.mean(0)) * 1.25 for box in boxes]  # neighbours grow into each other
+    levels = [_filled(grown if n == 0 else boxes, 4, 1 - 0.1 * n) for n in range(7)]
+    noise = rng.normal(0, 0.6, (7, *levels[0].shape))
+    return (np.stack(levels) * 6.0 - 3.0 + noise).astype(np.float32)

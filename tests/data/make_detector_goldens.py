@@ -1,0 +1,50 @@
+"""Regions that paddleocr 2.10's own classes find in the maps of `detector_inputs.py`: `detectors.npz`.
+
+    cd FOLDER_OF_PADDLEOCR_2.10 && python REPOSITORY/tests/data/make_detector_goldens.py
+
+Wants paddlepaddle, paddleocr 2.10's `ppocr` in the current folder, shapely, cython and a C++ compiler (for PSE).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), os.getcwd()]
+import detector_inputs as inputs  # noqa: E402
+
+SEEDS = (0, 1, 2)
+
+
+def post(module: str, name: str, **settings: object) -> object:
+    return getattr(importlib.import_module(f"ppocr.postprocess.{module}"), name)(**settings)
+
+
+def main() -> None:
+    (height, width), (rows, columns) = inputs.PICTURE, inputs.SIZE
+    shape = [np.array([height, width, rows / height, columns / width])]
+    found: dict[str, np.ndarray] = {}
+    for seed in SEEDS:
+        score, offsets = inputs.east(seed)
+        east = post("east_postprocess", "EASTPostProcess")
+        result = east({"f_score": score[None], "f_geo": offsets[None]}, shape)[0]  # type: ignore[operator]
+        found[f"east_{seed}"] = np.array(result["points"], np.int32)
+        for kind in ("quad", "poly"):
+            pse = post(
+                "pse_postprocess", "PSEPostProcess", thresh=0, box_thresh=0.85, min_area=16, box_type=kind, scale=1
+            )
+            result = pse({"maps": inputs.pse(seed)[None]}, shape)[0]  # type: ignore[operator]
+            found[f"pse_{kind}_{seed}"] = np.concatenate([np.asarray(p, np.int32) for p in result["points"]])
+            found[f"pse_{kind}_{seed}_lengths"] = np.array([len(p) for p in result["points"]])
+            found[f"pse_{kind}_{seed}_scores"] = np.array(result["scores"], np.float64)
+    np.savez_compressed(HERE / "detectors.npz", **found)
+    print({name: array.shape for name, array in found.items()})
+
+
+if __name__ == "__main__":
+    main()

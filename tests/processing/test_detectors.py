@@ -1,0 +1,62 @@
+"""Postprocessing of detectors against paddleocr 2.10's own classes (`make_detector_goldens.py`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ptocr.errors import SpecError
+from ptocr.processing.det import REGIONS
+from ptocr.processing.geometry import clip_points, filter_quads
+from ptocr.spec.settings import EASTPostprocess, PSEPostprocess
+from tests.data import detector_inputs as inputs
+
+GOLDEN = Path(__file__).resolve().parents[1] / "data" / "detectors.npz"
+SEEDS = (0, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, np.ndarray]:
+    with np.load(GOLDEN) as file:
+        return dict(file)
+
+
+def close(got: list[np.ndarray], want: list[np.ndarray]) -> None:
+    """Polygons within a pixel, in any order."""
+    assert len(got) == len(want) > 5
+    for poly in want:
+        assert min(abs(other - poly).max() for other in got if other.shape == poly.shape) <= 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_east(seed: int, golden: dict[str, np.ndarray]) -> None:
+    polys, scores = REGIONS["east"](inputs.east(seed), inputs.PICTURE, EASTPostprocess())
+    wanted, _ = filter_quads(golden[f"east_{seed}"], inputs.PICTURE)
+    close(polys, list(wanted))
+    assert all(0.1 < score <= 1 for score in scores)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("kind", ["quad", "poly"])
+def test_pse(kind: str, seed: int, golden: dict[str, np.ndarray]) -> None:
+    polys, scores = REGIONS["pse"]([inputs.pse(seed)], inputs.PICTURE, PSEPostprocess(box_type=kind))
+    name = f"pse_{kind}_{seed}"
+    wanted = np.split(golden[name], np.cumsum(golden[f"{name}_lengths"])[:-1])
+    if kind == "quad":
+        wanted = list(filter_quads(np.array(wanted), inputs.PICTURE)[0])
+    close(polys, [clip_points(poly, inputs.PICTURE) for poly in wanted])
+    np.testing.assert_allclose(sorted(scores), sorted(golden[f"{name}_scores"]), atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "post"), [("east", EASTPostprocess()), ("pse", PSEPostprocess())])
+def test_an_empty_page(name: str, post: EASTPostprocess | PSEPostprocess) -> None:
+    nothing = np.full((8, 20, 30), -9.0, np.float32)
+    maps = [np.zeros((1, 20, 30), np.float32), nothing] if name == "east" else [nothing]
+    assert REGIONS[name](maps, (80, 120), post) == ([], [])
+
+
+def test_east_makes_no_outlines() -> None:
+    with pytest.raises(SpecError, match="quads alone"):
+        EASTPostprocess().with_(box_type="poly")
