@@ -33,7 +33,7 @@ class Contender:
 
 @dataclass
 class Figures:
-    """What was measured of one contender. seconds: one list per round."""
+    """What was measured of one contender. seconds, processor: one list per round, by the clock and of the processor."""
 
     name: str
     seconds: list[list[float]] = field(default_factory=list)
@@ -41,6 +41,7 @@ class Figures:
     peak_rss_mb: float = 0.0
     texts: dict[str, list[str]] = field(default_factory=dict, repr=False)
     error: str = ""
+    processor: list[list[float]] = field(default_factory=list)
 
     def totals(self) -> list[float]:
         """Seconds of each round."""
@@ -108,11 +109,13 @@ def bench_pages(
     for number in progress(range(rounds + 1)):
         for figure in figures:
             figure.seconds.append([])
+            figure.processor.append([])
         for page in pages:
             for figure in _working(figures, number):
                 answer = _try(figure, workers[figure.name], do=read, path=str(page))
                 if answer is not None:
                     figure.seconds[-1].append(answer["seconds"])
+                    figure.processor[-1].append(answer["processor"])
                     figure.texts[page.name] = answer["texts"]
     return _finish(figures, workers)
 
@@ -167,6 +170,7 @@ def _finish(figures: list[Figures], workers: dict[str, Process], drop_first: boo
     for figure in figures:
         if drop_first and figure.seconds:
             figure.seconds.pop(0)
+            figure.processor.pop(0)
         if figure.name in workers:
             answer = None if figure.error else _try(figure, workers[figure.name], do="peak")
             figure.peak_rss_mb = answer["peak_rss_mb"] if answer else 0.0
@@ -200,7 +204,7 @@ def table(figures: Sequence[Figures], references: Sequence[str], count: int = 0)
     against = {reference: found for reference in references if (found := ratios(figures, reference))}
     references = list(against)
     head = ["", unit, *(f"x {reference}" for reference in references)]
-    head += ["first result, s", "peak RSS, MB", f"lines as {figures[0].name}"] if count else []
+    head += ["first result, s", "peak RSS, MB", f"lines as {figures[0].name}", "processor s a page"] if count else []
     rows = [head, ["---"] * len(head)]
     for figure in figures:
         if figure.error:
@@ -214,6 +218,8 @@ def table(figures: Sequence[Figures], references: Sequence[str], count: int = 0)
         if count:
             same, total = agreement(figures[0], figure)
             row += [f"{figure.first_result:.1f}", f"{figure.peak_rss_mb:.0f}", f"{same}/{total}"]
+            used = [sum(one) / count for one in figure.processor]
+            row.append(f"{statistics.median(used):.2f}" if used else "-")
         rows.append(row)
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
