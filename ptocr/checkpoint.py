@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ptocr.errors import WeightsError
+from ptocr.errors import SpecError, WeightsError
 from ptocr.files import write_atomic
 from ptocr.nn.build import build_network
 from ptocr.nn.fuse import Fusible, Reparam, fuse
@@ -27,6 +27,14 @@ from ptocr.spec.vocabulary import Vocabulary
 FORMAT = 1
 SAFETENSORS, HEADER = ".safetensors", "ptocr"  # suffix, and the key of the header that holds the rest of a checkpoint
 Form = Literal["train", "deploy"]
+
+
+class OtherVersion(SpecError):
+    """A checkpoint whose spec says what this version does not know. source: where its weights come from."""
+
+    def __init__(self, message: str, source: Any) -> None:
+        super().__init__(message)
+        self.source: dict[str, Any] = source if isinstance(source, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
     Raises:
         WeightsError: missing, damaged, or not a file of this format; names the file and what to do.
+        OtherVersion: its spec is not one of this version.
     """
     path = Path(path)
     try:
@@ -134,8 +143,12 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if missing:
         raise WeightsError(f"{path}: damaged checkpoint, without {', '.join(sorted(missing))}; convert it again")
     charset = payload["charset"]
+    try:
+        spec = parse_spec(payload["spec"], str(path))
+    except SpecError as error:
+        raise OtherVersion(f"{error}; another version of ptocr wrote it, convert it again", payload["source"]) from None
     return Checkpoint(
-        spec=parse_spec(payload["spec"], str(path)),
+        spec=spec,
         charset=None if charset is None else Vocabulary(tuple(charset)),
         form=payload["form"],
         state_dict=payload["state_dict"],

@@ -16,7 +16,7 @@ from pathlib import Path
 from torch import nn
 
 from ptocr import paths
-from ptocr.checkpoint import FORMAT, Checkpoint, in_safetensors, load_checkpoint, save_checkpoint
+from ptocr.checkpoint import FORMAT, Checkpoint, OtherVersion, in_safetensors, load_checkpoint, save_checkpoint
 from ptocr.convert.formats.torch_state import is_plain
 from ptocr.errors import WeightsError
 from ptocr.files import made
@@ -108,12 +108,18 @@ def _as_path(name_or_path: str | Path) -> Path | None:
 
 
 def _current(spec: ModelSpec) -> tuple[Path, Checkpoint] | None:
-    """`local_file` and what it holds, unless this module fetched it for an older spec of the model: then it is made
-    again."""
+    """`local_file` and what it holds, unless this module fetched it for another spec of the model, as an older or a
+    newer version of ptocr has it: then it is made again."""
     path = local_file(spec.name)
     if path is None:
         return None
-    checkpoint = load_checkpoint(path)
+    try:
+        checkpoint = load_checkpoint(path)
+    except OtherVersion as error:
+        if "fetched" not in error.source:
+            raise
+        log.info("%s was made by another version of ptocr; it is made again", path)
+        return None
     if "fetched" not in checkpoint.source or checkpoint.source.get("made_for") == _facts(spec):
         return path, checkpoint  # what the user put there is never replaced
     log.info("%s was made for an older description of %s; it is made again", path, spec.name)

@@ -284,6 +284,26 @@ def test_fetched_for_an_older_spec_is_made_again(web: Web, pdparams: bytes) -> N
     assert load_checkpoint(path).source["made_for"] != "older"
 
 
+@pytest.mark.parametrize("fetched", [True, False])
+def test_fetched_by_a_newer_version_is_made_again(web: Web, pdparams: bytes, fetched: bool) -> None:
+    """Environments share the cache; what is no fetched file stays, and the error says what to do."""
+    web.pages[PARAMS] = Answer(pdparams)
+    path = store.find(NAME)
+    payload = torch.load(path, weights_only=True)
+    payload["spec"]["preprocess"]["later"] = 1
+    if not fetched:
+        payload["source"] = {"name": "mine"}
+    torch.save(payload, path)
+    if fetched:
+        store.find(NAME)
+        assert web.paths().count(PARAMS) == 2 and load_checkpoint(path).spec == load_spec(NAME)
+        return
+    with pytest.raises(SpecError, match=r"preprocess.later: unknown key.*another version of ptocr wrote it"):
+        store.load(path)
+    with pytest.raises(SpecError, match="another version"):
+        store.find(NAME)
+
+
 def test_what_the_user_put_there_is_never_replaced(web: Web, pdparams: bytes) -> None:
     web.pages[PARAMS] = Answer(pdparams)
     path = paths.cache_weights() / f"{NAME}.pth"
