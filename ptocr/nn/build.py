@@ -18,6 +18,7 @@ from ptocr.nn.backbones.pplcnet_v3 import PPLCNetV3
 from ptocr.nn.backbones.pplcnet_v4 import PPLCNetV4
 from ptocr.nn.backbones.repsvtr import RepSVTR
 from ptocr.nn.backbones.resnet_vd import ResNetVd, ResNetVdLine
+from ptocr.nn.backbones.svtr import SVTRNet
 from ptocr.nn.backbones.svtrv2 import SVTRv2
 from ptocr.nn.heads.attention import AttentionHead
 from ptocr.nn.heads.classifier import ClsHead
@@ -38,6 +39,7 @@ from ptocr.nn.necks.light_svtr import EncoderWithLightSVTR
 from ptocr.nn.necks.rep_lk import AuxPyramid, RepLKFPN, RepLKPAN
 from ptocr.nn.necks.sequence import EncoderWithSVTR, RecurrentSequence, Reshape, SequenceEncoder
 from ptocr.nn.network import Network
+from ptocr.nn.transforms.stn import STN
 from ptocr.nn.transforms.tps import TPS
 from ptocr.nn.uvdoc import UVDoc
 
@@ -78,9 +80,10 @@ BACKBONES: Table = {
     "RepSVTR": RepSVTR,
     "ResNetVd": ResNetVd,
     "ResNetVdLine": ResNetVdLine,
+    "SVTRNet": SVTRNet,
     "SVTRv2": SVTRv2,
 }
-TRANSFORMS: Table = {"TPS": TPS}
+TRANSFORMS: Table = {"STN_ON": STN, "TPS": TPS}
 NECKS: Table = {
     "CSPPAN": CSPPAN,
     "DBFPN": DBFPN,

@@ -11,10 +11,10 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import fuse_conv_bn_eval
+from torch.nn.utils import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 Conv = nn.Conv2d | nn.ConvTranspose2d
-AnyConv = TypeVar("AnyConv", nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
+AnyConv = TypeVar("AnyConv", nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
 class Fusible(nn.Module):
@@ -44,15 +44,17 @@ def _walk(module: nn.Module, only: type[Fusible]) -> nn.Module:
 
 @torch.no_grad()
 def fold_bn(conv: AnyConv, bn: nn.BatchNorm1d | nn.BatchNorm2d) -> AnyConv:
-    """conv followed by bn as one convolution, computed in float64 and returned in the type of `conv`."""
+    """conv (or a linear layer) followed by bn as one, computed in float64 and returned in the type of `conv`."""
     if conv.weight.is_meta:  # only the shape is asked for
         shape = copy.deepcopy(conv)
         shape.bias = nn.Parameter(torch.empty(bn.num_features, device="meta"), requires_grad=False)
         return shape
     dtype = conv.weight.dtype
     wide_conv, wide_bn = copy.deepcopy(conv).double(), copy.deepcopy(bn).double()
-    transpose = isinstance(conv, nn.ConvTranspose2d)
-    fused = fuse_conv_bn_eval(wide_conv.eval(), wide_bn.eval(), transpose=transpose)
+    if isinstance(wide_conv, nn.Linear):
+        fused = fuse_linear_bn_eval(wide_conv.eval(), wide_bn.eval())
+    else:
+        fused = fuse_conv_bn_eval(wide_conv.eval(), wide_bn.eval(), transpose=isinstance(conv, nn.ConvTranspose2d))
     return fused.type(dtype).requires_grad_(False)
 
 

@@ -128,7 +128,7 @@ class ConvBatchNorm(ConvBN):
 
 
 class FoldingSequential(nn.Sequential, Fusible):
-    """A sequence in which fusing folds every batch norm that stands right behind a convolution."""
+    """A sequence in which fusing folds every batch norm that stands right behind a convolution or a linear layer."""
 
     def fused(self) -> nn.Module:
         kept: list[Any] = []
@@ -141,7 +141,7 @@ class FoldingSequential(nn.Sequential, Fusible):
         return nn.Sequential(*kept)
 
 
-FOLDABLE = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
+FOLDABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
 class SE(nn.Module):

@@ -12,6 +12,7 @@ import numpy as np
 from ptocr.errors import SpecError, WeightsError
 from ptocr.predictors.predictor import Predictor
 from ptocr.processing import ctc_search as ctc
+from ptocr.processing.fixed_line import fixed_line
 from ptocr.processing.long_lines import line_windows, merge_windows
 from ptocr.processing.rec import line_batch, line_width, paddle_batch_width, paddle_width, stepped_width
 from ptocr.runtime.runtime import Runtime
@@ -68,7 +69,7 @@ class TextRecognizer(Predictor):
             SpecError: what is asked of the decoding wants the probabilities of a CTC decoder, and this is another.
         """
         pre = self.pre if how.image_shape is None else self.pre.with_(image_shape=how.image_shape)
-        fits = how.padding == "paddle"  # upstream squeezes lines of any length
+        fits = how.padding == "paddle" or pre.fixed  # upstream squeezes lines of any length
         windows = [[] if fits else line_windows(image.shape[1], image.shape[0], pre) for image in images]
         pieces: list[np.ndarray] = []
         for image, cuts in zip(images, windows, strict=True):
@@ -108,6 +109,8 @@ class TextRecognizer(Predictor):
 
 def _share(image: np.ndarray, padded: int, pre: RecPreprocess) -> float:
     """How much of the padded picture's width a line fills (upstream: its aspect ratio over that of the picture)."""
+    if pre.resize == "stretch":
+        return 1.0
     return min(1.0, (image.shape[1] / image.shape[0]) / (padded / pre.image_shape[1]))
 
 
@@ -144,26 +147,37 @@ class LineBatch:
     chosen: list[int]
     widths: list[int]
     padded: int
-    height: int
+    pre: RecPreprocess
 
     def make(self) -> np.ndarray:
-        """The network's input, float32 (N, 3, height, padded)."""
-        return line_batch([self.images[i] for i in self.chosen], self.height, self.widths, self.padded)
+        """The network's input, float32 (N, C, height, padded)."""
+        lines = [self.images[i] for i in self.chosen]
+        if self.pre.fixed:
+            return np.stack([fixed_line(line, self.pre) for line in lines])
+        return line_batch(lines, self.pre.image_shape[1], self.widths, self.padded)
 
     def singly(self) -> Iterator[LineBatch]:
         """Each line alone, as wide as in the batch."""
         for i, width in zip(self.chosen, self.widths, strict=True):
-            yield LineBatch(self.images, [i], [width], self.padded, self.height)
+            yield LineBatch(self.images, [i], [width], self.padded, self.pre)
 
 
 def line_batches(
     images: Sequence[np.ndarray], pre: RecPreprocess, padding: RecPadding, batch_size: int, single: bool = False
 ) -> Iterator[LineBatch]:
     """Line pictures (h, w, 3) uint8 BGR in batches; single: each alone, padded as in its batch."""
-    plan = paddle_batches if padding == "paddle" else invariant_batches
+    plan = fixed_batches if pre.fixed else paddle_batches if padding == "paddle" else invariant_batches
     for chosen, widths, padded in plan(images, batch_size, pre):
-        batch = LineBatch(images, chosen, widths, padded, pre.image_shape[1])
+        batch = LineBatch(images, chosen, widths, padded, pre)
         yield from batch.singly() if single else (batch,)  # the same answers in a sixth of the memory
+
+
+def fixed_batches(images: Sequence[np.ndarray], batch_size: int, pre: RecPreprocess) -> Iterator[Batch]:
+    """Batches of pictures that are all of one size."""
+    width = pre.image_shape[2]
+    for start in range(0, len(images), batch_size):
+        chosen = list(range(start, min(start + batch_size, len(images))))
+        yield chosen, [width] * len(chosen), width
 
 
 def paddle_batches(images: Sequence[np.ndarray], batch_size: int, pre: RecPreprocess) -> Iterator[Batch]:

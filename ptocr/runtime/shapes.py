@@ -39,7 +39,8 @@ _BATCH = Axis("batch", 1, 1, 1024)
 def sizes_of(checkpoint: Checkpoint) -> tuple[Sizes, ...]:
     """The inputs of a network, in the order of its `forward`."""
     spec = checkpoint.spec
-    return (Sizes("x", (2, *spec.probe), {0: _BATCH, **spec.row.varying}),)
+    varying = {} if spec.preprocess.fixed else spec.row.varying
+    return (Sizes("x", (2, *spec.probe), {0: _BATCH, **varying}),)
 
 
 def key_of(checkpoint: Checkpoint) -> list[Any]:

@@ -50,6 +50,7 @@ class Normalize(Settings):
     order: Literal["bgr", "rgb"] = "bgr"
 
 
+HALF = Normalize(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 IMAGENET = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
@@ -63,6 +64,11 @@ class Preprocess(Settings):
     def shape(self) -> tuple[int, int, int] | None:
         """The input size (C, H, W) that the settings ask for, None where the picture decides."""
         return None
+
+    @property
+    def fixed(self) -> bool:
+        """Whether `shape` is the only size that the network takes."""
+        return False
 
 
 class DetPreprocess(Preprocess):
@@ -80,14 +86,36 @@ class DetPreprocess(Preprocess):
 
 
 class RecPreprocess(Preprocess):
-    """Recogniser input: height fixed, width by aspect ratio, (x / 255 - 0.5) / 0.5, zero padding on the right."""
+    """Recogniser input.
+
+    resize "line": height fixed, width by aspect ratio, zero padding on the right, no more than `max_width`. The others
+    give `image_shape` whatever the line is: "stretch" without its aspect ratio (upstream SVTRRecResizeImg and many
+    more), "steps" in one of four aspect ratios, then zeros (SRNRecResizeImg), "bounded" by aspect ratio between
+    `min_width` and all of it, then -1 (SARRecResizeImg). One channel means grey. interpolation: OpenCV's, or Pillow's
+    where it begins with "pil".
+    """
 
     image_shape: Shape = (3, 48, 320)
     max_width: Positive = 3200
+    resize: Literal["line", "stretch", "steps", "bounded"] = "line"
+    min_width: Positive = 48
+    interpolation: Literal["linear", "cubic", "pil_bicubic", "pil_lanczos"] = "linear"
+    normalize: Normalize = HALF
+
+    @model_validator(mode="after")
+    def _line(self) -> RecPreprocess:
+        plain = self.interpolation == "linear" and self.normalize == HALF and self.image_shape[0] == 3
+        if self.resize == "line" and not plain:
+            raise ValueError("resize 'line' goes with three channels, linear interpolation and (x / 255 - 0.5) / 0.5")
+        return self
 
     @property
     def shape(self) -> tuple[int, int, int]:
         return self.image_shape
+
+    @property
+    def fixed(self) -> bool:
+        return self.resize != "line"
 
 
 class ClsPreprocess(Preprocess):

@@ -142,7 +142,7 @@ def test_inner_maps(golden: Golden) -> None:
             want = golden.arrays[entry["name"]]
             bar = TAP * abs(want).max()
             if getattr(golden.network, "transform", None) is not None:  # sampling a picture multiplies rounding errors
-                bar = ROUNDING * golden.facts["outputs"][0]["input_noise_error"] * abs(want).max()
+                bar = 1e-3 * abs(want).max()  # a shift by a thousandth of a pixel; outputs are compared sharply
             np.testing.assert_allclose(thinned(tap, entry), want, rtol=0, atol=bar, err_msg=entry["name"])
 
 

@@ -65,7 +65,7 @@ def test_every_spec(name: str) -> None:
             assert name in source.location
 
 
-EARLIER = ("CRNN", "DB", "EAST", "PP-OCRv2", "PSE", "RARE", "Rosetta", "STAR-Net")
+EARLIER = ("CRNN", "DB", "EAST", "PP-OCRv2", "PSE", "RARE", "Rosetta", "STAR-Net", "SVTR")
 
 
 @pytest.mark.parametrize("name", [n for n in list_specs() if n != "ch_ppocr_mobile_v2.0_cls"])

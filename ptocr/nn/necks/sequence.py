@@ -15,7 +15,7 @@ def to_sequence(x: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Global multi-head self-attention over a sequence (N, L, C)."""
+    """Multi-head self-attention over a sequence (N, L, C); seen: which places may look at which, (L, L) bool."""
 
     def __init__(self, dim: int, heads: int = 8) -> None:
         super().__init__()
@@ -23,10 +23,10 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
         n, length, dim = x.shape
         qkv = self.qkv(x).reshape(n, length, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])  # (N, heads, L, C / heads)
+        y = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], seen)  # (N, heads, L, C / heads)
         return self.proj(y.transpose(1, 2).reshape(n, length, dim))
 
 
