@@ -62,9 +62,10 @@ class MapReport:
 def paddle_names(model: nn.Module) -> dict[str, tuple[str, nn.Module]]:
     """Our state-dict key -> (Paddle's name, the module that owns it); counters of batch norms left out.
 
-    LSTM weights, which Paddle holds under two names, appear under the plain one.
+    LSTM weights, which Paddle holds under two names, appear under the plain one; a layer that two places share appears
+    under the names of both.
     """
-    modules = dict(model.named_modules())
+    modules = dict(model.named_modules(remove_duplicate=False))
     names = {}
     for key in model.state_dict():
         path, _, leaf = key.rpartition(".")

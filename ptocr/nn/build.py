@@ -11,27 +11,40 @@ from torch import Tensor, nn
 from ptocr.errors import SpecError
 from ptocr.nn.backbones.mobilenet_v1_enhance import MobileNetV1Enhance
 from ptocr.nn.backbones.mobilenet_v3 import MobileNetV3Det, MobileNetV3Line
+from ptocr.nn.backbones.mtb import MTB
+from ptocr.nn.backbones.plain_resnet import ResNet31, ResNet45
 from ptocr.nn.backbones.pphgnet import PPHGNetSmall
 from ptocr.nn.backbones.pphgnet_v2 import PPHGNetV2B4
 from ptocr.nn.backbones.pplcnet import PPLCNet, PPLCNetClassifier
 from ptocr.nn.backbones.pplcnet_v3 import PPLCNetV3
 from ptocr.nn.backbones.pplcnet_v4 import PPLCNetV4
 from ptocr.nn.backbones.repsvtr import RepSVTR
+from ptocr.nn.backbones.resnet_fpn import ResNetFPN
 from ptocr.nn.backbones.resnet_vd import ResNetVd, ResNetVdLine
 from ptocr.nn.backbones.svtr import SVTRNet
 from ptocr.nn.backbones.svtrv2 import SVTRv2
+from ptocr.nn.backbones.vit import ViTParseQ, ViTSTR
+from ptocr.nn.heads.abinet import ABINetHead
 from ptocr.nn.heads.attention import AttentionHead
 from ptocr.nn.heads.classifier import ClsHead
+from ptocr.nn.heads.cppd import CPPDHead
 from ptocr.nn.heads.ctc import CTCHead
 from ptocr.nn.heads.db import DBHead
 from ptocr.nn.heads.east import EASTHead
 from ptocr.nn.heads.multi import MultiHead
 from ptocr.nn.heads.nrtr import NRTRHead
+from ptocr.nn.heads.nrtr_reader import Transformer
+from ptocr.nn.heads.parseq import ParseQHead
 from ptocr.nn.heads.pf_local import PFHeadLocal
 from ptocr.nn.heads.pico import PicoHead
+from ptocr.nn.heads.position import TokenHead
 from ptocr.nn.heads.pse import PSEHead
+from ptocr.nn.heads.robust_scanner import RobustScannerHead
 from ptocr.nn.heads.sar import SARHead
+from ptocr.nn.heads.sar_reader import SARReader
 from ptocr.nn.heads.sla import SLAHead
+from ptocr.nn.heads.srn import SRNHead
+from ptocr.nn.heads.visionlan import VLHead
 from ptocr.nn.necks.csp_pan import CSPPAN
 from ptocr.nn.necks.db_fpn import DBFPN, LKPAN, RSEFPN
 from ptocr.nn.necks.fpn import EASTFPN, FPN
@@ -72,16 +85,22 @@ BACKBONES: Table = {
     "MobileNetV1Enhance": MobileNetV1Enhance,
     "MobileNetV3Det": MobileNetV3Det,
     "MobileNetV3Line": MobileNetV3Line,
+    "MTB": MTB,
     "PPHGNetSmall": PPHGNetSmall,
     "PPHGNetV2B4": PPHGNetV2B4,
     "PPLCNet": PPLCNet,
     "PPLCNetV3": PPLCNetV3,
     "PPLCNetV4": PPLCNetV4,
     "RepSVTR": RepSVTR,
+    "ResNet31": ResNet31,
+    "ResNet45": ResNet45,
+    "ResNetFPN": ResNetFPN,
     "ResNetVd": ResNetVd,
     "ResNetVdLine": ResNetVdLine,
     "SVTRNet": SVTRNet,
     "SVTRv2": SVTRv2,
+    "ViTParseQ": ViTParseQ,
+    "ViTSTR": ViTSTR,
 }
 TRANSFORMS: Table = {"STN_ON": STN, "TPS": TPS}
 NECKS: Table = {
@@ -100,6 +119,8 @@ ENCODERS: Table = {"svtr": _svtr, "lightsvtr": _light_svtr, "reshape": Reshape}
 GUIDES: Table = {"NRTRHead": NRTRHead, "SARHead": SARHead}
 HEADS: Table = {
     "AttentionHead": AttentionHead,
+    "ABINetHead": ABINetHead,
+    "CPPDHead": CPPDHead,
     "CTCHead": CTCHead,
     "ClsHead": ClsHead,
     "DBHead": DBHead,
@@ -109,6 +130,13 @@ HEADS: Table = {
     "PicoHead": PicoHead,
     "SLAHead": SLAHead,
     "PSEHead": PSEHead,
+    "ParseQHead": ParseQHead,
+    "RobustScannerHead": RobustScannerHead,
+    "SARHead": SARReader,
+    "SRNHead": SRNHead,
+    "TokenHead": TokenHead,
+    "Transformer": Transformer,
+    "VLHead": VLHead,
 }
 NETWORKS: Table = {
     "PPLCNetClassifier": PPLCNetClassifier,
@@ -164,7 +192,7 @@ class OCRNet(Network):
         return x if self.neck is None else self.neck(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
+        return self.head(self.features(x), *self.head.beside(x))
 
     def decoding(self) -> nn.Module:
         return self.head.decoding(self)

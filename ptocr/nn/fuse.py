@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import TypeVar
 
 import torch
@@ -56,6 +57,24 @@ def fold_bn(conv: AnyConv, bn: nn.BatchNorm1d | nn.BatchNorm2d) -> AnyConv:
     else:
         fused = fuse_conv_bn_eval(wide_conv.eval(), wide_bn.eval(), transpose=isinstance(conv, nn.ConvTranspose2d))
     return fused.type(dtype).requires_grad_(False)
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def with_folded(module: nn.Module, kind: type[M], pairs: Mapping[str, str]) -> M:
+    """A `kind` with the children of `module`, in which convolutions have taken in the batch norms behind them.
+
+    pairs: name of a convolution -> name of its batch norm, which becomes the identity.
+    """
+    result = kind.__new__(kind)
+    nn.Module.__init__(result)
+    own = {key: value for key, value in module.__dict__.items() if not key.startswith("_")}
+    result.__dict__.update(own, training=False, _parameters=dict(module._parameters), _modules=dict(module._modules))
+    for conv, bn in pairs.items():
+        result._modules[conv] = fold_bn(module._modules[conv], module._modules[bn])  # type: ignore[type-var, arg-type]
+        result._modules[bn] = nn.Identity()
+    return result
 
 
 @torch.no_grad()

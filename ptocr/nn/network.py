@@ -32,6 +32,10 @@ class Head(nn.Module):
         """As `Network.class_rows`, with names below this head."""
         return {}
 
+    def beside(self, x: Tensor) -> tuple[Tensor, ...]:
+        """What the head is told of pictures (N, C, H, W) beside their features."""
+        return ()
+
     def answer(self, features: Tensor) -> Tensor:
         """What a teacher says of features: logits where the head has them."""
         return self.logits(features)

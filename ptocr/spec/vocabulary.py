@@ -43,6 +43,9 @@ LAYOUTS: dict[str, Layout] = {
     "attention": Layout(before=("start pad",), behind=("end",), stops=False),
     "nrtr": Layout(before=("pad", "unknown", "start", "end")),
     "sar": Layout(behind=("unknown", "start end", "pad")),
+    "abinet": Layout(before=("end pad",), framed=False),
+    "vitstr": Layout(before=("start pad", "end")),
+    "parseq": Layout(before=("end",), behind=("start", "pad")),
     "srn": Layout(behind=("start", "end pad"), framed=False, stops=False),
 }
 _LEFT_TO_RIGHT = re.compile("[a-zA-Z0-9 :*./%+-]")

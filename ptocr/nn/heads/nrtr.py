@@ -17,18 +17,29 @@ PAD = 0
 EXTRA_CLASSES = 3  # the label encoder adds blank, <unk>, <s>, </s> where CTC has its blank only
 
 
-class SelfAttention(nn.Module):
-    """Multi-head attention of a sequence to its past: (N, L, C) -> (N, L, C)."""
+Keys = tuple[Tensor, Tensor]  # keys and values, (N, heads, L, C / heads) each
 
-    def __init__(self, dim: int, heads: int) -> None:
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of a sequence to its past, or to all of it: (N, L, C) -> (N, L, C)."""
+
+    def __init__(self, dim: int, heads: int, causal: bool = True) -> None:
         super().__init__()
         self.heads = heads
+        self.causal = causal
         self.qkv = nn.Linear(dim, 3 * dim)
         self.out_proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
-        return self.out_proj(join_heads(F.scaled_dot_product_attention(q, k, v, is_causal=True)))
+        return self.out_proj(join_heads(F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)))
+
+    def step(self, x: Tensor, past: Keys | None) -> tuple[Tensor, Keys]:
+        """One more token (N, 1, C) with what was kept of those before it; what is to be kept now."""
+        q, k, v = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
+        if past is not None:
+            k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
+        return self.out_proj(join_heads(F.scaled_dot_product_attention(q, k, v))), (k, v)
 
 
 class CrossAttention(nn.Module):
@@ -41,10 +52,18 @@ class CrossAttention(nn.Module):
         self.kv = nn.Linear(dim, 2 * dim)
         self.out_proj = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        q = split_heads(self.q(x), self.heads)
+    def keys(self, memory: Tensor) -> Keys:
+        """Keys and values of a memory."""
         k, v = (split_heads(part, self.heads) for part in self.kv(memory).chunk(2, dim=-1))
-        return self.out_proj(join_heads(F.scaled_dot_product_attention(q, k, v)))
+        return k, v
+
+    def look(self, x: Tensor, keys: Keys, seen: Tensor | None = None) -> Tensor:
+        """With the keys at hand; seen: which of them may be looked at, as a mask that is added or of bool."""
+        q = split_heads(self.q(x), self.heads)
+        return self.out_proj(join_heads(F.scaled_dot_product_attention(q, *keys, attn_mask=seen)))
+
+    def forward(self, x: Tensor, memory: Tensor, seen: Tensor | None = None) -> Tensor:
+        return self.look(x, self.keys(memory), seen)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -58,21 +77,44 @@ def join_heads(x: Tensor) -> Tensor:
 
 
 class DecoderLayer(nn.Module):
-    """Post-norm transformer decoder layer."""
+    """Post-norm transformer decoder layer. hidden: width of the MLP, four times `dim` without it."""
 
-    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+    def __init__(self, dim: int, heads: int, dropout: float, hidden: int | None = None) -> None:
         super().__init__()
         self.self_attn = SelfAttention(dim, heads)
         self.norm1 = nn.LayerNorm(dim)
         self.cross_attn = CrossAttention(dim, heads)
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = Mlp(dim, 4 * dim, nn.ReLU())
+        self.mlp = Mlp(dim, hidden or 4 * dim, nn.ReLU())
         self.norm3 = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, memory: Tensor) -> Tensor:
         x = self.norm1(x + self.dropout(self.self_attn(x)))
         x = self.norm2(x + self.dropout(self.cross_attn(x, memory)))
+        return self.norm3(x + self.dropout(self.mlp(x)))
+
+    def step(self, x: Tensor, memory: Keys, past: Keys | None) -> tuple[Tensor, Keys]:
+        """One more token (N, 1, C) in evaluation; memory: keys of `cross_attn`, past: as `SelfAttention.step`."""
+        mixed, kept = self.self_attn.step(x, past)
+        x = self.norm1(x + mixed)
+        x = self.norm2(x + self.cross_attn.look(x, memory))
+        return self.norm3(x + self.mlp(x)), kept
+
+
+class EncoderLayer(nn.Module):
+    """Post-norm transformer encoder layer."""
+
+    def __init__(self, dim: int, heads: int, dropout: float, hidden: int) -> None:
+        super().__init__()
+        self.self_attn = SelfAttention(dim, heads, causal=False)
+        self.norm1 = nn.LayerNorm(dim)
+        self.mlp = Mlp(dim, hidden, nn.ReLU())
+        self.norm3 = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm1(x + self.dropout(self.self_attn(x)))
         return self.norm3(x + self.dropout(self.mlp(x)))
 
 
@@ -104,8 +146,8 @@ class PositionalEncoding(nn.Module):
         self.register_buffer("pe", table)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(x + self.pe[: x.shape[1], 0])
+    def forward(self, x: Tensor, place: int = 0) -> Tensor:
+        return self.dropout(x + self.pe[place : place + x.shape[1], 0])
 
 
 class Guide(nn.Module):

@@ -42,14 +42,17 @@ class SARDecoder(nn.Module):
         padding = self.embedding.padding_idx
         embedded = self.embedding(labels) * torch.ne(labels, padding).unsqueeze(-1)  # Paddle: padding is zero
         states, _ = self.rnn_decoder(torch.cat([holistic.unsqueeze(1), embedded], dim=1))  # (N, L + 1, hidden)
-        context = self.attend(x, states, valid)
+        context = self.attend(x, self.keys(x), states, valid)
         shared = holistic.unsqueeze(1).expand(-1, states.shape[1], -1)
         # upstream drops whole predictions, not features
         return self.pred_dropout(self.prediction(torch.cat([states, context, shared], dim=2)))[:, 1:]
 
-    def attend(self, x: Tensor, states: Tensor, valid: Tensor) -> Tensor:
-        """Weighted means of the map: (N, C, H, W), (N, L, hidden) -> (N, L, C)."""
-        keys = self.conv3x3_1(x).permute(0, 2, 3, 1)  # (N, H, W, 512)
+    def keys(self, x: Tensor) -> Tensor:
+        """What is looked at in a map: (N, C, H, W) -> (N, H, W, 512)."""
+        return self.conv3x3_1(x).permute(0, 2, 3, 1)
+
+    def attend(self, x: Tensor, keys: Tensor, states: Tensor, valid: Tensor) -> Tensor:
+        """Weighted means of the map: (N, C, H, W), (N, H, W, 512), (N, L, hidden) -> (N, L, C)."""
         queries = self.conv1x1_1(states)[:, :, None, None]
         energy = self.conv1x1_2(torch.tanh(keys.unsqueeze(1) + queries)).squeeze(-1)  # (N, L, H, W)
         beyond = torch.arange(x.shape[3], device=x.device) >= valid[:, None]  # (N, W)

@@ -1,0 +1,56 @@
+"""What the goldens hold of recognisers whose decoders give more than the probabilities of their classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Extra = Mapping[str, Tensor]  # inputs of the golden beside the picture
+Outputs = Tensor | tuple[Tensor, ...]
+
+
+def _with_ratio(network: Any, picture: Tensor, extra: Extra) -> Outputs:
+    return network.head(network.features(picture), extra["valid_ratio"])
+
+
+def _nrtr(network: Any, picture: Tensor, extra: Extra) -> Outputs:
+    features = network.features(picture)
+    logits = network.head.logits(features)
+    probs, best = logits.softmax(2).max(2)
+    start = torch.full((len(picture), 1), network.head.tokens["start"])
+    ids, probs = torch.cat([start, best], dim=1), torch.cat([torch.ones(len(picture), 1), probs], dim=1)
+    return ids, probs, logits, network.head.forced(network.head.memory(features), extra["tokens"][:, :-1])
+
+
+def _srn(network: Any, picture: Tensor, extra: Extra) -> Outputs:
+    branches = network.head.branches(network.features(picture))
+    predict, words, semantic = (branches[name].flatten(0, 1) for name in ("fused", "words", "semantic"))
+    predict = predict.softmax(1)
+    return predict, branches["visual"], predict.argmax(1, keepdim=True), words, semantic
+
+
+def _visionlan(network: Any, picture: Tensor, extra: Extra) -> Outputs:
+    return network.head.logits(network.features(picture)).transpose(0, 1)
+
+
+def _abinet(network: Any, picture: Tensor, extra: Extra) -> Outputs:
+    return network(picture), network.head.language(extra["lang_tokens"], extra["lang_lengths"])[1]
+
+
+def _parseq(network: Any, picture: Tensor, extra: Extra) -> Outputs:
+    memory = network.head.decoder.layers[0].cross_attn.keys(network.features(picture))
+    return network(picture), network.head.refine(extra["refine_tokens"], memory)
+
+
+OUTPUTS: dict[str, Callable[[Any, Tensor, Extra], Outputs]] = {
+    "rec_mtb_nrtr": _nrtr,
+    "rec_r31_robustscanner": _with_ratio,
+    "rec_r31_sar": _with_ratio,
+    "rec_r45_abinet": _abinet,
+    "rec_r45_visionlan": _visionlan,
+    "rec_r50_fpn_srn": _srn,
+    "rec_vit_parseq": _parseq,
+}
