@@ -15,6 +15,7 @@ from ptocr.cli.guard import INTERRUPTED, USAGE, guarded
 COMMANDS = {
     "ocr": "read pictures and PDFs",
     "batch": "read very many inputs, resumable, on this machine or a cluster",
+    "structure": "read pages with their layout and tables",
     "config": "write out the YAML of a pipeline",
     "diagnose": "one HTML page: what was found, rejected and read, and why",
     "serve": "answer requests over HTTP (PaddleX's POST /ocr)",

@@ -88,7 +88,8 @@ def _add_more(parser: argparse.ArgumentParser) -> None:
         "--save_path", metavar="FOLDER", help="NAME_res.json and NAME_ocr_res_img of each page go there (default: none)"
     )
     add("--pipeline", "--paddlex_config", default="OCR", metavar="NAME",
-        help="OCR, PP-OCRv4_mobile, or the path of an OCR.yaml (default: OCR)")  # fmt: skip
+        help="OCR, PP-OCRv4_mobile, structure, table_recognition, or the path of a YAML (default: OCR; structure in "
+        "ptocr structure)")  # fmt: skip
     add("--ocr_version", metavar="V", help="PP-OCRv3 ... PP-OCRv6: models of that version (default: the pipeline's)")
     ways = OneOf("skip", "redo")
     add("--existing_text", type=ways, metavar=str(ways), default=None,

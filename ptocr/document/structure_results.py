@@ -9,6 +9,9 @@ from PIL import Image
 
 from ptocr.document import draw
 from ptocr.document.base_result import Result, need_image
+from ptocr.document.results import OCRResult
+from ptocr.document.table import Table
+from ptocr.document.tree import Block
 from ptocr.processing.geometry import box_corners
 from ptocr.processing.layout import Region
 from ptocr.processing.table import Structure
@@ -57,3 +60,65 @@ class TableStructureResult(Result):
     def img(self) -> dict[str, Image.Image]:
         """`res`: the picture with the cells outlined."""
         return {"res": draw.draw_boxes(need_image(self), list(self.structure.cells))}
+
+
+class StructureResult(OCRResult):
+    """A page with kinds of blocks and with tables: `regions` of its layout, `page.blocks` in reading order."""
+
+    regions: list[Region]
+
+    @classmethod
+    def of(cls, result: OCRResult) -> StructureResult:
+        """The same page, before its structure is known."""
+        made = cls.__new__(cls)
+        made.__dict__.update(result.__dict__)
+        made.regions = []
+        return made
+
+    @property
+    def tables(self) -> list[Table]:
+        """The tables in reading order."""
+        return [block.content for block in self.page.blocks if isinstance(block.content, Table)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Fields of PaddleX's LayoutParsingResultV2: blocks, layout, OCR, tables."""
+        ocr = super().to_dict()
+        head = {key: ocr.pop(key) for key in ("input_path", "page_index", "model_settings")}
+        doc = {"doc_preprocessor_res": ocr.pop("doc_preprocessor_res")} if "doc_preprocessor_res" in ocr else {}
+        layout = LayoutResult(input_path=self.input_path, page_index=self.page_index, regions=self.regions)
+        return {
+            **head,
+            "parsing_res_list": [_block(block, number) for number, block in enumerate(self.page.blocks)],
+            **doc,
+            "layout_det_res": layout.to_dict(),
+            "overall_ocr_res": {"input_path": self.input_path, "page_index": self.page_index, **ocr},
+            "table_res_list": [_table(table, number) for number, table in enumerate(self.tables)],
+        }
+
+
+def _block(block: Block, number: int) -> dict[str, Any]:
+    content = block.content.to_html() if isinstance(block.content, Table) else _text(block)
+    return {
+        "block_label": block.kind,
+        "block_content": content,
+        "block_bbox": [int(v) for v in block.box],
+        "block_id": number,
+        "block_order": number + 1,
+    }
+
+
+def _text(block: Block) -> str:
+    return "\n".join(" ".join(line.text for line in row) for row in block.rows)
+
+
+def _table(table: Table, number: int) -> dict[str, Any]:
+    return {
+        "cell_box_list": [[float(v) for v in (*cell.poly.min(axis=0), *cell.poly.max(axis=0))] for cell in table.cells],
+        "pred_html": f"<html><body>{table.to_html()}</body></html>",
+        "table_ocr_pred": {
+            "rec_polys": [line.poly for line in table.lines],
+            "rec_texts": [line.text for line in table.lines],
+            "rec_scores": [float(line.score) for line in table.lines],
+        },
+        "table_region_id": number + 1,
+    }

@@ -17,6 +17,7 @@ from ptocr.pipelines.ocr import OCRPipeline
 from ptocr.pipelines.predict_options import DocOptions, OCROptions, ReadingOptions
 from ptocr.pipelines.single import create_model
 from ptocr.pipelines.spread import SpreadPipeline
+from ptocr.pipelines.structure import StructurePipeline
 from ptocr.runtime.devices import device_list
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.spec.languages import code_of, models_for, reads
@@ -46,6 +47,7 @@ class PipelineRow:
 PIPELINES: dict[str, PipelineRow] = {
     "OCR": PipelineRow(OCRPipeline, OCROptions, SpreadPipeline),
     "doc_preprocessor": PipelineRow(DocPreprocessorPipeline, DocOptions),
+    "structure": PipelineRow(StructurePipeline, OCROptions),
 }
 # Taken so that calls written for PaddleX run.
 IGNORED = ("engine_config", "pp_option", "use_hpip", "hpi_config")

@@ -181,8 +181,38 @@ class PipelineSpec(PipelineConfig):
         return lines | (self.doc.used() if self.use_doc_preprocessor else {})
 
 
+class StructureModules(OCRModules):
+    """Models of the structure pipeline."""
+
+    LayoutDetection: Annotated[Module | None, Without("use_layout_detection: false (the picture is one table)")] = None
+    TableStructureRecognition: Module
+
+
+class StructureSpec(PipelineSpec):
+    """A structure pipeline: OCR with layout and tables."""
+
+    short: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **PipelineSpec.short,
+        "layout_detection": ("SubModules", "LayoutDetection"),
+        "table_structure_recognition": ("SubModules", "TableStructureRecognition"),
+    }
+    pipeline_name: Literal["structure"]  # type: ignore[assignment]
+    use_layout_detection: bool = True
+    SubModules: StructureModules
+
+    def used(self) -> dict[str, Module]:
+        models = super().used()
+        if not self.use_layout_detection:
+            models.pop("LayoutDetection", None)
+        return models
+
+
 # The class of each pipeline's YAML, by `pipeline_name`.
-SPECS: dict[str, type[PipelineConfig]] = {"OCR": PipelineSpec, "doc_preprocessor": DocPreprocessor}
+SPECS: dict[str, type[PipelineConfig]] = {
+    "OCR": PipelineSpec,
+    "doc_preprocessor": DocPreprocessor,
+    "structure": StructureSpec,
+}
 
 
 def list_pipelines() -> list[str]:

@@ -194,7 +194,8 @@ def test_seals_are_read_in_polygons(page: np.ndarray, monkeypatch: pytest.Monkey
 def test_our_configuration_files_are_valid_and_written_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from ptocr.cli import main
 
-    assert set(config.list_pipelines()) == {"OCR", "PP-OCRv4_mobile", "doc_preprocessor"}
+    known = {"OCR", "PP-OCRv4_mobile", "doc_preprocessor", "structure", "table_recognition"}
+    assert set(config.list_pipelines()) == known
     for name in config.list_pipelines():
         assert main(["config", name, "--save_path", str(tmp_path)]) == 0
         assert config.load_pipeline(tmp_path / f"{name}.yaml") == config.load_pipeline(name)

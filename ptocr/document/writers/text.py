@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ptocr.document.table import Table
 from ptocr.document.tree import Block, Box, Line, Page
 
 _TSV_HEAD = "level\tpage_num\tblock_num\tpar_num\tline_num\tword_num\tleft\ttop\twidth\theight\tconf\ttext"
@@ -41,7 +42,12 @@ def to_markdown(pages: Iterable[Page]) -> str:
 
 
 def _markdown_block(block: Block, usual: float) -> str:
-    """Rows of one line each are running text; rows of several cells are tables or stay rows."""
+    """Rows of one line each are running text; rows of several cells are tables or stay rows. Tables that were found as
+    such are pipe tables, or HTML where cells span."""
+    if isinstance(block.content, Table):
+        return _markdown_table(block.content)
+    if block.kind == "title" and block.rows:
+        return "## " + _escape(_joined(block.lines))
     parts = []
     for cells, group in itertools.groupby(rows_of(block), key=lambda row: len(row) > 1):
         rows = list(group)
@@ -55,6 +61,16 @@ def _markdown_text(lines: list[Line], usual: float) -> str:
     if len(lines) <= 2 and size >= _HEADING * usual:
         return ("# " if size >= 1.8 * usual else "## ") + text
     return text
+
+
+def _markdown_table(table: Table) -> str:
+    if table.spans:
+        return table.to_html()
+    rows = [[""] * table.size[1] for _ in range(table.size[0])]
+    for cell in table.cells:
+        rows[cell.row][cell.column] = _escape(cell.text).replace("|", "\\|")
+    texts = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([texts[0], "|" + " --- |" * table.size[1], *texts[1:]])
 
 
 def _markdown_rows(rows: list[list[Line]]) -> str:

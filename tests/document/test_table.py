@@ -1,0 +1,105 @@
+"""Tables: HTML tokens to a grid, lines into cells, nothing lost, Markdown and HTML."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from ptocr.document.table import Table, table_of
+from ptocr.document.tree import Block, Line, Page
+from ptocr.document.writers.text import to_markdown
+from ptocr.pipelines.structure import arranged
+from ptocr.processing.geometry import box_corners
+from ptocr.processing.layout import Region
+from ptocr.processing.table import Structure
+
+SPANS = (
+    *("<thead>", "<tr>", "<td", ' rowspan="2"', ">", "</td>", "<td", ' colspan="2"', ">", "</td>", "</tr>"),
+    *("<tr>", "<td></td>", "<td></td>", "</tr>", "</thead>"),
+    *("<tbody>", "<tr>", "<td></td>", "<td></td>", "<td></td>", "</tr>", "</tbody>"),
+)
+BOXES = [(0, 0, 90, 40), (100, 0, 290, 18), (100, 22, 190, 40), (200, 22, 290, 40)] + [
+    (100 * i, 44, 100 * i + 90, 60) for i in range(3)
+]
+
+
+def line(text: str, x0: int, y0: int, x1: int, y1: int) -> Line:
+    """A line whose characters are evenly spread."""
+    made = Line(box_corners((x0, y0, x1, y1)), text, 0.9, kept=True)
+    made.columns, made.steps = np.arange(len(text)), float(len(text))
+    made.char_scores = np.linspace(0.8, 1.0, len(text))
+    return made
+
+
+def table(*lines: Line) -> Table:
+    made = table_of(Structure(SPANS, np.array([box_corners(b) for b in BOXES], float), 1.0), lines)
+    assert made is not None
+    return made
+
+
+def test_grid_with_spans() -> None:
+    made = table(line("name", 5, 12, 60, 28), line("a < b", 120, 2, 180, 16), line("1", 10, 46, 20, 58))
+    assert [(c.row, c.column, c.rows, c.columns) for c in made.cells] == [
+        (0, 0, 2, 1), (0, 1, 1, 2), (1, 1, 1, 1), (1, 2, 1, 1), (2, 0, 1, 1), (2, 1, 1, 1), (2, 2, 1, 1),
+    ]  # fmt: skip
+    assert made.size == (3, 3) and made.head == 2
+    assert made.to_html() == (
+        '<table><thead><tr><td rowspan="2">name</td><td colspan="2">a &lt; b</td></tr><tr><td></td><td></td></tr>'
+        "</thead><tbody><tr><td>1</td><td></td><td></td></tr></tbody></table>"
+    )
+
+
+def test_a_line_over_several_cells_is_cut_between_its_words() -> None:
+    made = table(line("12 345 6789", 0, 46, 290, 58), line("10 000", 210, 24, 280, 38))
+    assert [cell.text for cell in made.cells] == ["", "", "", "10 000", "12", "345", "6789"]
+    parts = [part for cell in made.cells[4:] for part in cell.lines]
+    assert all(a.box[2] <= b.box[0] for a, b in itertools.pairwise(parts))
+    assert parts[0].score < parts[2].score  # of its own characters
+
+
+def test_a_line_outside_of_all_cells_goes_to_the_nearest() -> None:
+    made = table(line("note", 92, 46, 98, 58), line("below", 210, 64, 280, 80))
+    assert [cell.text for cell in made.cells[4:]] == ["note", "", "below"]
+
+
+def test_a_structure_without_cells_is_no_table() -> None:
+    assert table_of(Structure(("<tr>", "</tr>"), np.zeros((0, 4, 2)), 1.0), [line("x", 0, 0, 9, 9)]) is None
+
+
+def test_every_line_is_in_one_block() -> None:
+    """Two columns with a table in the left one, a title above: kinds by regions, each line once."""
+    made = table(line("cell", 5, 12, 60, 28))
+    left = [line(f"left {i} of the running text", 0, 200 + 20 * i, 290, 216 + 20 * i) for i in range(5)]
+    right = [line(f"right {i} of the running text", 320, 20 * i + 80, 610, 20 * i + 96) for i in range(11)]
+    title = line("A title over both of the columns", 0, 20, 610, 60)
+    lines = [*right, *left, title]
+    regions = [
+        Region(1, "title", 0.9, np.array([0.0, 15, 620, 65])),
+        Region(0, "text", 0.9, np.array([0.0, 190, 300, 400])),
+    ]
+    block = Block(kind="table", poly=box_corners((0, 80, 290, 180)), content=made)
+    blocks = arranged(lines, [block], regions, 0, (620, 400))
+    texts = [text.text for found in blocks for text in found.lines]
+    assert sorted(texts) == sorted([*(text.text for text in lines), "cell"])
+    assert blocks[0].kind == "title" and block in blocks
+    order = [text.text for text in left]
+    assert [text for text in texts if text.startswith("left")] == order
+    page = Page(lines, size=(620, 400))
+    page.blocks = blocks
+    text = to_markdown([page])
+    assert text.startswith("## A title over both of the columns") and made.to_html() in text
+
+
+def test_a_table_without_spans_is_a_pipe_table() -> None:
+    tokens = ("<tr>", "<td></td>", "<td></td>", "</tr>") * 2
+    boxes = np.array(
+        [box_corners((100 * (i % 2), 20 * (i // 2), 100 * (i % 2) + 90, 20 * (i // 2) + 18)) for i in range(4)]
+    )
+    made = table_of(
+        Structure(tokens, boxes.astype(float), 1.0), [line("a|b", 5, 2, 60, 16), line("c", 120, 22, 180, 36)]
+    )
+    page = Page(size=(200, 40))
+    page.blocks = [Block(kind="table", poly=box_corners((0, 0, 200, 40)), content=made)]
+    assert to_markdown([page]) == "| a\\|b |  |\n| --- | --- |\n|  | c |\n"
+    assert page.above(0.95).lines == []
