@@ -19,6 +19,9 @@ MOST_PICTURES = 128  # in one run
 MOST_VALUES = 48 << 20  # of the input of one run: bounds memory, about 17 pages of 960 x 960
 AHEAD = 16  # batches of one caller that may wait at a time
 
+_COUNT_LOCK = threading.Lock()
+counted = {"runs": 0, "pictures": 0}  # of all sessions of this process, for whoever watches it
+
 _Key = tuple[tuple[int, ...], ...]  # shapes of the inputs but for the number of pictures
 
 
@@ -108,6 +111,9 @@ class BatchingSession:
         return chosen
 
     def _run_together(self, tickets: list[_Ticket]) -> None:
+        with _COUNT_LOCK:
+            counted["runs"] += 1
+            counted["pictures"] += sum(ticket.count for ticket in tickets)
         if len(tickets) == 1:
             tickets[0].outputs = self._session.run(*tickets[0].arrays)
             return

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from ptocr.runtime import batching
 
 if TYPE_CHECKING:
     from ptocr.serving.admission import Admission
@@ -33,6 +36,9 @@ class Metrics:
         queue.set_function(lambda: admission.waiting)
         running = Gauge("ptocr_running", "Requests in work", registry=self.registry)
         running.set_function(lambda: admission.running)
+        for name in batching.counted:  # pictures / runs is the mean batch of a GPU; on a CPU there are none
+            gauge = Gauge(f"ptocr_batch_{name}", f"{name.capitalize()} in shared batches", registry=self.registry)
+            gauge.set_function(functools.partial(batching.counted.get, name, 0))
 
     def page(self, timings: Mapping[str, float]) -> None:
         """A page was read. timings: seconds by stage."""

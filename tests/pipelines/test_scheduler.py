@@ -17,7 +17,7 @@ import torch
 import ptocr
 from ptocr.inputs.page import Page
 from ptocr.pipelines.scheduler import Scheduler
-from ptocr.runtime import devices
+from ptocr.runtime import batching, devices
 from ptocr.runtime.batching import BatchingSession
 from tests.pipelines.conftest import found_lines, offline, page, random_home
 
@@ -246,6 +246,7 @@ def test_who_waits_for_the_device_shares_its_next_run() -> None:
         except ValueError as error:
             answers[n] = str(error)
 
+    before = dict(batching.counted)
     with session._device:
         threads = [threading.Thread(target=ask, args=(n,)) for n in range(7)]
         for thread in threads:
@@ -259,6 +260,8 @@ def test_who_waits_for_the_device_shares_its_next_run() -> None:
         np.testing.assert_array_equal(answer, 2 * inputs[n])
     assert sorted(inner.sizes) == [1, 1, 1, 1, 2, 2, 2, 9]  # all nine of a size together; as it failed, each alone
     assert not session._waiting
+    # nine pictures together, and one of another size; those that followed the failure are the same pictures again
+    assert {name: n - before[name] for name, n in batching.counted.items()} == {"runs": 2, "pictures": 10}
 
 
 def test_a_stream_keeps_its_order() -> None:

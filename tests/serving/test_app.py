@@ -249,6 +249,7 @@ def test_health_readiness_and_metrics(pipeline: Any, png: bytes) -> None:
         "ptocr_pages_total 1.0",
         'ptocr_requests_total{code="200"} 1.0',
         "ptocr_queue 0.0",
+        "ptocr_batch_runs ",
         "ptocr_running 0.0",
     ):
         assert line in text
