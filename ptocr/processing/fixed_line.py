@@ -36,22 +36,27 @@ def normalized(image: np.ndarray, channels: int, how: Normalize) -> np.ndarray:
     return scaled
 
 
+def in_channels(image: np.ndarray, pre: RecPreprocess) -> np.ndarray:
+    """The picture in grey where the network wants one channel."""
+    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if pre.image_shape[0] == 1 else image
+
+
 def _stretched(image: np.ndarray, pre: RecPreprocess) -> Placed:
-    return resized(image, pre.image_shape[2], pre), 0.0
+    return resized(in_channels(image, pre), pre.image_shape[2], pre), 0.0
 
 
 def _stepped(image: np.ndarray, pre: RecPreprocess) -> Placed:
-    """One to three times as wide as high, or all of the width."""
+    """One to three times as wide as high, or all of the width. It turns grey last, as upstream's does."""
     _, height, width = pre.image_shape
     ratio = math.ceil(image.shape[1] / image.shape[0])
-    return resized(image, min(width, height * ratio) if ratio <= 3 else width, pre), 0.0
+    return in_channels(resized(image, min(width, height * ratio) if ratio <= 3 else width, pre), pre), 0.0
 
 
 def _bounded(image: np.ndarray, pre: RecPreprocess) -> Placed:
     """By aspect ratio, in multiples of four pixels."""
     _, height, width = pre.image_shape
     wanted = math.ceil(height * image.shape[1] / image.shape[0])
-    return resized(image, min(width, max(pre.min_width, round(wanted / 4) * 4)), pre), -1.0
+    return resized(in_channels(image, pre), min(width, max(pre.min_width, round(wanted / 4) * 4)), pre), -1.0
 
 
 RESIZES: dict[str, Callable[[np.ndarray, RecPreprocess], Placed]] = {
@@ -63,11 +68,7 @@ RESIZES: dict[str, Callable[[np.ndarray, RecPreprocess], Placed]] = {
 
 def fixed_line(image: np.ndarray, pre: RecPreprocess) -> np.ndarray:
     """A line picture (h, w, 3) uint8 BGR -> the network's input, float32 of `image_shape`."""
-    image = checked(image)
-    channels = pre.image_shape[0]
-    if channels == 1:
-        image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    line, padding = RESIZES[pre.resize](image, pre)
+    line, padding = RESIZES[pre.resize](checked(image), pre)
     picture = np.full(pre.image_shape, padding, np.float32)
-    picture[:, :, : line.shape[1]] = normalized(line, channels, pre.normalize)
+    picture[:, :, : line.shape[1]] = normalized(line, pre.image_shape[0], pre.normalize)
     return picture

@@ -1,0 +1,52 @@
+"""Lines of one size, against numbers that PaddleOCR 2.10's `tools/infer/predict_rec.py` makes of the same picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ptocr.nn.heads.sar_reader import filled
+from ptocr.processing.fixed_line import fixed_line
+from ptocr.spec.model import load_spec
+
+# Four values of the input (see `places`) and its mean.
+UPSTREAM = {
+    "rec_mtb_nrtr": (-0.726562, 0.429688, 0.070312, -0.351562, 0.007664),
+    "rec_vitstr": (0.192157, 0.725490, 0.490196, 0.537255, 0.505782),
+    "rec_svtrnet_stn": (-0.921569, 0.796078, -0.545098, 0.098039, -0.000630),
+    "rec_r45_visionlan": (0.298039, 0.490196, 0.878431, 0.886275, 0.499685),
+    "rec_r50_fpn_srn": (57.0, 195.0, 104.0, 0.0, 96.629089),
+    "rec_r31_sar": (-0.121569, -0.913725, 0.662745, -1.0, -0.325467),
+    # of the picture as RGB, which its recipe reads and predict_rec.py does not
+    "rec_r45_abinet": (-1.432914, 0.374205, 1.752290, 2.029978, 0.226128),
+}
+
+
+def line() -> np.ndarray:
+    """A picture (40, 90, 3) without any symmetry."""
+    y, x = np.mgrid[0:40, 0:90]
+    planes = [(x * 7 + y * 3) % 256, (x * 2 + y * 11) % 256, (x * 5 + y * y) % 256]
+    return np.stack(planes, axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", UPSTREAM)
+def test_as_upstream(name: str) -> None:
+    pre = load_spec(name).preprocess
+    made = fixed_line(line(), pre)
+    _, height, width = made.shape
+    places = (
+        made[0, height // 2, width // 3],
+        made[-1, height // 3, width // 7],
+        made[0, 1, width // 2],
+        made[-1, -2, -2],
+    )
+    assert made.shape == pre.image_shape and made.dtype == np.float32
+    np.testing.assert_allclose((*places, made.mean(dtype=np.float64)), UPSTREAM[name], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(("width", "ratio"), [(50, 0.375), (90, 0.675), (10, 0.3), (300, 1.0)])
+def test_share_of_the_width_that_is_a_line(width: int, ratio: float) -> None:
+    """What SAR is told beside the picture: upstream's valid_ratio."""
+    picture = fixed_line(np.full((40, width, 3), 200, np.uint8), load_spec("rec_r31_sar").preprocess)
+    assert float(filled(torch.from_numpy(picture)[None])) == pytest.approx(ratio)
