@@ -102,7 +102,7 @@ ACTS: dict[str, Option] = {
 
 # Only these values can be had; any other would change the result.
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
-    "det_algorithm": (("DB", "EAST", "PSE"), "this detector is not here yet"),
+    "det_algorithm": (("DB", "DB++", "EAST", "PSE"), "this detector is not here yet"),
     "rec_algorithm": (("SVTR_LCNet", "SVTR_HGNet", "CRNN"), "this recogniser is not here yet"),
     "e2e_algorithm": (("PGNet",), "end-to-end recognition is not here yet"),  # the default, where no e2e model is given
     "e2e_model_dir": ((), "end-to-end recognition is not here yet"),
@@ -140,6 +140,7 @@ IGNORED: dict[str, Callable[[Any], Any]] = {
 # Options of one detector: its option -> ours, or the only value that can be had.
 OF_DETECTORS: dict[str, dict[str, tuple[Callable[[Any], Any], str | float]]] = {
     "DB": {},
+    "DB++": {},
     "EAST": {
         "det_east_score_thresh": (float, "text_det_thresh"), "det_east_cover_thresh": (float, "text_det_box_thresh"),
         "det_east_nms_thresh": (float, 0.2),
@@ -202,7 +203,7 @@ def translate(given: Mapping[str, Any]) -> Call:
     if set_.get("ocr_version") in LEGACY:
         call.defaults = {o.predict: o.legacy for o in ACTS.values() if o.predict and o.legacy is not None}
         call.defaults["textline_orientation"] = "paddle"
-        if algorithm != "DB":
+        if algorithm not in ("DB", "DB++"):
             of_db = [o.predict for name, o in ACTS.items() if name.startswith("det_db_") and o.predict]
             call.defaults = {name: value for name, value in call.defaults.items() if name not in of_db}
     return call

@@ -25,7 +25,7 @@ _BOTH = {
     "PPLCNetV4": "PPLCNetV4",
 }
 BACKBONES: dict[str, dict[str, str]] = {
-    "det": {**_BOTH, "MobileNetV3": "MobileNetV3Det", "ResNet_vd": "ResNetVd"},
+    "det": {**_BOTH, "MobileNetV3": "MobileNetV3Det", "ResNet": "ResNet", "ResNet_vd": "ResNetVd"},
     "rec": {
         **_BOTH,
         "MobileNetV1Enhance": "MobileNetV1Enhance",
@@ -100,6 +100,8 @@ def architecture(where: str, settings: dict[str, Any], task: str) -> dict[str, A
         neck = _kept(settings["Neck"])
         result["neck"] = neck
     result["head"] = _head(where, dict(settings.get("Head") or {}))
+    if result.get("neck", {}).get("use_asf"):
+        result["head"]["name"] = "JoinedDBHead"
     return result
 
 

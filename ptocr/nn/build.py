@@ -19,6 +19,7 @@ from ptocr.nn.backbones.pplcnet import PPLCNet, PPLCNetClassifier
 from ptocr.nn.backbones.pplcnet_v3 import PPLCNetV3
 from ptocr.nn.backbones.pplcnet_v4 import PPLCNetV4
 from ptocr.nn.backbones.repsvtr import RepSVTR
+from ptocr.nn.backbones.resnet import ResNet
 from ptocr.nn.backbones.resnet_fpn import ResNetFPN
 from ptocr.nn.backbones.resnet_vd import ResNetVd, ResNetVdLine
 from ptocr.nn.backbones.svtr import SVTRNet
@@ -29,7 +30,7 @@ from ptocr.nn.heads.attention import AttentionHead
 from ptocr.nn.heads.classifier import ClsHead
 from ptocr.nn.heads.cppd import CPPDHead
 from ptocr.nn.heads.ctc import CTCHead
-from ptocr.nn.heads.db import DBHead
+from ptocr.nn.heads.db import DBHead, JoinedDBHead
 from ptocr.nn.heads.east import EASTHead
 from ptocr.nn.heads.multi import MultiHead
 from ptocr.nn.heads.nrtr import NRTRHead
@@ -92,6 +93,7 @@ BACKBONES: Table = {
     "PPLCNetV3": PPLCNetV3,
     "PPLCNetV4": PPLCNetV4,
     "RepSVTR": RepSVTR,
+    "ResNet": ResNet,
     "ResNet31": ResNet31,
     "ResNet45": ResNet45,
     "ResNetFPN": ResNetFPN,
@@ -125,6 +127,7 @@ HEADS: Table = {
     "ClsHead": ClsHead,
     "DBHead": DBHead,
     "EASTHead": EASTHead,
+    "JoinedDBHead": JoinedDBHead,
     "MultiHead": _multi_head,
     "PFHeadLocal": PFHeadLocal,
     "PicoHead": PicoHead,

@@ -165,6 +165,13 @@ class ExportedMapBranch(MapBranch, Reparam):
     """A branch whose batch norms Paddle's export folds, as it does from PP-OCRv6 on."""
 
 
+class JoinedMapBranch(MapBranch):
+    """A branch behind a neck that does not leave its maps apart (adaptive scale fusion)."""
+
+    def fused(self) -> nn.Module:
+        return FoldedMapBranch(self)
+
+
 LEVELS = {"p4": 4, "p3": 2, "p2": 1}  # of the auxiliary heads: how much finer their output is than the pyramid's map
 
 
@@ -222,6 +229,12 @@ class DBHead(Head):
     def _maps(self, x: Tensor, binarize: nn.Module, thresh: nn.Module) -> dict[str, Tensor]:
         shrink, threshold = binarize(x), thresh(x)
         return {"shrink": shrink, "threshold": threshold, "binary": step(shrink, threshold, self.k)}
+
+
+class JoinedDBHead(DBHead):
+    """`DBHead` of DB++."""
+
+    BRANCH = JoinedMapBranch
 
 
 def step(shrink: Tensor, threshold: Tensor, k: int) -> Tensor:

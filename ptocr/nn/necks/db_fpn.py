@@ -43,13 +43,32 @@ class Join(Fusible):
         return nn.Identity()
 
 
+class ScaleFusion(nn.Module):
+    """Adaptive scale fusion (arXiv 2202.10304): `concat_at_finest`, each map weighted pixel by pixel."""
+
+    def __init__(self, channels: int, levels: int = 4) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels // levels, 3, padding=1)
+        self.spatial_scale = nn.Sequential(
+            nn.Conv2d(1, 1, 3, padding=1, bias=False), nn.ReLU(), nn.Conv2d(1, 1, 1, bias=False), nn.Sigmoid()
+        )
+        self.channel_scale = nn.Sequential(nn.Conv2d(channels // levels, levels, 1, bias=False), nn.Sigmoid())
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        stacked = concat_at_finest(maps)
+        x = self.conv(stacked)
+        x = self.spatial_scale(x.mean(1, keepdim=True)) + x
+        weights = self.channel_scale(x)  # (N, levels, H / 4, W / 4), coarsest first
+        return stacked * weights.repeat_interleave(stacked.shape[1] // weights.shape[1], dim=1)
+
+
 class DBFPN(nn.Module):
     """The first pyramid of DB (PP-OCRv2 and before): 1x1 laterals, top-down sums, 3x3 smoothing.
 
-    Four maps, finest first -> (N, out_channels, H / 4, W / 4).
+    Four maps, finest first -> (N, out_channels, H / 4, W / 4). use_asf: with adaptive scale fusion (DB++).
     """
 
-    def __init__(self, in_channels: list[int], out_channels: int) -> None:
+    def __init__(self, in_channels: list[int], out_channels: int, use_asf: bool = False) -> None:
         super().__init__()
         self.out_channels = out_channels
         self.levels = range(2, 2 + len(in_channels))  # a map at 1 / 2^level of the picture
@@ -57,12 +76,14 @@ class DBFPN(nn.Module):
             self.add_module(f"in{level}_conv", nn.Conv2d(channels, out_channels, 1, bias=False))
             smooth = nn.Conv2d(out_channels, out_channels // 4, 3, padding=1, bias=False)
             self.add_module(f"p{level}_conv", smooth)
-        self.join = Join()
+        self.join = None if use_asf else Join()
+        self.asf = ScaleFusion(out_channels) if use_asf else None
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         laterals = coarsest_first([getattr(self, f"in{level}_conv") for level in self.levels], maps)
         smooth = [getattr(self, f"p{level}_conv") for level in self.levels]
-        return self.join(coarsest_first(smooth, merge_top_down(laterals)))
+        smoothed = coarsest_first(smooth, merge_top_down(laterals))
+        return self.asf(smoothed) if self.asf is not None else self.join(smoothed)  # type: ignore[misc]
 
 
 class RSELayer(nn.Module):
