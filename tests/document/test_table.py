@@ -9,6 +9,7 @@ import numpy as np
 from ptocr.document.table import Table, table_of
 from ptocr.document.tree import Block, Line, Page
 from ptocr.document.writers.text import to_markdown
+from ptocr.document.writers.web_page import to_html
 from ptocr.pipelines.structure import arranged
 from ptocr.processing.geometry import box_corners
 from ptocr.processing.layout import Region
@@ -103,3 +104,24 @@ def test_a_table_without_spans_is_a_pipe_table() -> None:
     page.blocks = [Block(kind="table", poly=box_corners((0, 0, 200, 40)), content=made)]
     assert to_markdown([page]) == "| a\\|b |  |\n| --- | --- |\n|  | c |\n"
     assert page.above(0.95).lines == []
+
+
+def test_html_of_a_page_holds_every_line() -> None:
+    made = table(line("a & b", 5, 12, 60, 28))
+    page = Page(size=(300, 200), languages=("en",))
+    page.blocks = [
+        Block([[line("Head <1>", 0, 0, 90, 30)]], "title"),
+        Block([[line("left", 0, 40, 40, 50), line("right", 60, 40, 99, 50)], [line("para-", 0, 60, 90, 70)],
+               [line("graph", 0, 75, 90, 85)]], "footer"),
+        Block(kind="table", content=made, poly=box_corners((0, 90, 290, 180))),
+    ]  # fmt: skip
+    text = to_html([page, page])
+    assert text.startswith('<!DOCTYPE html>\n<html lang="en">') and text.count("<hr>") == 1
+    for piece in (
+        "<h2>Head &lt;1&gt;</h2>",
+        '<p class="footer">left &emsp; right</p>',
+        ">paragraph</p>",
+        made.to_html(),
+    ):
+        assert text.count(piece) == 2
+    assert "a &amp; b" in text

@@ -47,7 +47,7 @@ def _markdown_block(block: Block, usual: float) -> str:
     if isinstance(block.content, Table):
         return _markdown_table(block.content)
     if block.kind == "title" and block.rows:
-        return "## " + _escape(_joined(block.lines))
+        return "## " + _escape(joined(block.lines))
     parts = []
     for cells, group in itertools.groupby(rows_of(block), key=lambda row: len(row) > 1):
         rows = list(group)
@@ -56,7 +56,7 @@ def _markdown_block(block: Block, usual: float) -> str:
 
 
 def _markdown_text(lines: list[Line], usual: float) -> str:
-    text = _escape(_joined(lines))
+    text = _escape(joined(lines))
     size = float(np.median([line.height for line in lines]))
     if len(lines) <= 2 and size >= _HEADING * usual:
         return ("# " if size >= 1.8 * usual else "## ") + text
@@ -80,7 +80,7 @@ def _markdown_rows(rows: list[list[Line]]) -> str:
     return "\n".join([table[0], "|" + " --- |" * len(rows[0]), *table[1:]])
 
 
-def _joined(lines: list[Line]) -> str:
+def joined(lines: list[Line]) -> str:
     """The lines of a paragraph as one: hyphenated words put together, no space between Chinese characters."""
     text = ""
     for line in lines:

@@ -13,6 +13,7 @@ from ptocr.document.tree import MIN_SCORE, Page
 from ptocr.document.writers.markup import to_alto, to_hocr
 from ptocr.document.writers.searchable_pdf import ExistingText, write_pdf
 from ptocr.document.writers.text import to_markdown, to_tsv, to_txt
+from ptocr.document.writers.web_page import to_html
 from ptocr.files import write_atomic
 
 # Longest first, so that .alto.xml is not taken for another kind of .xml.
@@ -20,6 +21,7 @@ TEXT_FORMATS: dict[str, Callable[[Iterable[Page]], str]] = {
     ".alto.xml": to_alto,
     ".alto": to_alto,
     ".hocr": to_hocr,
+    ".html": to_html,
     ".txt": to_txt,
     ".md": to_markdown,
     ".tsv": to_tsv,
@@ -47,9 +49,9 @@ def write_results(
 ) -> list[Path]:
     """Write pages into one file of the kind that its suffix names; returns the files written.
 
-    .json, .txt, .md, .tsv (Tesseract's table), .hocr, .alto.xml and .pdf (searchable) hold all pages. A picture holds
-    one: further pages go to `{stem}_2.png`, `{stem}_3.png` ... Folders are made; files appear complete or not at all.
-    Lines that score less than `min_score` are left out of all but .json and pictures.
+    .json, .txt, .md, .html, .tsv (Tesseract's table), .hocr, .alto.xml and .pdf (searchable) hold all pages. A picture
+    holds one: further pages go to `{stem}_2.png`, `{stem}_3.png` ... Folders are made; files appear complete or not at
+    all. Lines that score less than `min_score` are left out of all but .json and pictures.
     existing_text: see `write_pdf`. place: what the name of a further page becomes, for callers that keep files from
     being replaced.
 
