@@ -63,10 +63,11 @@ def lower(network: nn.Module, lanes: int) -> Program:
     """
     network = nativize(network.eval(), lanes)
     try:
-        graph = _Tracer().trace(network)
-    except Exception as error:  # any code of a network may be what cannot be traced
-        raise CannotLower(f"its code cannot be traced ({error})") from error
-    return _Lowering(network, graph, lanes).program
+        return _Lowering(network, _Tracer().trace(network), lanes).program
+    except CannotLower:
+        raise
+    except Exception as error:  # any code of a network may be what cannot be traced, or be called as nobody foresaw
+        raise CannotLower(f"its code cannot be followed ({error})") from error
 
 
 class _Lowering:
@@ -99,10 +100,7 @@ class _Lowering:
             return MODULES[type(module)](self, module, node, *args, **kwargs)
         if node.target not in FUNCTIONS:
             raise CannotLower(f"operator {getattr(node.target, '__name__', node.target)}")
-        try:
-            return FUNCTIONS[node.target](self, *args, **kwargs)
-        except TypeError as error:  # arguments that it has no words for
-            raise CannotLower(f"{node.format_node()}: {error}") from error
+        return FUNCTIONS[node.target](self, *args, **kwargs)
 
     def of(self, tree: Any) -> Any:
         """Arguments of a node with the values that its nodes have become."""

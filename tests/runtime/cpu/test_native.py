@@ -226,11 +226,13 @@ def test_numbers_of_instructions_are_those_of_the_kernels() -> None:
 
 
 def test_through_the_public_interface() -> None:
-    runtime = Runtime(random_checkpoint("PP-OCRv6_tiny_rec"), RuntimeOptions(device="cpu", engine="native"))
+    runtime = Runtime(random_checkpoint("PP-OCRv6_tiny_rec"), RuntimeOptions(device="cpu"))
     assert isinstance(runtime.session, native.NativeSession)
     assert runtime.prefers_single
     indices, _ = runtime.run(x := picture(1, 3, 48, 96))
-    np.testing.assert_array_equal(runtime.raw(x).argmax(2), indices)
+    np.testing.assert_array_equal(runtime.all_classes.run(x)[0].argmax(2), indices)
+    compiled = Runtime(random_checkpoint("PP-OCRv6_tiny_rec"), RuntimeOptions(device="cpu", compile="auto"))
+    assert isinstance(compiled.session, TorchSession), "packages are torch's"
     with pytest.raises(DeviceError, match="only engine='torch' is compiled"):
         RuntimeOptions(device="cpu", engine="native", compile="aot")
 
