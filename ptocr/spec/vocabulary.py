@@ -20,8 +20,8 @@ class Layout:
 
     before, behind: the special tokens before and behind the characters, in class order, by their roles: blank, start,
     end, pad, unknown; several roles of one token are separated by a space. collapses: equal neighbours are one
-    character unless a blank stands between them (CTC). framed: labels begin with start and end with end. stops:
-    decoding ends at the first end; without it all special tokens are skipped, wherever they stand.
+    character unless a blank stands between them (CTC). framed: labels begin with start, where there is one, and end
+    with end. stops: decoding ends at the first end; without it all special tokens are skipped, wherever they stand.
     """
 
     before: tuple[str, ...] = ()
@@ -43,10 +43,10 @@ LAYOUTS: dict[str, Layout] = {
     "attention": Layout(before=("start pad",), behind=("end",), stops=False),
     "nrtr": Layout(before=("pad", "unknown", "start", "end")),
     "sar": Layout(behind=("unknown", "start end", "pad")),
-    "abinet": Layout(before=("end pad",), framed=False),
+    "srn": Layout(behind=("start", "end pad"), framed=False, stops=False),
+    "abinet": Layout(before=("end pad",)),
     "vitstr": Layout(before=("start pad", "end")),
     "parseq": Layout(before=("end",), behind=("start", "pad")),
-    "srn": Layout(behind=("start", "end pad"), framed=False, stops=False),
 }
 _LEFT_TO_RIGHT = re.compile("[a-zA-Z0-9 :*./%+-]")
 
@@ -193,11 +193,12 @@ class Vocabulary:
 
         None for texts that do not fit, or of which no character is known (upstream: the __call__ of label encoders).
         """
-        classes = self.encode(text)
-        if not classes or len(text) > length or (LAYOUTS[self.layout].framed and len(classes) > length - 2):
+        classes, framed = self.encode(text), LAYOUTS[self.layout].framed
+        before = [self._tokens["start"]] if framed and "start" in self._tokens else []
+        behind = [self.token("end")] if framed else []
+        if not classes or len(text) > length or len(before) + len(classes) + len(behind) > length:
             return None
-        if LAYOUTS[self.layout].framed:
-            classes = [self.token("start"), *classes, self.token("end")]
+        classes = [*before, *classes, *behind]
         return classes + [self.token("pad")] * (length - len(classes))
 
     def decode(

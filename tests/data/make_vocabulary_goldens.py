@@ -22,7 +22,9 @@ OUT = Path(__file__).with_name("vocabulary.json")
 CHARACTERS = [*"abcdefghij0123ABé一二", "ij", "%"]
 LENGTH = 12
 NAMES = {"ctc": "CTC", "attention": "Attn", "nrtr": "NRTR", "sar": "SAR", "srn": "SRN"}
-SPECIAL = {"sos", "eos", "blank", "<unk>", "<s>", "</s>", "<UKN>", "<BOS/EOS>", "<PAD>"}
+NAMES |= {"abinet": "ABINet", "vitstr": "ViTSTR", "parseq": "ParseQ"}
+FRAMES = {"abinet": 1, "vitstr": 2}  # tokens that an encoder adds to the length it is given
+SPECIAL = {"sos", "eos", "blank", "<unk>", "<s>", "</s>", "<UKN>", "<BOS/EOS>", "<PAD>", "[B]", "[E]", "[P]"}
 
 
 def official(path: str) -> Any:
@@ -73,7 +75,9 @@ def main() -> None:
         path = Path(folder) / "dict.txt"
         path.write_text("\n".join(CHARACTERS) + "\n", encoding="utf-8")
         for layout, name in NAMES.items():
-            encoder = getattr(ops, f"{name}LabelEncode")(LENGTH, str(path), True)
+            encoder = getattr(ops, f"{name}LabelEncode")(LENGTH - FRAMES.get(layout, 0), str(path), True)
+            if layout == "abinet":
+                encoder.ignore_index = 0  # upstream's 100 is no class
             decoder = getattr(post, f"{name}LabelDecode")(str(path), True)
             rows = sequences(len(decoder.character), 2 if layout == "nrtr" else 0, len(decoder.character) - 1, rng)
             probs = [[round(rng.uniform(0.1, 1), 3) for _ in row] for row in rows]
