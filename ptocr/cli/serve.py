@@ -148,6 +148,13 @@ def _serve(listener: socket.socket, pipeline: Any, args: argparse.Namespace, key
         log_level="info" if args.show_log else "warning", ssl_certfile=args.ssl_certfile, ssl_keyfile=args.ssl_keyfile,
         proxy_headers=bool(args.trust_proxy), forwarded_allow_ips=args.trust_proxy,
     )  # fmt: skip
+    _run(server, listener, app)
+    if errors:
+        raise errors[0]
+
+
+def _run(server: Any, listener: socket.socket, app: Any) -> None:
+    """Answer until told to stop."""
     try:
         server.run(sockets=[listener])
     except BaseException as stop:
@@ -155,8 +162,6 @@ def _serve(listener: socket.socket, pipeline: Any, args: argparse.Namespace, key
             say(f"{app.state.admission.running} requests did not end in time and were dropped")
             os._exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
         raise
-    if errors:
-        raise errors[0]
 
 
 def _api_key(file: str | None) -> str | None:

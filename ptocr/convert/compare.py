@@ -150,13 +150,10 @@ def _output_row(name: str, found: Tensor, wanted: np.ndarray, step: int, relativ
 def _listen(network: nn.Module, names: list[str]) -> tuple[dict[str, Tensor], list[torch.utils.hooks.RemovableHandle]]:
     """Collects the outputs of backbone and neck under the names goldens use (`mid_backbone`, `mid_backbone_0` ...)."""
     found: dict[str, Tensor] = {}
-    backbone = getattr(network, "backbone", None)
-    neck = getattr(network, "neck", None)
-    if neck is None:
-        neck = getattr(getattr(network, "head", None), "ctc_encoder", None)
     handles = []
-    for label, module in (("mid_backbone", backbone), ("mid_neck", neck)):
-        if isinstance(module, nn.Module) and any(name.startswith(label) for name in names):
+    for stage, module in network.stages().items():  # type: ignore[operator]
+        label = f"mid_{stage}"
+        if any(name.startswith(label) for name in names):
             handles.append(module.register_forward_hook(_keeper(found, label)))
     return found, handles
 

@@ -200,6 +200,10 @@ class OCRNet(Network):
     def decoding(self) -> nn.Module:
         return self.head.decoding(self)
 
+    def stages(self) -> dict[str, nn.Module]:
+        neck = self.head.encoder() if self.neck is None else self.neck
+        return {"backbone": self.backbone} | ({} if neck is None else {"neck": neck})
+
     def class_rows(self) -> dict[str, str]:
         return {f"head.{name}": layout for name, layout in self.head.class_rows().items()}
 

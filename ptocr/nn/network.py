@@ -12,6 +12,10 @@ class Network(nn.Module):
         """The module that is run: the network with what is decoded beside it on its device."""
         return self
 
+    def stages(self) -> dict[str, nn.Module]:
+        """The parts whose outputs are worth comparing with another implementation's: "backbone", "neck"."""
+        return {}
+
     def class_rows(self) -> dict[str, str]:
         """Parameters that hold a row per class -> the layout of the vocabulary that these classes have."""
         return {}
@@ -27,6 +31,10 @@ class Head(nn.Module):
     def decoding(self, network: nn.Module) -> nn.Module:
         """The module that is run for a network with this head."""
         return network
+
+    def encoder(self) -> nn.Module | None:
+        """The head's own neck, None for heads without one."""
+        return None
 
     def class_rows(self) -> dict[str, str]:
         """As `Network.class_rows`, with names below this head."""

@@ -15,17 +15,17 @@ from torch import Tensor
 
 
 def cuda_in_bad_fork() -> bool:
-    """Whether this process was forked from one that used CUDA. `torch.cuda._is_in_bad_fork`, 2.6 to 2.13."""
+    """Whether this process was forked from one that used CUDA. `torch.cuda._is_in_bad_fork`, 2.13."""
     return torch.cuda._is_in_bad_fork()
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 (AVX-512). `torch.cpu._is_avx512_bf16_supported`, 2.6 to 2.13."""
+    """Whether the processor multiplies bfloat16 (AVX-512). `torch.cpu._is_avx512_bf16_supported`, 2.13."""
     return torch.cpu._is_avx512_bf16_supported()
 
 
 def compile_package(program: torch.export.ExportedProgram, path: Path, options: dict[str, Any]) -> None:
-    """AOTInductor: an exported program as a package. `torch._inductor.aoti_compile_and_package`, 2.6 to 2.13.
+    """AOTInductor: an exported program as a package. `torch._inductor.aoti_compile_and_package`, 2.13.
 
     options: a copy of it is given away, as torch writes into it.
     """
@@ -33,7 +33,7 @@ def compile_package(program: torch.export.ExportedProgram, path: Path, options: 
 
 
 def load_package(path: Path) -> Callable[..., Any]:
-    """A package with torch's own runner. `torch._inductor.package.load_package`, 2.6 to 2.13.
+    """A package with torch's own runner. `torch._inductor.package.load_package`, 2.13.
 
     Imports torch's compiler, which takes a second.
     """
@@ -41,19 +41,17 @@ def load_package(path: Path) -> Callable[..., Any]:
 
 
 def handles_of(tensors: list[Tensor]) -> list[Any]:
-    """C handles (capsules) that own what they point to. `torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors`, 2.6 to
-    2.13."""
+    """C handles (capsules) that own what they point to. `torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors`, 2.13."""
     return torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors(tensors)
 
 
 def tensors_of(handles: list[Any]) -> list[Tensor]:
-    """The tensors of C handles, which are freed. `torch._C._aoti.alloc_tensors_by_stealing_from_void_ptrs`, 2.6 to
-    2.13."""
+    """The tensors of C handles, which are freed. `torch._C._aoti.alloc_tensors_by_stealing_from_void_ptrs`, 2.13."""
     return torch._C._aoti.alloc_tensors_by_stealing_from_void_ptrs(handles)
 
 
 def has_packed_convolutions(dtype: torch.dtype = torch.float32) -> bool:
-    """Whether the operators below compute in a number type here: those that torch's compiler emits for oneDNN, 2.6 to
+    """Whether the operators below compute in a number type here: those that torch's compiler emits for oneDNN,
     2.13. bfloat16 needs a processor with AVX-512."""
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
         return False

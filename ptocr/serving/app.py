@@ -61,14 +61,17 @@ def create_app(
     app.add_exception_handler(HTTPException, _wrong_route)
     app.openapi = lambda: _schema(app)  # type: ignore[method-assign]
     if cors:
-        from starlette.middleware.cors import CORSMiddleware
-
-        headers = ["Authorization", "Content-Type", "X-API-Key"]
-        app.add_middleware(
-            CORSMiddleware, allow_origins=list(cors), allow_methods=["GET", "POST"], allow_headers=headers
-        )
+        _allow_origins(app, cors)
     app.add_middleware(_Record)
     return app
+
+
+def _allow_origins(app: Any, cors: Sequence[str]) -> None:
+    """Answer the pages of these origins (CORS)."""
+    from starlette.middleware.cors import CORSMiddleware
+
+    headers = ["Authorization", "Content-Type", "X-API-Key"]
+    app.add_middleware(CORSMiddleware, allow_origins=list(cors), allow_methods=["GET", "POST"], allow_headers=headers)
 
 
 def _metrics(admission: Admission) -> Metrics | None:

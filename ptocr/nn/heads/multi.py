@@ -47,6 +47,9 @@ class MultiHead(Head):
     def decoding(self, network: nn.Module) -> nn.Module:
         return GreedyCTC(network)
 
+    def encoder(self) -> nn.Module:
+        return self.ctc_encoder
+
     def class_rows(self) -> dict[str, str]:
         parts = ["ctc_head", *([self.guide] if self.guide else [])]
         return {f"{part}.{name}": layout for part in parts for name, layout in getattr(self, part).class_rows().items()}
