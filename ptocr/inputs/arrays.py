@@ -55,7 +55,7 @@ def _to_uint8(array: np.ndarray, name: str) -> np.ndarray:
         return array
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
-    if np.issubdtype(array.dtype, np.integer):
+    if array.dtype.kind in "iu":  # durations are integers to NumPy's issubdtype
         return _integers_to_uint8(array, name)
     if np.issubdtype(array.dtype, np.floating):
         return _floats_to_uint8(array, name)

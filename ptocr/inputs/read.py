@@ -169,14 +169,19 @@ class _Source:
         self.name = name
 
 
+_DEEP = 32  # lists in lists; one that holds itself has no end
 _KEPT = ("pdf", "jpeg")  # kinds of files that can become pages of a PDF as they are
 _NOTHING_HERE = "(nothing to read here)"
 
 
-def _sources(input: Any, options: ReadOptions, position: int | None, name: str) -> Iterator[_Source | InputError]:
+def _sources(
+    input: Any, options: ReadOptions, position: int | None, name: str, depth: int = 0
+) -> Iterator[_Source | InputError]:
     """Flatten an input into sources; what is wrong with it already comes as an InputError in its place."""
     label = name if position is None else f"{name}[{position}]"
-    if isinstance(input, Page):
+    if depth > _DEEP:
+        yield InputError(f"{label}: more than {_DEEP} lists in lists")
+    elif isinstance(input, Page):
         yield _Source(input, label)
     elif isinstance(input, str | os.PathLike):
         yield from _path_sources(os.fspath(input), options)
@@ -186,14 +191,21 @@ def _sources(input: Any, options: ReadOptions, position: int | None, name: str) 
         if "img" not in input:
             yield InputError(f"{label}: a dict needs the key 'img', it has {sorted(map(str, input))}")
         else:
-            yield from _sources(input["img"], options, None, label)
+            yield from _sources(input["img"], options, None, label, depth + 1)
     elif hasattr(input, "__array__"):
-        yield _Source(np.asarray(input), label)
+        yield _array_source(input, label)
     elif isinstance(input, Iterable):
         for number, item in enumerate(input):
-            yield from _sources(item, options, number, label)
+            yield from _sources(item, options, number, label, depth + 1)
     else:
         yield InputError(f"{label}: cannot read a {type(input).__name__}; give a path, URL, array, bytes or file")
+
+
+def _array_source(input: Any, label: str) -> _Source | InputError:
+    try:
+        return _Source(np.asarray(input), label)
+    except Exception as error:  # a tensor with gradients, say: each library has its own kinds
+        return InputError(f"{label}: a {type(input).__name__} that gives no array ({error})")
 
 
 def _path_sources(path: str | bytes, options: ReadOptions) -> Iterator[_Source | InputError]:
@@ -226,7 +238,7 @@ def _unfound_sources(text: str, error: Exception) -> Iterator[_Source | InputErr
                 yield _Source(path, path)
     elif "://" in text:
         yield InputError(f"{text}: only http and https addresses can be read")
-    elif Path(text).is_symlink():
+    elif os.path.islink(text):
         yield InputError(f"{text}: is a symbolic link to something that does not exist")
     else:
         yield InputError(f"{text}: {_os_reason(error)}")
@@ -287,10 +299,15 @@ def _pages_of(source: _Source, options: ReadOptions) -> Iterator[Page]:
     elif isinstance(value, str):
         yield from _url_pages(value, options) if is_url(value) else _file_pages(value, options)
     elif isinstance(value, np.ndarray):
+        if value.ndim >= 2 and value.size:
+            check_pixels(value.shape[1], value.shape[0], options, name)
         yield Page(to_bgr(value, name))
     elif isinstance(value, Image.Image):
         check_pixels(value.width, value.height, options, name)
-        yield Page(pillow_to_bgr(value, name))
+        try:
+            yield Page(pillow_to_bgr(value, name))
+        except (OSError, ValueError, SyntaxError) as error:  # Pillow reads the pixels only now
+            raise InputError(f"{name}: {error}") from error
     elif isinstance(value, bytes | bytearray | memoryview):
         yield from _data_pages(bytes(value), name, None, options)
     else:
@@ -352,8 +369,8 @@ def _stream_pages(stream: Any, name: str, options: ReadOptions) -> Iterator[Page
     name = input_path or name
     try:
         data = stream.read()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{name}: {error}") from error
+    except Exception as error:  # anybody's object
+        raise InputError(f"{name}: cannot be read ({type(error).__name__}: {error})") from error
     if not isinstance(data, bytes):
         raise InputError(f"{name}: file object gives {type(data).__name__}; open it in binary mode")
     yield from _data_pages(data, name, input_path, options)

@@ -18,6 +18,18 @@ _REDIRECTS = 5
 _CHUNK = 64 * 1024
 _SAFE = "/%:@!$&'()*+,;=~-._"  # characters of an address that stay as they are
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Not of the public internet, whatever the installed Python's tables say (IANA's registries of special addresses).
+_SPECIAL = [
+    ipaddress.ip_network(network)
+    for network in (
+        "64:ff9b:1::/48",  # translation within a network
+        "::/96",  # IPv4 in IPv6, deprecated
+        "fec0::/10",  # site-local, deprecated
+        "3fff::/20",  # documentation
+        "5f00::/16",  # segment routing
+        "192.88.99.0/24",  # relays of 6to4, deprecated
+    )
+]
 
 
 def is_url(text: str) -> bool:
@@ -134,7 +146,7 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _SPECIAL)
 
 
 def _port(parts: urllib.parse.SplitResult) -> int:

@@ -151,6 +151,13 @@ def test_a_name_cannot_change_between_check_and_use(server: str, monkeypatch: py
         ("::ffff:8.8.8.8", True),
         ("64:ff9b::7f00:1", False),
         ("2002:7f00:1::", False),
+        ("64:ff9b:1::1", False),
+        ("::8.8.8.8", False),
+        ("fec0::1", False),
+        ("3fff::1", False),
+        ("5f00::1", False),
+        ("192.88.99.1", False),
+        ("2606:4700:4700::1111", True),
     ],
 )
 def test_public(address: str, public: bool) -> None:
