@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,6 +141,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             f"{path}: not a ptocr checkpoint of format {FORMAT} (found {found!r}); "
             "make one from official weights with `ptocr convert`"
         )
+    _require_sound(path, payload.get("state_dict"))
     missing = {"spec", "charset", "form", "source", "state_dict"} - set(payload)
     if missing:
         raise WeightsError(f"{path}: damaged checkpoint, without {', '.join(sorted(missing))}; convert it again")
@@ -154,6 +157,28 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         state_dict=payload["state_dict"],
         source=payload["source"],
     )
+
+
+def _require_sound(path: Path, state: object) -> None:
+    """Plain tensors, and every byte of a `.pth` the one that was written (the checksums of its parts)."""
+    stat = path.stat()
+    zipped = path.suffix != SAFETENSORS  # which has no checksums
+    if zipped and (damaged := _damaged(str(path), stat.st_mtime_ns, stat.st_size)) is not None:
+        raise WeightsError(f"{path}: damaged, its part {damaged!r} has changed; convert or fetch it again")
+    for name, tensor in state.items() if isinstance(state, dict) else ():
+        plain = isinstance(tensor, torch.Tensor) and tensor.layout is torch.strided and not tensor.is_meta
+        if not plain:
+            raise WeightsError(f"{path}: {name!r} is no plain tensor; convert the weights again")
+
+
+@functools.lru_cache(maxsize=64)
+def _damaged(path: str, changed: int, size: int) -> str | None:
+    """The first part of a file whose checksum is wrong; looked at once for each state of the file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip()
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        return str(error)
 
 
 def network_of(checkpoint: Checkpoint, train: bool = False, form: Form | Literal["fused"] | None = None) -> nn.Module:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ptocr.checkpoint import Checkpoint, Form, empty_network, load_checkpoint
@@ -60,6 +61,7 @@ def convert(
     classes = _classes(source, spec)
     characters = _charset(source, spec, classes, given)
     form, state, more = _state(source, spec, classes)
+    _require_finite(source.where, state)
     for note in notes + more:
         log.warning("%s: %s", source.where, note)
     log.info("%s: %d tensors in %s form", spec.name, len(state), form)
@@ -78,6 +80,12 @@ def _converted_before(path: Path, model: str | ModelSpec | None, given: Vocabula
         given.characters, checkpoint.classes, "the character dictionary that was given", str(path), checkpoint.spec
     )
     return replace(checkpoint, charset=characters)
+
+
+def _require_finite(where: str, state: dict[str, Tensor]) -> None:
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise WeightsError(f"{where}: {name!r} holds values that are no numbers; the weights are damaged")
 
 
 def _origin(source: Source, notes: list[str]) -> dict[str, Any]:

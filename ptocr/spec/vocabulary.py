@@ -147,6 +147,8 @@ class Vocabulary:
             text = Path(path).read_bytes().decode("utf-8-sig")
         except FileNotFoundError:
             raise SpecError(f"{path}: there is no such character dictionary") from None
+        except OSError as error:
+            raise SpecError(f"{path}: not a character dictionary ({error.strerror or error})") from None
         except UnicodeDecodeError as error:
             raise SpecError(f"{path}: not a UTF-8 character dictionary ({error.reason})") from None
         # str.splitlines() would also split at exotic separators, which some dictionaries contain as characters

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from ptocr.errors import SpecError
 
+DEEPEST = 100
 # libyaml's parser is several times as fast; builds of PyYAML without it have Python's alone
 _SafeLoader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -25,11 +26,32 @@ def read_yaml(path: Path) -> Any:
         SpecError: the file is missing or is no YAML; names the file.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader)
+        text = path.read_text(encoding="utf-8")
+        require_shallow(text, str(path))
+        return yaml.load(text, Loader=_SafeLoader)
     except FileNotFoundError:
         raise SpecError(f"{path}: no such file") from None
+    except OSError as error:
+        raise SpecError(f"{path}: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: not a readable YAML file: {error}") from None
+
+
+def require_shallow(text: str, where: str) -> None:
+    """Refuse YAML that is nested deeper than any file of settings: libyaml's composer would overflow the stack.
+
+    Raises:
+        SpecError: it is; `where` names it. yaml.YAMLError: no YAML.
+    """
+    opened = text.count("[") + text.count("{")
+    indented = max((len(line) - len(line.lstrip(" -?:")) for line in text.splitlines()), default=0)
+    if opened + indented < DEEPEST:  # no need to look closely
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise SpecError(f"{where}: nested more than {DEEPEST} deep, which no file of settings is")
 
 
 def read_extended(

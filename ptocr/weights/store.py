@@ -120,6 +120,11 @@ def _current(spec: ModelSpec) -> tuple[Path, Checkpoint] | None:
             raise
         log.info("%s was made by another version of ptocr; it is made again", path)
         return None
+    except WeightsError as error:
+        if path.parent != paths.cache_weights():
+            raise
+        log.warning("%s; it is made again", error)
+        return None
     if "fetched" not in checkpoint.source or checkpoint.source.get("made_for") == _facts(spec):
         return path, checkpoint  # what the user put there is never replaced
     log.info("%s was made for an older description of %s; it is made again", path, spec.name)

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from ptocr.errors import WeightsError
 
-MAX_MEMBER = 2 << 30  # bytes; the largest official model has 0.2 GB
+MAX_SIZE = 2 << 30  # bytes in an archive, unpacked; the largest official model has 0.2 GB
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def is_archive(path: Path) -> bool:
 
 def _archived(path: Path) -> list[Member]:
     """The plain files of an archive, in memory; links, devices and paths that lead out of it are errors."""
-    found = []
+    found, size = [], 0
     try:
         with tarfile.open(path) as archive:
             for item in archive:
@@ -87,8 +87,9 @@ def _archived(path: Path) -> list[Member]:
                         f"{path}: refused, its member {item.name!r} is a link or leads out of the archive; "
                         "fetch the official archive"
                     )
-                if item.size > MAX_MEMBER:
-                    raise WeightsError(f"{path}: refused, its member {item.name!r} has {item.size} bytes")
+                size += item.size
+                if size > MAX_SIZE:
+                    raise WeightsError(f"{path}: refused, it has more than {MAX_SIZE} bytes with {item.name!r}")
                 if inside.name.startswith("."):
                     continue
                 stream = archive.extractfile(item)

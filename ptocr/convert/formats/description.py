@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
-from ptocr.errors import WeightsError
+from ptocr.errors import SpecError, WeightsError
 from ptocr.spec.model import ModelSpec, parse_spec
 from ptocr.spec.settings import ClsPostprocess, ClsPreprocess, DBPostprocess, DetPreprocess, RecPreprocess
+from ptocr.spec.yaml import require_shallow
 
 POSTPROCESS = ("thresh", "box_thresh", "unclip_ratio", "max_candidates")
 
@@ -36,7 +37,11 @@ def read_description(where: str, data: bytes) -> Description:
     # all scalars as text: a character list may hold entries such as `1`, `no` or `~`, which must stay characters
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
-        content = yaml.load(data.decode("utf-8"), Loader=loader)
+        text = data.decode("utf-8")
+        require_shallow(text, where)
+        content = yaml.load(text, Loader=loader)
+    except SpecError as error:
+        raise WeightsError(str(error)) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise WeightsError(
             f"{where}: not a readable YAML file ({str(error).splitlines()[0]}); fetch it again"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +46,9 @@ def read_torch_state(path: Path) -> Source:
         raise WeightsError(
             f"{path}: holds no state dict of tensors; save one with torch.save(model.state_dict(), FILE)"
         )
-    arrays = {_name(key): _array(value) for key, value in state.items() if not key.endswith(f".{COUNTER}")}
+    arrays = {
+        _name(key): _array(f"{path}: {key}", value) for key, value in state.items() if not key.endswith(f".{COUNTER}")
+    }
     return Source(str(path), FORMAT, arrays, files={path.name: hashlib.sha256(path.read_bytes()).hexdigest()})
 
 
@@ -56,5 +57,8 @@ def _name(key: str) -> str:
     return f"{path}.{SUFFIXES.get(leaf, leaf)}" if path else leaf
 
 
-def _array(value: Any) -> np.ndarray:
+def _array(where: str, value: torch.Tensor) -> np.ndarray:
+    if value.layout is not torch.strided or value.is_meta or value.is_complex() or value.is_quantized:
+        kind = "without values" if value.is_meta else f"of {str(value.layout).removeprefix('torch.')} {value.dtype}"
+        raise WeightsError(f"{where}: a tensor {kind}; a state dict of plain tensors is needed")
     return value.detach().float().numpy()

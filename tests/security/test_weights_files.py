@@ -1,0 +1,119 @@
+"""Files of weights that are damaged or made to harm: one clear line, nothing random, nothing unbounded."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ptocr.checkpoint import load_checkpoint, save_checkpoint
+from ptocr.convert.convert import convert
+from ptocr.convert.formats import archive
+from ptocr.errors import SpecError, WeightsError
+from ptocr.spec.vocabulary import Vocabulary
+from ptocr.spec.yaml import read_yaml
+from ptocr.weights import store
+from tests.random_models import random_checkpoint
+
+NAME = "ch_ppocr_mobile_v2.0_cls"
+
+
+@pytest.fixture
+def pth(tmp_path: Path) -> Path:
+    save_checkpoint(tmp_path / f"{NAME}.pth", random_checkpoint(NAME))
+    return tmp_path / f"{NAME}.pth"
+
+
+def flip_a_bit(path: Path) -> None:
+    """In the largest tensor, where no reader of the format would notice."""
+    with zipfile.ZipFile(path) as parts:
+        largest = max(parts.infolist(), key=lambda part: part.file_size)
+    data = bytearray(path.read_bytes())
+    data[largest.header_offset + 200 + largest.file_size // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def test_a_flipped_bit_is_noticed(pth: Path) -> None:
+    load_checkpoint(pth)
+    flip_a_bit(pth)
+    with pytest.raises(WeightsError, match=r"cls\.pth: damaged, its part .*data/"):
+        load_checkpoint(pth)
+
+
+@pytest.mark.parametrize("damage", ["bit", "end"])
+def test_a_damaged_file_in_the_cache_is_made_again(damage: str, pth: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PTOCR_WEIGHTS", str(pth.parent))
+    monkeypatch.setattr("ptocr.paths.checkout_weights", lambda: None)
+    monkeypatch.setattr(store, "_fetch", lambda spec: random_checkpoint(spec.name))
+    if damage == "bit":
+        flip_a_bit(pth)
+    else:
+        pth.write_bytes(pth.read_bytes()[:-1000])
+    assert store.load(NAME).spec.name == NAME
+    load_checkpoint(pth)
+
+
+def test_a_damaged_file_that_was_named_stays_as_it_is(pth: Path) -> None:
+    flip_a_bit(pth)
+    before = pth.read_bytes()
+    with pytest.raises(WeightsError, match="damaged"):
+        store.load(str(pth))
+    assert pth.read_bytes() == before
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers(value: float, tmp_path: Path) -> None:
+    state = random_checkpoint(NAME).state_dict
+    name = next(key for key, tensor in state.items() if tensor.ndim == 4)
+    state[name] = state[name].clone()
+    state[name].view(-1)[3] = value
+    torch.save(state, tmp_path / "state.pth")
+    with pytest.raises(WeightsError, match=r"state\.pth: .* holds values that are no numbers"):
+        convert(tmp_path / "state.pth", model=NAME)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.eye(4).to_sparse(), torch.zeros(2, device="meta"), torch.zeros(2, dtype=torch.complex64)],
+    ids=["sparse", "meta", "complex"],
+)
+def test_tensors_that_are_no_weights(tensor: torch.Tensor, tmp_path: Path) -> None:
+    torch.save({"conv.weight": tensor}, tmp_path / "odd.pth")
+    with pytest.raises(WeightsError, match=r"odd\.pth: conv\.weight: a tensor"):
+        convert(tmp_path / "odd.pth", model=NAME)
+
+
+def test_an_archive_is_bounded_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MAX_SIZE", 1 << 20)
+    with tarfile.open(tmp_path / "bomb.tar.gz", "w:gz") as bomb:
+        for number in range(3):  # each below the limit
+            part = tarfile.TarInfo(f"inference.part{number}")
+            part.size = 500_000
+            bomb.addfile(part, io.BytesIO(bytes(part.size)))
+    with pytest.raises(WeightsError, match=r"bomb\.tar\.gz: refused, it has more than"):
+        archive.members(tmp_path / "bomb.tar.gz")
+
+
+def test_settings_and_dictionaries_that_are_none(tmp_path: Path) -> None:
+    for deep in ("[" * 50_000, "- " * 50_000 + "x", "{a: " * 50_000, "? " * 50_000):
+        (tmp_path / "deep.yaml").write_text(deep)
+        with pytest.raises(SpecError, match=r"deep\.yaml: nested more than 100 deep"):
+            read_yaml(tmp_path / "deep.yaml")
+    (tmp_path / "brackets.yaml").write_text("characters: ['[', '{', " + "'[', " * 1000 + "']']")
+    assert len(read_yaml(tmp_path / "brackets.yaml")["characters"]) == 1003
+    with pytest.raises(SpecError, match="directory"):
+        read_yaml(tmp_path)
+    with pytest.raises(SpecError, match="not a character dictionary"):
+        Vocabulary.load(tmp_path)
+
+
+def test_a_sound_file_is_not_changed_by_loading(pth: Path) -> None:
+    before = pth.read_bytes()
+    state = load_checkpoint(pth).state_dict
+    assert all(bool(np.isfinite(tensor.numpy()).all()) for tensor in state.values())
+    assert pth.read_bytes() == before
