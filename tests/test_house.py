@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from ptocr.spec.tasks import TASKS
-from tools.house_figures import ROOT, arrows, sizes
+from tools.house_figures import ROOT, arrows, sizes, walks
 
 # Tables with a row per task, and places where the same letters mean something else.
 TABLES = {"PREDICTORS", "SINGLE", "EVALUATORS", "OBJECTIVES", "PROCESSING", "BACKBONES"}
@@ -68,3 +68,12 @@ def test_the_search_for_names_of_tasks_finds_them() -> None:
     """In comparisons, calls and tables of other names; not in the tables of tasks."""
     code = 'if task == "det": pass\nread(s, "rec")\nKNOWN = {"cls": 1}\nPREDICTORS: dict[str, int] = {"unwarp": 1}'
     assert list(task_names(ast.parse(code))) == [(1, "det"), (2, "rec"), (3, "cls")]
+
+
+@pytest.mark.weights("PP-OCRv6_small_det", "PP-OCRv6_small_rec", "ch_ppocr_mobile_v2.0_cls")
+def test_a_page_passes_few_functions_on_its_way_to_a_network() -> None:
+    found = {name: len(passed) for name, passed in walks().items()}
+    limits = {"predict_det": 7, "predict_rec": 8, "predict_system, to the detector": 7}
+    limits["predict_system, to the recogniser"] = 8
+    assert found.keys() == limits.keys()
+    assert all(0 < found[name] <= most for name, most in limits.items()), found

@@ -104,16 +104,17 @@ def hops(call: Callable[[], Any], network: str) -> list[str]:
         step: FrameType | None = frame
         while step is not None:
             name = step.f_code.co_name
-            if step.f_code.co_filename.startswith(str(ROOT)) and not name.startswith("<"):
+            if step.f_code.co_filename.startswith(str(PACKAGE)) and not name.startswith("<"):
                 seen.append(getattr(step.f_code, "co_qualname", name))
             step = step.f_back
+        sys.setprofile(None)
 
     sys.setprofile(watch)
     try:
         call()
     finally:
         sys.setprofile(None)
-    return [name for name in reversed(seen) if "house_figures" not in name and name not in ("hops", "main", "walks")]
+    return seen[::-1]
 
 
 def main() -> None:
@@ -123,31 +124,34 @@ def main() -> None:
     args = parser.parse_args()
     for key, value in {**sizes(), **arrows()}.items():
         print(f"{key}: {value}")
-    if args.hops:
-        walks()
+    for name, passed in walks().items() if args.hops else ():
+        print(f"hops, {name}: {len(passed)} ({', '.join(passed)})")
 
 
-def walks() -> None:
-    """Print the functions between each command and its network, on one thread so that nothing leaves the stack."""
+def walks() -> dict[str, list[str]]:
+    """The functions between each command and its network, on one thread so that nothing leaves the stack."""
     import torch
 
     from ptocr.cli.infer import predict_det, predict_rec, predict_system
 
+    threads, found = torch.get_num_threads(), {}
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         page = ROOT / "docs" / "images" / "latin_page.png"
         line = ROOT / "docs" / "images" / "rotated_line.png"
         quiet = ["--cpu_threads", "1", "--device", "cpu", "--draw_img_save_dir", folder]
+        system = lambda: predict_system(["--image_dir", str(page), *quiet])  # noqa: E731
         calls: dict[str, tuple[Callable[[], Any], str]] = {
-            "det": (lambda: predict_det(["--image_dir", str(page), *quiet]), "nn/build.py"),
-            "rec": (lambda: predict_rec(["--image_dir", str(line), *quiet]), "nn/decode.py"),
-            "system, to the detector": (lambda: predict_system(["--image_dir", str(page), *quiet]), "nn/build.py"),
-            "system, to the recogniser": (lambda: predict_system(["--image_dir", str(page), *quiet]), "nn/decode.py"),
+            "predict_det": (lambda: predict_det(["--image_dir", str(page), *quiet]), "nn/build.py"),
+            "predict_rec": (lambda: predict_rec(["--image_dir", str(line), *quiet]), "nn/decode.py"),
+            "predict_system, to the detector": (system, "nn/build.py"),
+            "predict_system, to the recogniser": (system, "nn/decode.py"),
         }
         for name, (call, network) in calls.items():
             with contextlib.redirect_stdout(io.StringIO()):
-                found = hops(call, network)
-            print(f"hops, {name}: {len(found)} ({', '.join(found)})")
+                found[name] = hops(call, network)
+    torch.set_num_threads(threads)
+    return found
 
 
 if __name__ == "__main__":

@@ -61,7 +61,6 @@ def convert(
     classes = _classes(source, spec)
     characters = _charset(source, spec, classes, given)
     form, state, more = _state(source, spec, classes)
-    _require_finite(source.where, state)
     for note in notes + more:
         log.warning("%s: %s", source.where, note)
     log.info("%s: %d tensors in %s form", spec.name, len(state), form)
@@ -80,12 +79,6 @@ def _converted_before(path: Path, model: str | ModelSpec | None, given: Vocabula
         given.characters, checkpoint.classes, "the character dictionary that was given", str(path), checkpoint.spec
     )
     return replace(checkpoint, charset=characters)
-
-
-def _require_finite(where: str, state: dict[str, Tensor]) -> None:
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise WeightsError(f"{where}: {name!r} holds values that are no numbers; the weights are damaged")
 
 
 def _origin(source: Source, notes: list[str]) -> dict[str, Any]:
@@ -166,11 +159,12 @@ def _fitting(characters: tuple[str, ...], classes: int, what: str, where: str, s
 
 
 def _state(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:
-    if source.graph is not None:
-        return _deploy(source, spec, classes)
-    if source.format == "safetensors":
-        return _hub(source, spec, classes)
-    return _train(source, spec, classes)
+    read_as = _deploy if source.graph is not None else _hub if source.format == "safetensors" else _train
+    form, state, notes = read_as(source, spec, classes)
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise WeightsError(f"{source.where}: {name!r} holds values that are no numbers; the weights are damaged")
+    return form, state, notes
 
 
 def _hub(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:

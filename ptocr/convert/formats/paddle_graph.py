@@ -66,7 +66,7 @@ def _add(graph: Graph, where: str, op: PaddleOp, shapes: dict[str, tuple[int, ..
     if op.kind in RESHAPES and op.inputs[0] in parameter:
         parameter[out] = names[0]
     elif op.kind in CONVOLUTIONS:
-        tensors = {role: parameter[op.slots[role]] for role in ("weight", "bias") if role in op.slots}
+        tensors: dict[str, str] = {role: parameter[op.slots[role]] for role in ("weight", "bias") if role in op.slots}
         groups = int(op.attributes.get("groups", 1))
         graph.weighted(CONVOLUTIONS[op.kind], shapes[tensors["weight"]], tensors, [op.slots["x"]], out, groups)
     elif op.kind in PRODUCTS and op.slots["weight"] in parameter:
