@@ -23,7 +23,7 @@ EXAMPLES = (
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Conversion:
     """One line of the table: what became of one source."""
 
     source: Path
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
     print(f"{done.out}: {done.model}, {done.form} form, {done.tensors} tensors{classes}, {done.seconds} s")
 
 
-def _convert(src: Path, args: argparse.Namespace, out: Path | None, folder: Path | None = None) -> Outcome:
+def _convert(src: Path, args: argparse.Namespace, out: Path | None, folder: Path | None = None) -> Conversion:
     from ptocr.checkpoint import save_checkpoint
     from ptocr.convert.convert import convert
     from ptocr.convert.paddle_yaml import spec_from_paddle
@@ -79,7 +79,7 @@ def _convert(src: Path, args: argparse.Namespace, out: Path | None, folder: Path
         raise SpecError(f"{out}: is --src itself; give another --out")
     target = out or (_free(folder, name, src) if folder is not None else Path(f"{name}.pth"))
     save_checkpoint(target, checkpoint)
-    return Outcome(
+    return Conversion(
         source=src,
         model=name,
         format=checkpoint.source["format"],
@@ -106,7 +106,7 @@ def _convert_all(args: argparse.Namespace, failures: Failures) -> None:
             outcomes.append(_convert(src, args, None, args.out or Path("converted")))
         except PtocrError as error:
             failures(InputError(str(error)))
-            outcomes.append(Outcome(src))
+            outcomes.append(Conversion(src))
     head = ("source", "model", "format", "form", "classes", "tensors", "seconds", "written")
     rows = [head]
     for o in outcomes:

@@ -18,7 +18,7 @@ from ptocr.compat.rapid_page import Frame, word_results
 from ptocr.compat.rapid_results import RapidOCROutput, TextClsOutput, TextDetOutput, TextRecOutput
 from ptocr.errors import SpecError
 from ptocr.pipelines import create_pipeline
-from ptocr.pipelines.config import Detection
+from ptocr.pipelines.config import DetectionConfig
 from ptocr.pipelines.detect import detection_settings
 from ptocr.pipelines.predict_options import OCROptions
 from ptocr.pipelines.single import ModelPredictor
@@ -269,7 +269,7 @@ class RapidOCR:
         began = time.perf_counter()
         models = self._pipeline.models
         module = models.module("TextDetection")
-        assert isinstance(module, Detection)
+        assert isinstance(module, DetectionConfig)
         options = OCROptions().merged({f"text_det_{name}": value for name, value in self._detection().items()})
         detector = models.get("TextDetection", TextDetector)
         found = detector(frame.padded, *detection_settings(detector, module, options))

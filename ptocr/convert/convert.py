@@ -14,7 +14,7 @@ from ptocr.checkpoint import Checkpoint, Form, empty_network, load_checkpoint
 from ptocr.convert.align import align, transfer
 from ptocr.convert.fingerprint import deploy_graph, layout, linear_names
 from ptocr.convert.formats.description import apply_description
-from ptocr.convert.formats.foreign import Source, is_checkpoint, read
+from ptocr.convert.formats.foreign import ForeignWeights, is_checkpoint, read
 from ptocr.convert.formats.torch_state import is_plain, read_torch_state
 from ptocr.convert.identify import class_count, hub_state, identify, in_paddle_layout
 from ptocr.convert.mapping import lstm_aliases, map_state, paddle_names, transposed
@@ -81,12 +81,12 @@ def _converted_before(path: Path, model: str | ModelSpec | None, given: Vocabula
     return replace(checkpoint, charset=characters)
 
 
-def _origin(source: Source, notes: list[str]) -> dict[str, Any]:
+def _origin(source: ForeignWeights, notes: list[str]) -> dict[str, Any]:
     name, digest = next(iter(source.files.items()))
     return {"name": name, "sha256": digest, "format": source.format, "files": dict(source.files), "notes": notes}
 
 
-def _check_name(source: Source, spec: ModelSpec) -> list[str]:
+def _check_name(source: ForeignWeights, spec: ModelSpec) -> list[str]:
     assert source.description is not None
     name = source.description.name
     return [f"{source.description.where} calls this model {name}"] if name not in (None, spec.name) else []
@@ -95,14 +95,14 @@ def _check_name(source: Source, spec: ModelSpec) -> list[str]:
 # ------------------------------------------------------------------------------------------------- classes, characters
 
 
-def _brought(source: Source) -> list[str] | None:
+def _brought(source: ForeignWeights) -> list[str] | None:
     """The characters that come with the weights, in class order, without the blank and perhaps without the space."""
     if source.description is not None and source.description.characters:
         return source.description.characters
     return source.characters
 
 
-def _classes(source: Source, spec: ModelSpec) -> int | None:
+def _classes(source: ForeignWeights, spec: ModelSpec) -> int | None:
     classes = class_count(source, spec)
     if spec.has_classes and classes is None:
         raise WeightsError(
@@ -117,7 +117,9 @@ def _classes(source: Source, spec: ModelSpec) -> int | None:
     return classes
 
 
-def _charset(source: Source, spec: ModelSpec, classes: int | None, given: Vocabulary | None) -> Vocabulary | None:
+def _charset(
+    source: ForeignWeights, spec: ModelSpec, classes: int | None, given: Vocabulary | None
+) -> Vocabulary | None:
     """The character set that fits the class count; with the space appended where that makes it fit.
 
     Raises:
@@ -158,7 +160,7 @@ def _fitting(characters: tuple[str, ...], classes: int, what: str, where: str, s
 # --------------------------------------------------------------------------------------------------------- state dicts
 
 
-def _state(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:
+def _state(source: ForeignWeights, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:
     read_as = _deploy if source.graph is not None else _hub if source.format == "safetensors" else _train
     form, state, notes = read_as(source, spec, classes)
     for name, tensor in state.items():
@@ -167,7 +169,7 @@ def _state(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form, 
     return form, state, notes
 
 
-def _hub(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:
+def _hub(source: ForeignWeights, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:
     """Weights under the names of the hub's transformers releases."""
     form, state, missing, left = hub_state(source, spec, classes)
     if missing or left:
@@ -183,7 +185,7 @@ def _hub(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form, di
     return form, state, []
 
 
-def _deploy(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:
+def _deploy(source: ForeignWeights, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:
     """Weights of an exported program in Paddle's deploy form of our network."""
     assert source.graph is not None
     network, graph = deploy_graph(spec, classes)
@@ -204,7 +206,7 @@ def _deploy(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form,
     return "deploy", state, []
 
 
-def _train(source: Source, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:
+def _train(source: ForeignWeights, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:
     """Weights under structured names, with the training-only branches where the file has them completely."""
     full = empty_network(spec.architecture, classes, train=True)
     whole, report = map_state(in_paddle_layout(source, linear_names(full)), full, source.where)

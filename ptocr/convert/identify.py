@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ptocr.checkpoint import Form, empty_network
 from ptocr.convert.fingerprint import architecture_key, fingerprint
-from ptocr.convert.formats.foreign import Source
+from ptocr.convert.formats.foreign import ForeignWeights
 from ptocr.convert.formats.torch_state import FORMAT as TORCH
 from ptocr.convert.hub import HubState, hub_path
 from ptocr.errors import PtocrError, WeightsError
@@ -21,14 +21,14 @@ from ptocr.spec.vocabulary import Vocabulary
 log = logging.getLogger(__name__)
 
 
-def in_paddle_layout(source: Source, linear: frozenset[str]) -> dict[str, np.ndarray]:
+def in_paddle_layout(source: ForeignWeights, linear: frozenset[str]) -> dict[str, np.ndarray]:
     """The tensors of a source as Paddle lays them out."""
     if source.format != TORCH:
         return source.tensors
     return {name: array.T if name in linear else array for name, array in source.tensors.items()}
 
 
-def class_count(source: Source, spec: ModelSpec) -> int | None:
+def class_count(source: ForeignWeights, spec: ModelSpec) -> int | None:
     """The number of classes of the weights, None for networks without classes or weights of another kind."""
     if not spec.has_classes:
         return None
@@ -40,7 +40,7 @@ def class_count(source: Source, spec: ModelSpec) -> int | None:
     return known.classes_of_tensors(in_paddle_layout(source, known.linear))
 
 
-def _hub_classes(source: Source, spec: ModelSpec) -> int | None:
+def _hub_classes(source: ForeignWeights, spec: ModelSpec) -> int | None:
     for name in fingerprint(spec).by_class:
         path, _, leaf = name.rpartition(".")
         found = source.tensors.get(f"{hub_path(path, spec.architecture)}.{leaf}")
@@ -50,7 +50,7 @@ def _hub_classes(source: Source, spec: ModelSpec) -> int | None:
 
 
 def hub_state(
-    source: Source, spec: ModelSpec, classes: int | None
+    source: ForeignWeights, spec: ModelSpec, classes: int | None
 ) -> tuple[Form, dict[str, Tensor], list[str], list[str]]:
     """Form, state dict, parameters without a source and unused tensors of a hub file for a spec's network.
 
@@ -67,7 +67,7 @@ def hub_state(
     return min(tried, key=lambda result: len(result[2]))
 
 
-def fits(source: Source, spec: ModelSpec) -> bool:
+def fits(source: ForeignWeights, spec: ModelSpec) -> bool:
     """Whether names (or operations) and shapes are those of the spec's network, whatever its class count."""
     classes = class_count(source, spec)
     if spec.has_classes and classes is None:
@@ -93,7 +93,7 @@ def _specs(files: tuple[tuple[str, int], ...]) -> tuple[ModelSpec, ...]:
     return tuple(found)
 
 
-def candidates(source: Source) -> list[ModelSpec]:
+def candidates(source: ForeignWeights) -> list[ModelSpec]:
     """All specs whose network the weights fit; every architecture is looked at once, however many specs share it."""
     verdicts: dict[str, bool] = {}
     found = []
@@ -110,7 +110,7 @@ def candidates(source: Source) -> list[ModelSpec]:
     return found
 
 
-def identify(source: Source, characters: Iterable[str] | None = None) -> ModelSpec:
+def identify(source: ForeignWeights, characters: Iterable[str] | None = None) -> ModelSpec:
     """The one model the weights belong to.
 
     Twins (identical networks) are told apart by the name in `inference.yml`, the class count, the characters and at
@@ -137,19 +137,19 @@ def identify(source: Source, characters: Iterable[str] | None = None) -> ModelSp
     raise WeightsError(f"{source.where}: these weights fit several models alike: {names}; say which one with --model")
 
 
-def _largest(found: list[ModelSpec], source: Source, characters: list[str] | None) -> list[ModelSpec]:
+def _largest(found: list[ModelSpec], source: ForeignWeights, characters: list[str] | None) -> list[ModelSpec]:
     """A network that holds another one's (with a further branch) is the one of weights that have both."""
     del source, characters
     sizes = [len(fingerprint(spec).shapes) for spec in found]
     return [spec for spec, size in zip(found, sizes, strict=True) if size == max(sizes)]
 
 
-def _same_classes(found: list[ModelSpec], source: Source, characters: list[str] | None) -> list[ModelSpec]:
+def _same_classes(found: list[ModelSpec], source: ForeignWeights, characters: list[str] | None) -> list[ModelSpec]:
     del characters
     return [spec for spec in found if spec.classes == class_count(source, spec)]
 
 
-def _same_characters(found: list[ModelSpec], source: Source, characters: list[str] | None) -> list[ModelSpec]:
+def _same_characters(found: list[ModelSpec], source: ForeignWeights, characters: list[str] | None) -> list[ModelSpec]:
     del source
     if characters is None:
         return []
@@ -166,7 +166,7 @@ def _general(found: list[ModelSpec], where: str) -> list[ModelSpec]:
     return [s for s in found if all(word in where for more in own[s.name] for word in more)]
 
 
-def _same_name(found: list[ModelSpec], source: Source, characters: list[str] | None) -> list[ModelSpec]:
+def _same_name(found: list[ModelSpec], source: ForeignWeights, characters: list[str] | None) -> list[ModelSpec]:
     del characters
     named = [s for s in found if s.name.lower() in source.where.lower()]
     longest = max((len(s.name) for s in named), default=0)  # en_PP-OCRv4_mobile_rec also holds PP-OCRv4_mobile_rec

@@ -19,7 +19,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
-class Module(_Frozen):
+class ModuleConfig(_Frozen):
     """One model of a pipeline: by name, or by the folder or file of its weights."""
 
     module_name: str | None = None
@@ -38,7 +38,7 @@ class Module(_Frozen):
         return None
 
 
-class Detection(Module):
+class DetectionConfig(ModuleConfig):
     """Text detection; None keeps what the model's spec says."""
 
     batch_size: int = Field(default=1, ge=1)
@@ -52,7 +52,7 @@ class Detection(Module):
     input_shape: tuple[int, ...] | None = None
 
 
-class Recognition(Module):
+class RecognitionConfig(ModuleConfig):
     """Text recognition; lines that score less than `score_thresh` are left out. charset: a dictionary file instead of
     the weights' own."""
 
@@ -76,7 +76,7 @@ class Without:
 class Modules(_Frozen):
     """Base of the models of a pipeline; those that can be switched off are annotated with `Without`."""
 
-    def present(self) -> dict[str, Module]:
+    def present(self) -> dict[str, ModuleConfig]:
         """The models by module name."""
         own = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: module for name, module in own.items() if module is not None}
@@ -94,11 +94,11 @@ class PipelineConfig(_Frozen):
     short: ClassVar[Mapping[str, tuple[str, ...]]]
     pipeline_name: str
 
-    def modules(self) -> dict[str, Module]:
+    def modules(self) -> dict[str, ModuleConfig]:
         """All models by module name, also those that only a call may switch on."""
         raise NotImplementedError
 
-    def used(self) -> dict[str, Module]:
+    def used(self) -> dict[str, ModuleConfig]:
         """The models that every page meets unless a call says otherwise."""
         raise NotImplementedError
 
@@ -107,9 +107,9 @@ class DocModules(Modules):
     """Models of document preprocessing."""
 
     DocOrientationClassify: Annotated[
-        Module | None, Without("use_doc_orientation_classify=False (the lines then say which way up a page is)")
-    ] = Module(module_name="doc_text_orientation", model_name="PP-LCNet_x1_0_doc_ori")
-    DocUnwarping: Annotated[Module | None, Without("use_doc_unwarping=False")] = Module(
+        ModuleConfig | None, Without("use_doc_orientation_classify=False (the lines then say which way up a page is)")
+    ] = ModuleConfig(module_name="doc_text_orientation", model_name="PP-LCNet_x1_0_doc_ori")
+    DocUnwarping: Annotated[ModuleConfig | None, Without("use_doc_unwarping=False")] = ModuleConfig(
         module_name="image_unwarping", model_name="UVDoc"
     )
 
@@ -127,10 +127,10 @@ class DocPreprocessor(PipelineConfig):
     batch_size: int = Field(default=1, ge=1)
     SubModules: DocModules = DocModules()
 
-    def modules(self) -> dict[str, Module]:
+    def modules(self) -> dict[str, ModuleConfig]:
         return self.SubModules.present()
 
-    def used(self) -> dict[str, Module]:
+    def used(self) -> dict[str, ModuleConfig]:
         asked = {"DocOrientationClassify": self.use_doc_orientation_classify, "DocUnwarping": self.use_doc_unwarping}
         return {name: module for name, module in self.modules().items() if asked[name]}
 
@@ -138,9 +138,9 @@ class DocPreprocessor(PipelineConfig):
 class OCRModules(Modules):
     """Models of the OCR pipeline."""
 
-    TextDetection: Detection
-    TextLineOrientation: Annotated[Module | None, Without("use_textline_orientation=False")] = None
-    TextRecognition: Recognition
+    TextDetection: DetectionConfig
+    TextLineOrientation: Annotated[ModuleConfig | None, Without("use_textline_orientation=False")] = None
+    TextRecognition: RecognitionConfig
 
 
 class OCRSubPipelines(_Frozen):
@@ -171,10 +171,10 @@ class PipelineSpec(PipelineConfig):
         """Document preprocessing, which stands by even without a SubPipelines section: a call may switch it on."""
         return DocPreprocessor() if self.SubPipelines is None else self.SubPipelines.DocPreprocessor
 
-    def modules(self) -> dict[str, Module]:
+    def modules(self) -> dict[str, ModuleConfig]:
         return self.SubModules.present() | self.doc.modules()
 
-    def used(self) -> dict[str, Module]:
+    def used(self) -> dict[str, ModuleConfig]:
         lines = self.SubModules.present()
         if not self.use_textline_orientation:
             lines.pop("TextLineOrientation", None)

@@ -23,7 +23,7 @@ _POST = ("thresh", "box_thresh", "unclip_ratio")
 
 
 def detection_settings(
-    detector: TextDetector, module: config.Detection, options: OCROptions
+    detector: TextDetector, module: config.DetectionConfig, options: OCROptions
 ) -> tuple[DetPreprocess, DetPostprocess]:
     """Pre- and postprocessing of a call: the model's, then the pipeline's, then the call's.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from ptocr.errors import SpecError, WeightsError
-from ptocr.pipelines.config import Module, advice
+from ptocr.pipelines.config import ModuleConfig, advice
 from ptocr.predictors import PREDICTORS
 from ptocr.predictors.predictor import Predictor
 from ptocr.runtime.options import RuntimeOptions
@@ -21,7 +21,7 @@ P = TypeVar("P", bound=Predictor)
 class Models:
     """Loads each model once, whichever thread asks first."""
 
-    def __init__(self, modules: Mapping[str, Module], options: RuntimeOptions) -> None:
+    def __init__(self, modules: Mapping[str, ModuleConfig], options: RuntimeOptions) -> None:
         self.modules = dict(modules)
         self.options = options
         self._locks = {name: threading.Lock() for name in self.modules}
@@ -66,7 +66,7 @@ class Models:
         """Pictures per batch of a module."""
         return self.module(name).batch_size
 
-    def module(self, name: str) -> Module:
+    def module(self, name: str) -> ModuleConfig:
         """The configuration of a module.
 
         Raises:
@@ -78,7 +78,7 @@ class Models:
             raise SpecError(f"the pipeline has no {name}; add it to the SubModules of its YAML, or {without}")
         return self.modules[name]
 
-    def _load(self, name: str, module: Module) -> Predictor:
+    def _load(self, name: str, module: ModuleConfig) -> Predictor:
         try:
             runtime = make_runtime(
                 module.model_dir or module.model_name, self.options, module.model_name or None, module.dictionary

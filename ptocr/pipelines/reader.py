@@ -10,7 +10,7 @@ import numpy as np
 
 from ptocr.document.tree import Line, Piece
 from ptocr.pipelines import orientation as direction
-from ptocr.pipelines.config import Detection
+from ptocr.pipelines.config import DetectionConfig
 from ptocr.pipelines.detect import detection_settings
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.predict_options import OCROptions
@@ -31,7 +31,7 @@ class Reader:
 
     def __init__(self, models: Models, options: OCROptions, orientation: bool) -> None:
         module = models.module("TextDetection")
-        assert isinstance(module, Detection)
+        assert isinstance(module, DetectionConfig)
         self.models, self.options, self.orientation = models, options, orientation
         models.load_ahead("TextRecognition")
         self.detector = models.get("TextDetection", TextDetector)

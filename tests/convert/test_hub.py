@@ -20,7 +20,7 @@ from torch import nn
 from ptocr.checkpoint import empty_network
 from ptocr.convert.convert import convert
 from ptocr.convert.fingerprint import layout
-from ptocr.convert.formats.foreign import Source, read
+from ptocr.convert.formats.foreign import ForeignWeights, read
 from ptocr.convert.formats.safetensors import read_safetensors
 from ptocr.convert.hub import HubState
 from ptocr.convert.identify import hub_state
@@ -34,11 +34,11 @@ MERGED = sorted(name for name, tensors in NAMES.items() if any(source is None fo
 SUFFIXES = {"running_mean": "_mean", "running_var": "_variance"}
 
 
-def blank(model: str) -> Source:
+def blank(model: str) -> ForeignWeights:
     """A file of the right names and shapes without values."""
     zero = np.zeros((), np.float32)
     tensors = {name: np.broadcast_to(zero, shape) for name, (shape, _) in NAMES[model].items()}
-    return Source("model.safetensors", "safetensors", tensors)
+    return ForeignWeights("model.safetensors", "safetensors", tensors)
 
 
 def written(path: Path, tensors: dict[str, np.ndarray]) -> Path:

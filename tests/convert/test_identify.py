@@ -15,22 +15,22 @@ from ptocr.convert import fingerprint
 from ptocr.convert.convert import convert
 from ptocr.convert.fingerprint import deploy_graph, layout
 from ptocr.convert.formats.description import Description
-from ptocr.convert.formats.foreign import Source
+from ptocr.convert.formats.foreign import ForeignWeights
 from ptocr.convert.identify import candidates, class_count, identify
 from ptocr.errors import WeightsError
 from ptocr.spec.model import ModelSpec, list_specs, load_spec
 from tests.convert import tiny
 
 
-def checkpoint_of(spec: ModelSpec, where: str = "weights.pdparams", classes: int | None = None) -> Source:
+def checkpoint_of(spec: ModelSpec, where: str = "weights.pdparams", classes: int | None = None) -> ForeignWeights:
     """A training checkpoint of a model; no values are needed to recognise it."""
     shapes = layout(empty_network(spec.architecture, classes or spec.classes, train=True))
     zero = np.zeros((), np.float32)
-    return Source(where, "pdparams", {name: np.broadcast_to(zero, shape) for name, shape in shapes.items()})
+    return ForeignWeights(where, "pdparams", {name: np.broadcast_to(zero, shape) for name, shape in shapes.items()})
 
 
-def program_of(spec: ModelSpec, where: str = "folder/inference.json") -> Source:
-    return Source(where, "pir", {}, deploy_graph(spec, spec.classes)[1])
+def program_of(spec: ModelSpec, where: str = "folder/inference.json") -> ForeignWeights:
+    return ForeignWeights(where, "pir", {}, deploy_graph(spec, spec.classes)[1])
 
 
 @pytest.mark.parametrize("make", [checkpoint_of, program_of])
@@ -103,7 +103,7 @@ def test_own_class_count_needs_a_name() -> None:
 
 def test_unknown_weights() -> None:
     with pytest.raises(WeightsError, match="no model that ptocr knows"):
-        identify(Source("x", "pdparams", {"a": np.zeros(3, np.float32)}))
+        identify(ForeignWeights("x", "pdparams", {"a": np.zeros(3, np.float32)}))
     with pytest.raises(WeightsError, match="no model that ptocr knows"):
         convert(tiny.archive("legacy"), charset=tiny.charset())
 

@@ -1,4 +1,4 @@
-"""Weight files of every format -> `Source`. What a file is, its content says, not its name."""
+"""Weight files of every format -> `ForeignWeights`. What a file is, its content says, not its name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BRANCHES = ("Student.", "Student2.", "Teacher.")  # of distillation checkpoints,
 
 
 @dataclass
-class Source:
+class ForeignWeights:
     """Weights as read.
 
     tensors: name -> float32 array in the file's layout. graph: the operations that use them, for formats whose tensor
@@ -70,7 +70,7 @@ def is_checkpoint(path: Path) -> bool:
         return kind_of(stream.read(4096)) == "checkpoint"
 
 
-def read(path: str | Path, prefer: str | None = None) -> Source:
+def read(path: str | Path, prefer: str | None = None) -> ForeignWeights:
     """Read the weights of a file, folder or archive.
 
     prefer: "Student", "Student2" or "Teacher" of a distillation checkpoint; None: the first of these that is there.
@@ -106,7 +106,9 @@ def _nothing(kinds: dict[str, list[Member]]) -> str:
     )
 
 
-def _read(main: Member, kind: str, kinds: dict[str, list[Member]], found: list[Member], prefer: str | None) -> Source:
+def _read(
+    main: Member, kind: str, kinds: dict[str, list[Member]], found: list[Member], prefer: str | None
+) -> ForeignWeights:
     if kind == "checkpoint":
         raise WeightsError(f"{main.where}: already a .pth; it needs no conversion")
     description = _description(main, found)
@@ -117,14 +119,14 @@ def _read(main: Member, kind: str, kinds: dict[str, list[Member]], found: list[M
         model = read_onnx(main.where, main.read())
         text = model.metadata.get("character")
         characters = text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else None
-        return Source(main.where, kind, model.tensors, model.graph, description, characters, files)
+        return ForeignWeights(main.where, kind, model.tensors, model.graph, description, characters, files)
     if kind == "safetensors":
         tensors = read_safetensors(main.where, main.read())
-        return Source(main.where, kind, tensors, None, description, _hub_characters(main, found), files)
+        return ForeignWeights(main.where, kind, tensors, None, description, _hub_characters(main, found), files)
     with main.open() as stream:
         tensors, notes = read_pdparams(main.where, stream)
     tensors, branch = _branch(main.where, tensors, prefer)
-    return Source(main.where, kind, tensors, None, description, None, files, notes + branch)
+    return ForeignWeights(main.where, kind, tensors, None, description, None, files, notes + branch)
 
 
 def _description(main: Member, found: list[Member]) -> Description | None:
@@ -152,7 +154,9 @@ def _hub_characters(main: Member, found: list[Member]) -> list[str] | None:
     return None
 
 
-def _program(main: Member, kind: str, kinds: dict[str, list[Member]], description: Description | None) -> Source:
+def _program(
+    main: Member, kind: str, kinds: dict[str, list[Member]], description: Description | None
+) -> ForeignWeights:
     """A program with its parameters: the `.pdiparams` of the same folder."""
     beside = [m for m in kinds.get("pdiparams", []) if m.folder == main.folder]
     same = [m for m in beside if Path(m.name).stem == Path(main.name).stem] or beside
@@ -163,7 +167,7 @@ def _program(main: Member, kind: str, kinds: dict[str, list[Member]], descriptio
     graph, shapes = reader.read_program(main.where, main.read())
     tensors = read_tensors(same[0].where, same[0].read(), shapes)
     files = {m.name: m.sha256() for m in (same[0], main)}
-    return Source(main.where, kind, tensors, graph, description, None, files)
+    return ForeignWeights(main.where, kind, tensors, graph, description, None, files)
 
 
 def _branch(where: str, tensors: dict[str, np.ndarray], prefer: str | None) -> tuple[dict[str, np.ndarray], list[str]]:

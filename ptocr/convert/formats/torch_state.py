@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ptocr.convert.formats.foreign import Source
+from ptocr.convert.formats.foreign import ForeignWeights
 from ptocr.convert.mapping import COUNTER, SUFFIXES
 from ptocr.errors import WeightsError
 
@@ -29,7 +29,7 @@ def is_plain(path: Path) -> bool:
     return bool(names) and not (b"charset" in head and b"spec" in head)
 
 
-def read_torch_state(path: Path) -> Source:
+def read_torch_state(path: Path) -> ForeignWeights:
     """Tensors of a `.pth`, under Paddle's names; linear layers stay as PyTorch keeps them, [out, in].
 
     Raises:
@@ -49,7 +49,7 @@ def read_torch_state(path: Path) -> Source:
     arrays = {
         _name(key): _array(f"{path}: {key}", value) for key, value in state.items() if not key.endswith(f".{COUNTER}")
     }
-    return Source(str(path), FORMAT, arrays, files={path.name: hashlib.sha256(path.read_bytes()).hexdigest()})
+    return ForeignWeights(str(path), FORMAT, arrays, files={path.name: hashlib.sha256(path.read_bytes()).hexdigest()})
 
 
 def _name(key: str) -> str:
