@@ -30,6 +30,10 @@ _PILLOW_MAGIC = (
     b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51", b"\0\0\1\0", b"\x0a\x05\x01", b"\x01\xda",
 )  # fmt: skip
 HEAD_BYTES = 1024
+# Small files that keep a decoder busy are refused by what their structure claims.
+MOST_SCANS = 500  # of a JPEG: progressive ones have about ten, each goes over the whole picture
+MOST_FRAMES = 10_000
+SPARE_BYTES = 1 << 16  # that a PNG's stream may have beyond twice its pixels
 
 
 def sniff(head: bytes) -> str | None:
@@ -96,6 +100,8 @@ def _decode_jpeg(data: bytes, name: str, options: ReadOptions) -> tuple[np.ndarr
         raise InputError(f"{name}: cannot be decoded, the JPEG is cut off before the picture begins")
     width, height, components, precision = frame
     check_pixels(width, height, options, name)
+    if data.count(b"\xff\xda") > MOST_SCANS:  # in a scan's own data 0xff is never followed by it
+        raise InputError(f"{name}: refused, the JPEG has more than {MOST_SCANS} scans")
     if data.rfind(b"\xff\xd9") < start_of_scan:
         return None, "the JPEG is cut off"
     if components not in (1, 3) or precision != 8:
@@ -131,7 +137,13 @@ class _Png:
     depth: int
     color: int  # 0 grey, 2 colour, 3 palette, 4 grey + alpha, 6 colour + alpha
     chunks: frozenset[bytes]
+    stream: int  # compressed bytes
     damage: str | None
+
+    @property
+    def raw(self) -> int:
+        """Bytes of the pixels before compression, about."""
+        return self.height * (1 + self.width * self.depth * {2: 3, 4: 2, 6: 4}.get(self.color, 1) // 8)
 
 
 def _png_header(data: bytes, name: str) -> _Png:
@@ -140,7 +152,7 @@ def _png_header(data: bytes, name: str) -> _Png:
         raise InputError(f"{name}: cannot be decoded, the PNG has no header")
     width, height, depth, color = struct.unpack_from(">IIBB", data, 16)
     chunks: set[bytes] = set()
-    position = 8
+    position, stream = 8, 0
     view = memoryview(data)
     while position + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, position)
@@ -148,18 +160,21 @@ def _png_header(data: bytes, name: str) -> _Png:
         if end + 4 > len(data):
             break
         if kind[:1].isupper() and zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
-            return _Png(width, height, depth, color, frozenset(chunks), "the PNG has a wrong checksum")
+            return _Png(width, height, depth, color, frozenset(chunks), stream, "the PNG has a wrong checksum")
         chunks.add(kind)
+        stream += length if kind == b"IDAT" else 0
         position = end + 4
         if kind == b"IEND":
-            return _Png(width, height, depth, color, frozenset(chunks), None)
-    return _Png(width, height, depth, color, frozenset(chunks), "the PNG is cut off")
+            return _Png(width, height, depth, color, frozenset(chunks), stream, None)
+    return _Png(width, height, depth, color, frozenset(chunks), stream, "the PNG is cut off")
 
 
 def _decode_png(data: bytes, name: str, options: ReadOptions) -> tuple[np.ndarray | None, str | None]:
     """(image, None), or (None, damage) for Pillow to try."""
     png = _png_header(data, name)
     check_pixels(png.width, png.height, options, name)
+    if png.stream > 2 * png.raw + SPARE_BYTES:
+        raise InputError(f"{name}: refused, the PNG holds {png.stream} bytes for {png.width} x {png.height} pixels")
     if png.damage:
         return None, png.damage
     if b"acTL" in png.chunks or b"eXIf" in png.chunks or (b"tRNS" in png.chunks and png.depth <= 8):
@@ -187,6 +202,15 @@ def _check_tiff(data: bytes, name: str) -> None:
         (offset,) = struct.unpack_from("<I" if data[:2] == b"II" else ">I", data.ljust(8, b"\xff"), 4)
         if offset + 2 > len(data):
             raise InputError(f"{name}: cannot be decoded, the TIFF is cut off or not a TIFF at all")
+        order = "<" if data[:2] == b"II" else ">"
+        for _ in range(MOST_FRAMES):  # each directory ends with the place of the next
+            (entries,) = struct.unpack_from(order + "H", data, offset)
+            end = offset + 2 + 12 * entries
+            if end + 4 > len(data) or (offset := struct.unpack_from(order + "I", data, end)[0]) + 2 > len(data):
+                return
+            if offset == 0:
+                return
+        raise InputError(f"{name}: refused, the TIFF has more than {MOST_FRAMES} pages, or they lead in a circle")
 
 
 def open_pillow(data: bytes, name: str) -> Image.Image:
@@ -218,6 +242,8 @@ def _pillow_frames(
     with open_pillow(data, name) as image:
         check_pixels(image.width, image.height, options, name)
         count = 1 if damage or image.format == "MPO" else _count_frames(image, name)
+        if count > MOST_FRAMES:
+            raise InputError(f"{name}: refused, it claims {count} frames; at most {MOST_FRAMES} are read")
         for index in select_pages(count, options, name):
             try:
                 image.seek(index)

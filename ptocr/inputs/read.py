@@ -169,6 +169,7 @@ class _Source:
         self.name = name
 
 
+MAX_FILE = 1 << 30  # bytes of a picture file, which is read as a whole
 _DEEP = 32  # lists in lists; one that holds itself has no end
 _KEPT = ("pdf", "jpeg")  # kinds of files that can become pages of a PDF as they are
 _NOTHING_HERE = "(nothing to read here)"
@@ -316,14 +317,17 @@ def _pages_of(source: _Source, options: ReadOptions) -> Iterator[Page]:
 
 def _file_pages(path: str, options: ReadOptions) -> Iterator[Page]:
     try:
-        mode = Path(path).stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise InputError(f"{path}: is {_file_kind(mode)}, not a file")
-        with Path(path).open("rb") as file:
+        # without waiting: a named pipe may have taken the file's place since it was looked at
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+            facts = os.fstat(file.fileno())
+            if not stat.S_ISREG(facts.st_mode):
+                raise InputError(f"{path}: is {_file_kind(facts.st_mode)}, not a file")
             head = file.read(HEAD_BYTES)
             kind = sniff(head)
             if kind is None:
                 raise InputError(f"{path}: {describe_unknown(head)}")
+            if kind != "pdf" and facts.st_size > MAX_FILE:
+                raise InputError(f"{path}: a picture file of {facts.st_size} bytes; at most {MAX_FILE} are read")
             data = path if kind == "pdf" else head + file.read()
             original = Original(path, options.password) if kind in _KEPT else None
     except (OSError, ValueError) as error:
