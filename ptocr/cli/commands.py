@@ -70,7 +70,10 @@ def _main(arguments: list[str]) -> int:
     last = parser.add_argument_group("about this command")
     last.add_argument("-h", "--help", action="help", help="show this list")
     last.add_argument("--show_log", action="store_true", help="say what is being done (default: warnings only)")
-    return guarded(module.run, parser.parse_args(rest))
+    args = parser.parse_args(rest)
+    with guarded(args) as failures:
+        module.run(args, failures)
+    return failures.code
 
 
 def _usage() -> str:

@@ -25,12 +25,19 @@ class Terminated(KeyboardInterrupt):
 class Failures:
     """Names each unreadable input on standard error and counts them.
 
-    done: what an interrupted or failed command has finished, in words; None where nothing can be said.
+    done: what an interrupted or failed command has finished, in words; None where nothing can be said. ended: the exit
+    code of what ended it before its time.
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.done: Callable[[], str] | None = None
+        self.ended: int | None = None
+
+    @property
+    def code(self) -> int:
+        """The command's exit code."""
+        return self.ended if self.ended is not None else SOME_FAILED if self.count else DONE
 
     def __call__(self, error: InputError) -> None:
         self.count += 1
@@ -51,8 +58,9 @@ def say(text: str) -> None:
         print(text, file=sys.stderr)
 
 
-def guarded(main: Callable[[argparse.Namespace, Failures], None], args: argparse.Namespace) -> int:
-    """Call `main`; its errors become messages and exit codes.
+@contextlib.contextmanager
+def guarded(args: argparse.Namespace) -> Iterator[Failures]:
+    """The errors of a command become messages, and its exit code stands in `code` of what the block gets.
 
     0 done, 1 some inputs failed or an output could not be written to its end, 2 usage or set-up (nothing was done),
     130 after Ctrl-C, 143 after SIGTERM.
@@ -61,27 +69,26 @@ def guarded(main: Callable[[argparse.Namespace, Failures], None], args: argparse
     failures = Failures()
     try:
         with _terminable():
-            main(args, failures)
+            yield failures
             sys.stdout.flush()
     except InputError as error:
         failures(error)
     except PtocrError as error:
         say(f"error: {error}")
-        return USAGE
+        failures.ended = USAGE
     except BrokenPipeError:  # the reader of standard output went away, as `| head` does
         _discard_output()
-        return DONE
+        failures.ended = DONE
     except OSError as error:
         say(f"error: {describe(error)}{failures.what_is_done()}")
         _discard_output()
-        return USAGE if failures.done is None else SOME_FAILED
+        failures.ended = USAGE if failures.done is None else SOME_FAILED
     except Terminated:
         say(f"terminated{failures.what_is_done()}")
-        return TERMINATED
+        failures.ended = TERMINATED
     except KeyboardInterrupt:
         say(f"interrupted{failures.what_is_done()}")
-        return INTERRUPTED
-    return SOME_FAILED if failures.count else DONE
+        failures.ended = INTERRUPTED
 
 
 def _discard_output() -> None:

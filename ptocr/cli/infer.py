@@ -192,7 +192,10 @@ class _ResultFile:
 
 def predict_system(argv: Sequence[str] | None = None) -> int:
     """Detect, classify, recognise. Returns the exit code."""
-    return guarded(_system, parser_of("Find and read the text of pictures and PDFs.").parse_args(argv))
+    args = parser_of("Find and read the text of pictures and PDFs.").parse_args(argv)
+    with guarded(args) as failures:
+        _system(args, failures)
+    return failures.code
 
 
 def _system(args: argparse.Namespace, failures: Failures) -> None:
@@ -256,7 +259,10 @@ def _alone(run: _Run, what: _Alone) -> Iterator[Any]:
 
 def predict_det(argv: Sequence[str] | None = None) -> int:
     """Detect only. Returns the exit code."""
-    return guarded(_det, parser_of("Find the text lines of pictures and PDFs.").parse_args(argv))
+    args = parser_of("Find the text lines of pictures and PDFs.").parse_args(argv)
+    with guarded(args) as failures:
+        _det(args, failures)
+    return failures.code
 
 
 def _det(args: argparse.Namespace, failures: Failures) -> None:
@@ -274,7 +280,10 @@ def _det(args: argparse.Namespace, failures: Failures) -> None:
 
 def predict_rec(argv: Sequence[str] | None = None) -> int:
     """Read pictures of single lines. Returns the exit code."""
-    return guarded(_rec, parser_of("Read pictures that each show one line.").parse_args(argv))
+    args = parser_of("Read pictures that each show one line.").parse_args(argv)
+    with guarded(args) as failures:
+        _rec(args, failures)
+    return failures.code
 
 
 def _rec(args: argparse.Namespace, failures: Failures) -> None:
@@ -286,7 +295,10 @@ def _rec(args: argparse.Namespace, failures: Failures) -> None:
 
 def predict_cls(argv: Sequence[str] | None = None) -> int:
     """Say whether line pictures are upside down. Returns the exit code."""
-    return guarded(_cls, parser_of("Say which way up pictures of single lines are.").parse_args(argv))
+    args = parser_of("Say which way up pictures of single lines are.").parse_args(argv)
+    with guarded(args) as failures:
+        _cls(args, failures)
+    return failures.code
 
 
 def _cls(args: argparse.Namespace, failures: Failures) -> None:

@@ -9,6 +9,7 @@ A page reads the same however it is read, and an error belongs to its page.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -65,12 +66,14 @@ class Scheduler:
                 if isinstance(page, Exception):
                     broken = page  # in its place: behind the results of the pages before it
                 elif not window and not self._has_company(ahead, width):
-                    yield self._count(read, page)
+                    with self._busy():
+                        result = read(page)
+                    yield result
                 else:
                     size = page.image.shape[0] * page.image.shape[1]
                     while window and sum(pixels for _, pixels in window) + size > MOST_PIXELS:
                         yield window.popleft()[0].result()
-                    window.append((self._pool(width).submit(self._count, read, page), size))
+                    window.append((self._pool(width).submit(self._busily, read, page), size))
                     while window and (len(window) >= 2 * width or not _another(ahead, window[0][0])):
                         yield window.popleft()[0].result()
             while window:
@@ -85,14 +88,20 @@ class Scheduler:
         """Whether further pages are in work or will be in a moment; else one page may have the whole device."""
         return width > 1 and (self._working > 0 or (ahead.ready and not ahead.ended))
 
-    def _count(self, read: Callable[[Page], R], page: Page) -> R:
+    @contextlib.contextmanager
+    def _busy(self) -> Iterator[None]:
+        """A page is in work."""
         with self._lock:
             self._working += 1
         try:
-            return read(page)
+            yield
         finally:
             with self._lock:
                 self._working -= 1
+
+    def _busily(self, read: Callable[[Page], R], page: Page) -> R:
+        with self._busy():
+            return read(page)
 
     def _pool(self, width: int) -> ThreadPoolExecutor:
         each = 1 if self._gpus else max(1, torch.get_num_threads() // width)
