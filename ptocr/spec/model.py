@@ -176,7 +176,7 @@ for _task, _row in TASKS.items():
 if TYPE_CHECKING:
     DetSpec: TypeAlias = ModelSpec[DetPreprocess, DetPostprocess]
 else:
-    DetSpec = SPECS["det"]
+    DetSpec = next(kind for task, kind in SPECS.items() if TASKS[task].preprocess is DetPreprocess)
 
 
 def task_of(kind: type[ModelSpec]) -> str:
