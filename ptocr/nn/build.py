@@ -201,7 +201,7 @@ class OCRNet(Network):
         return self.head.decoding(self)
 
     def stages(self) -> dict[str, nn.Module]:
-        neck = self.head.encoder() if self.neck is None else self.neck
+        neck = self.head.own_neck() if self.neck is None else self.neck
         return {"backbone": self.backbone} | ({} if neck is None else {"neck": neck})
 
     def class_rows(self) -> dict[str, str]:

@@ -32,7 +32,7 @@ class Head(nn.Module):
         """The module that is run for a network with this head."""
         return network
 
-    def encoder(self) -> nn.Module | None:
+    def own_neck(self) -> nn.Module | None:
         """The head's own neck, None for heads without one."""
         return None
 

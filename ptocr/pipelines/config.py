@@ -184,8 +184,10 @@ class PipelineSpec(PipelineConfig):
 class StructureModules(OCRModules):
     """Models of the structure pipeline."""
 
-    LayoutDetection: Annotated[Module | None, Without("use_layout_detection: false (the picture is one table)")] = None
-    TableStructureRecognition: Module
+    LayoutDetection: Annotated[
+        ModuleConfig | None, Without("use_layout_detection: false (the picture is one table)")
+    ] = None
+    TableStructureRecognition: ModuleConfig
 
 
 class StructureSpec(PipelineSpec):
@@ -200,7 +202,7 @@ class StructureSpec(PipelineSpec):
     use_layout_detection: bool = True
     SubModules: StructureModules
 
-    def used(self) -> dict[str, Module]:
+    def used(self) -> dict[str, ModuleConfig]:
         models = super().used()
         if not self.use_layout_detection:
             models.pop("LayoutDetection", None)

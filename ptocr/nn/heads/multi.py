@@ -47,7 +47,7 @@ class MultiHead(Head):
     def decoding(self, network: nn.Module) -> nn.Module:
         return GreedyCTC(network)
 
-    def encoder(self) -> nn.Module:
+    def own_neck(self) -> nn.Module:
         return self.ctc_encoder
 
     def class_rows(self) -> dict[str, str]:
