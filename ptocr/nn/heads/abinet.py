@@ -136,5 +136,5 @@ class ABINetHead(PositionHead):
         return logits
 
     def class_rows(self) -> dict[str, str]:
-        layers = ("cls", "language.cls", "cls_align")
-        return {f"{layer}.{leaf}": "abinet" for layer in layers for leaf in ("weight", "bias")}
+        names = ("cls.weight", "cls.bias", "cls_align.weight", "cls_align.bias")
+        return dict.fromkeys((*names, "language.cls.weight", "language.cls.bias"), "abinet")
