@@ -70,7 +70,7 @@ class OCRPipeline:
 
     def __repr__(self) -> str:
         """Its models and where they run."""
-        names = [self.models.module(name) for name in _modules(self._call(self.defaults))]
+        names = [self.models.module(name) for name in self._modules(self._call(self.defaults))]
         models = ", ".join(module.model_name or str(module.model_dir) for module in names)
         return f"<{type(self).__name__} {self.spec.pipeline_name}: {models} on {self.models.options.device}>"
 
@@ -101,7 +101,7 @@ class OCRPipeline:
         Raises:
             WeightsError, SpecError: a model is missing.
         """
-        for name in _modules(self._call(self.defaults.merged(dict(options)))):
+        for name in self._modules(self._call(self.defaults.merged(dict(options)))):
             self.models.get(name, Predictor).runtime.warm_up()
 
     def absent(self, **options: Unpack[OCRKeywords]) -> list[str]:
@@ -110,7 +110,7 @@ class OCRPipeline:
         Raises:
             SpecError: unknown option, or one that needs a model the pipeline does not have.
         """
-        return self.models.absent(_modules(self._call(self.defaults.merged(dict(options)))))
+        return self.models.absent(self._modules(self._call(self.defaults.merged(dict(options)))))
 
     def read(self, page: Page, options: OCROptions) -> OCRResult:
         """Read one page: make it upright and flat if asked, find its lines, recognise them."""
@@ -134,6 +134,15 @@ class OCRPipeline:
         if len(readings) > 1 and not direction.reads_better(readings[1][2], readings[0][2]):
             readings.pop()
         return self._result(page, prepared, readings[-1], reader, call)
+
+    def _modules(self, call: _Call) -> list[str]:
+        """Names of the modules that a call needs."""
+        optional = {
+            "TextLineOrientation": call.line_orientation,
+            "DocOrientationClassify": call.orientation,
+            "DocUnwarping": call.unwarping,
+        }
+        return ["TextDetection", "TextRecognition", *(name for name, wanted in optional.items() if wanted)]
 
     def _call(self, options: OCROptions) -> _Call:
         spec, rec = self.spec, self.spec.SubModules.TextRecognition
@@ -179,16 +188,6 @@ class OCRPipeline:
             text_rec_score_thresh=call.score_thresh,
             return_word_box=call.word_boxes,
         )
-
-
-def _modules(call: _Call) -> list[str]:
-    """Names of the modules that a call needs."""
-    optional = {
-        "TextLineOrientation": call.line_orientation,
-        "DocOrientationClassify": call.orientation,
-        "DocUnwarping": call.unwarping,
-    }
-    return ["TextDetection", "TextRecognition", *(name for name, wanted in optional.items() if wanted)]
 
 
 def _detection_parameters(reader: Reader) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ptocr.document.table import Table, table_of
 from ptocr.document.tree import Block, Line
 from ptocr.inputs.page import Page
 from ptocr.pipelines.config import StructureSpec
-from ptocr.pipelines.ocr import OCRPipeline
+from ptocr.pipelines.ocr import OCRPipeline, _Call
 from ptocr.pipelines.predict_options import OCROptions
 from ptocr.predictors.layout_detection import LayoutDetector
 from ptocr.predictors.table_structure import TableRecognizer
@@ -54,6 +54,10 @@ class StructurePipeline(OCRPipeline):
         result.timings["structure"] = time.perf_counter() - start
         result.regions = regions
         return result
+
+    def _modules(self, call: _Call) -> list[str]:
+        layout = ["LayoutDetection"] if self.spec.use_layout_detection else []
+        return [*super()._modules(call), *layout, "TableStructureRecognition"]
 
     def _regions(self, image: np.ndarray) -> list[Region]:
         """What the layout model finds, or the whole picture as a table."""
