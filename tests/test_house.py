@@ -12,7 +12,8 @@ from tools.house_figures import ROOT, arrows, sizes, walks
 
 # Tables with a row per task, and places where the same letters mean something else.
 TABLES = {"PREDICTORS", "SINGLE", "EVALUATORS", "OBJECTIVES", "PROCESSING", "BACKBONES"}
-OTHER_WORDS = ("ptocr/compat", "ptocr/cli/compat.py", "tools/bench", "tools/house_figures.py")  # of other programs
+# of other programs, and of upstream's parameters
+OTHER_WORDS = ("ptocr/compat", "ptocr/cli/compat.py", "ptocr/nn", "tools/bench", "tools/house_figures.py")
 # tables and layouts are also what pages have, whoever found them
 PLAIN_WORDS = {"layout", "table"}
 STEPS = {"lap", "_Alone"}  # names of a page's steps; what flags of PaddleOCR 2.x begin with

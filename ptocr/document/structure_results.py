@@ -14,7 +14,7 @@ from ptocr.document.table import Table
 from ptocr.document.tree import Block
 from ptocr.processing.geometry import box_corners
 from ptocr.processing.layout import Region
-from ptocr.processing.table import Structure
+from ptocr.processing.table_cells import Structure
 
 
 @dataclass(kw_only=True, eq=False)

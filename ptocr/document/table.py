@@ -11,7 +11,7 @@ import numpy as np
 
 from ptocr.document.tree import Line
 from ptocr.processing.geometry import box_of
-from ptocr.processing.table import CELLS, Structure
+from ptocr.processing.table_cells import CELLS, Structure
 from ptocr.processing.words import character_quads, per_character
 
 _SPAN = re.compile(r' (rowspan|colspan)="(\d+)"')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ptocr.predictors.predictor import Predictor
-from ptocr.processing.table import Structure, table_input, table_structure
+from ptocr.processing.table_cells import Structure, table_input, table_structure
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.model import TableSpec
 from ptocr.spec.settings import TablePostprocess, TablePreprocess

@@ -13,7 +13,7 @@ from ptocr.document.writers.web_page import to_html
 from ptocr.pipelines.structure import arranged
 from ptocr.processing.geometry import box_corners
 from ptocr.processing.layout import Region
-from ptocr.processing.table import Structure
+from ptocr.processing.table_cells import Structure
 
 SPANS = (
     *("<thead>", "<tr>", "<td", ' rowspan="2"', ">", "</td>", "<td", ' colspan="2"', ">", "</td>", "</tr>"),

@@ -16,7 +16,7 @@ import pytest
 
 from ptocr.pipelines.single import ModelPredictor, create_model
 from ptocr.processing.layout import layout_input
-from ptocr.processing.table import table_input
+from ptocr.processing.table_cells import table_input
 
 SHARED = Path(os.environ.get("PTOCR_SHARED", ""))
 pytestmark = pytest.mark.skipif(
