@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -28,12 +29,25 @@ def counts() -> dict[str, int]:
     return {name: count_parameters(load_spec(name)) for name in list_specs()}
 
 
+def end_of(architecture: dict[str, Any]) -> str:
+    """The name of what an objective sees: the head, or the network where it is one piece."""
+    return str((architecture.get("head") or architecture["network"])["name"])
+
+
+def taught_ends() -> set[str]:
+    """The ends of the networks that have a recipe; others have no objective yet."""
+    from ptocr.spec.model import list_specs, load_spec
+
+    recipes = {path.stem for path in (ROOT / "configs" / "train").glob("*.yaml")}
+    return {end_of(load_spec(name).architecture) for name in list_specs() if name in recipes}
+
+
 def table(parameters: dict[str, int]) -> str:
     """Markdown: a section per task, a row per model."""
     from ptocr.spec.model import list_specs, load_spec
     from ptocr.spec.tasks import TASKS
-    from ptocr.train.trainings import OBJECTIVES
 
+    taught = taught_ends()
     parts = []
     for task, facts in TASKS.items():
         rows = []
@@ -44,7 +58,7 @@ def table(parameters: dict[str, int]) -> str:
             )
             cells = (
                 f"`{spec.name}`", spec.family, languages, f"{parameters.get(spec.name, 0) / 1e6:.2f}",
-                "yes" if task in OBJECTIVES else "", "yes" if "pip" in kinds else "",
+                "yes" if end_of(spec.architecture) in taught else "", "yes" if "pip" in kinds else "",
             )  # fmt: skip
             rows.append("| " + " | ".join(cells) + " |\n")
         head = "| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|\n"
