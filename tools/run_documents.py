@@ -67,10 +67,11 @@ def environment_with(extras: tuple[str, ...], folder: Path) -> Path:
 
 
 def furnish(folder: Path) -> None:
-    """Put what the documents speak of into an empty folder: page.jpg, letter.jpg, line.png, scans/, book.pdf."""
+    """Put what the documents speak of into an empty folder: pages, letter.jpg, line.png, scans/, book.pdf."""
     images = ROOT / "docs" / "images"
     page = Image.open(images / "latin_page.png").convert("RGB").crop((0, 0, 860, 150))
     page.save(folder / "page.jpg", quality=95)
+    page.save(folder / "page.png")
     page.save(folder / "letter.jpg", quality=95)
     Image.open(images / "upside_down_line.png").save(folder / "line.png")
     (folder / "scans").mkdir()

@@ -148,7 +148,8 @@ def page_contenders(
     """
     if suite == "defaults":
         ours = {"pipeline": "OCR", "device": device, "threads": threads}
-        modes = [Contender(f"ptocr {name}", "ptocr", ours | mode) for name, mode in MODES.items()]
+        ways = MODES | {"native": {"engine": "native"}}
+        modes = [Contender(f"ptocr {name}", "ptocr", ours | way) for name, way in ways.items()]
         return modes + [default_peer(kind, threads, python, v6_models) for kind in DEFAULTS]
     settings, models = {"rapidocr": (RAPID, V4), "rapidocr-v6": (RAPID, V6), "paddleocr": (PADDLE, V4)}[suite]
     common: dict[str, Any] = {**settings, **models, "device": device, "threads": threads}
