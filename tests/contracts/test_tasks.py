@@ -7,10 +7,12 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from ptocr import paths
 from ptocr.checkpoint import empty_network
 from ptocr.convert.trace import trace
+from ptocr.errors import WeightsError
 from ptocr.evaluation.models import EVALUATORS
 from ptocr.pipelines.single import SINGLE
 from ptocr.predictors import PREDICTORS
@@ -62,7 +64,13 @@ def test_every_model_takes_its_probe(task: str) -> None:
         )
         if key not in seen:
             seen.add(key)
-            assert trace(empty_network(spec.architecture, spec.classes), spec.probe).nodes, name
+            try:
+                assert trace(empty_network(spec.architecture, spec.classes), spec.probe).nodes, name
+            except WeightsError as error:
+                # a decoder without a counterpart in exported programs; some stop early, which takes numbers
+                assert "conversion from exported programs" in str(error)
+                with torch.inference_mode():
+                    empty_network(spec.architecture, spec.classes, device="cpu")(torch.zeros(1, *spec.probe))
     assert bool(load_spec(list_specs(task)[0]).load_charset()) == TASKS[task].vocabulary
 
 

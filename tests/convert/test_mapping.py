@@ -26,7 +26,7 @@ def architectures() -> dict[str, str]:
 @pytest.mark.parametrize("name", sorted(architectures().values()))
 def test_round_trip_is_exact(name: str) -> None:
     spec = load_spec(name)
-    network = build_network(spec.architecture, CLASSES if spec.task in ("rec", "cls") else None, train=True)
+    network = build_network(spec.architecture, CLASSES if spec.has_classes else None, train=True)
     state = network.state_dict()
     for key, value in state.items():
         if value.is_floating_point():

@@ -24,9 +24,8 @@ class FakeModels:
 
     post = SimpleNamespace(threshold=0.9)
 
-    @property
-    def line_classifier(self) -> Any:
-        return self
+    def get(self, name: str, kind: type) -> Any:
+        return self if name == "TextLineOrientation" else self.recognizer
 
     def __call__(self, images: list[np.ndarray]) -> list[Classification]:
         turned = [int(image[-1, -1].max() == 0) for image in images]
