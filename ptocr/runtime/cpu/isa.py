@@ -77,8 +77,11 @@ def build(folder: Path = FOLDER) -> list[Path]:
 
 
 def build_one(name: str, folder: Path = FOLDER) -> Path:
-    """Compile the kernels for an instruction set; those that are there stay. Raises as `build`."""
-    path = folder / library_path(name).name
+    """Compile the kernels for an instruction set; those that are there stay, or are copied. Raises as `build`."""
+    path, built = folder / library_path(name).name, library_path(name)
+    if built.is_file() and not path.is_file():  # the name holds all that they are made from
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(built, path)
     if not path.is_file():
         if shutil.which(compiler()) is None:
             raise FileNotFoundError(f"no C++ compiler {compiler()!r}")
