@@ -311,11 +311,19 @@ def test_what_the_user_put_there_is_never_replaced(web: Web, pdparams: bytes) ->
     before = path.read_bytes()
     assert store.find(NAME) == path
     assert path.read_bytes() == before
-    path.write_bytes(before[:1000])
-    with pytest.raises(WeightsError, match=r"\.pth: not a readable \.pth file"):
-        store.find(NAME)
-    assert path.read_bytes() == before[:1000]
     assert web.requests == []
+
+
+def test_a_damaged_file_of_the_cache_is_made_again(
+    web: Web, arrays: dict[str, np.ndarray], pdparams: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    web.pages[PARAMS] = Answer(pdparams)
+    path = paths.cache_weights() / f"{NAME}.pth"
+    save_checkpoint(path, random_checkpoint(NAME))
+    path.write_bytes(path.read_bytes()[:1000])  # whose it was cannot be told any more
+    assert store.find(NAME) == path
+    assert_holds(path, arrays)
+    assert f"{NAME}.pth" in caplog.text and "made again" in caplog.text
 
 
 def test_two_processes_at_once(web: Web, arrays: dict[str, np.ndarray], pdparams: bytes) -> None:
