@@ -126,14 +126,14 @@ def add_runtime_arguments(parser: argparse.ArgumentParser, device: bool = True, 
     ways = OneOf("off", "auto", "aot", "inductor")
     add("--compile", type=ways, metavar=str(ways), default="off",
         help="compiled networks; auto: where `ptocr compile` has made them (default: off)")  # fmt: skip
-    engines = OneOf("auto", "native", "torch", "onnxruntime", "openvino")
+    engines = OneOf("torch", "native", "onnxruntime", "openvino")
     add(
         engine,
         dest="engine",
         type=engines,
         metavar=str(engines),
-        default="auto",
-        help="what runs the networks; auto: native on a CPU, else torch (default: auto)",
+        default="torch",
+        help="what runs the networks (default: torch)",
     )
     add("--cpu_threads", type=Number(int, 1), metavar="N", default=None, help="threads on a CPU (default: all cores)")
 

@@ -62,8 +62,8 @@ def parser_of(description: str) -> argparse.ArgumentParser:
     add("--compile", default="off", choices=["off", "auto", "aot", "inductor"], help="compiled networks")
     add(
         "--engine",
-        default="auto",
-        choices=["auto", "torch", "native", "onnxruntime", "openvino"],
+        default="torch",
+        choices=["torch", "native", "onnxruntime", "openvino"],
         help="what runs the networks",
     )
     add("--model_path", "--model_dir", help="weights of the one model of predict_det, predict_rec or predict_cls")

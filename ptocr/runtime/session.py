@@ -61,13 +61,6 @@ SESSIONS: dict[tuple[str, str], Open] = {
 }
 
 
-def _chosen(network: PlacedNetwork, options: RuntimeOptions) -> str:
-    """The engine that "auto" stands for."""
-    if options.engine != "auto":
-        return options.engine
-    return "native" if options.compile == "off" and ("native", network.device.type) in SESSIONS else "torch"
-
-
 def open_session(network: PlacedNetwork, options: RuntimeOptions, decode: bool = True) -> Session:
     """A session of a network.
 
@@ -77,13 +70,14 @@ def open_session(network: PlacedNetwork, options: RuntimeOptions, decode: bool =
     Raises:
         DeviceError: the engine does not run on this kind of device, is not installed or cannot compute in this type.
     """
-    engine = _chosen(network, options)
-    opened = SESSIONS.get((engine, network.device.type))
+    opened = SESSIONS.get((options.engine, network.device.type))
     if opened is None:
-        kinds = ", ".join(kind for name, kind in SESSIONS if name == engine)
-        raise DeviceError(f"engine={engine!r} runs on {kinds} here, not on {network.device}; engine='torch' does")
+        kinds = ", ".join(kind for engine, kind in SESSIONS if engine == options.engine)
+        raise DeviceError(
+            f"engine={options.engine!r} runs on {kinds} here, not on {network.device}; engine='torch' does"
+        )
     if (
-        engine in ("torch", "native")
+        options.engine in ("torch", "native")
         and network.device.type == "cpu"
         and network.dtype == torch.bfloat16
         and not torch_private.cpu_has_bfloat16()

@@ -61,7 +61,7 @@ def test_all_classes_of_a_compiled_model_are_compiled(monkeypatch: pytest.Monkey
 
 
 def test_decoded_and_whole_outputs_share_one_network() -> None:
-    runtime = Runtime(random_checkpoint("PP-OCRv4_mobile_rec"), RuntimeOptions(device="cpu", engine="torch"))
+    runtime = Runtime(random_checkpoint("PP-OCRv4_mobile_rec"), RuntimeOptions(device="cpu"))
     runtime.run(LINES)
     network = runtime._network.module(decode=False)
     indices, _ = runtime.run(LINES)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -226,13 +227,11 @@ def test_numbers_of_instructions_are_those_of_the_kernels() -> None:
 
 
 def test_through_the_public_interface() -> None:
-    runtime = Runtime(random_checkpoint("PP-OCRv6_tiny_rec"), RuntimeOptions(device="cpu"))
+    runtime = Runtime(random_checkpoint("PP-OCRv6_tiny_rec"), RuntimeOptions(device="cpu", engine="native"))
     assert isinstance(runtime.session, native.NativeSession)
     assert runtime.prefers_single
     indices, _ = runtime.run(x := picture(1, 3, 48, 96))
-    np.testing.assert_array_equal(runtime.all_classes.run(x)[0].argmax(2), indices)
-    compiled = Runtime(random_checkpoint("PP-OCRv6_tiny_rec"), RuntimeOptions(device="cpu", compile="auto"))
-    assert isinstance(compiled.session, TorchSession), "packages are torch's"
+    np.testing.assert_array_equal(runtime.raw(x).argmax(2), indices)
     with pytest.raises(DeviceError, match="only engine='torch' is compiled"):
         RuntimeOptions(device="cpu", engine="native", compile="aot")
 
@@ -253,3 +252,27 @@ def test_texts_of_all_pages_are_those_of_eager_torch(pages: list[Path]) -> None:
             for engine in ("native", "torch")
         ]
         assert read[0] == read[1]
+
+
+def test_others_run_networks_while_one_is_lowered() -> None:
+    """torch.fx patches torch's modules for every thread of the process while it follows one network."""
+    stop, failures = threading.Event(), []
+    other = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU())
+
+    def run() -> None:
+        while not stop.is_set():
+            try:
+                assert isinstance(other(torch.ones(1, 4)), torch.Tensor)
+            except Exception as error:
+                failures.append(error)
+                return
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        for _ in range(3):
+            lower(PlacedNetwork(random_checkpoint("ch_ppocr_mobile_v2.0_cls"), CPU, torch.float32).fresh(False), 8)
+    finally:
+        stop.set()
+        thread.join()
+    assert not failures
