@@ -10,7 +10,7 @@ import pytest
 
 from tools.run_documents import BLOCK, RUN, STORY, commands, extras_of
 
-PAGES = ("api", "deploy", "finetune", "migrate_from_paddleocr", "models", "pipeline", "recipes", "serving")
+PAGES = ("api", "deploy", "finetune", "migrate_from_paddleocr", "models", "pipeline", "recipes", "serving", "structure")
 
 
 @pytest.mark.slow

@@ -24,11 +24,14 @@ OVERRIDE = "PTOCR_CPU"
 
 
 class InstructionSet(NamedTuple):
-    """lanes: float32 numbers of a vector; flags: what the compiler is told; bfloat16: whether it multiplies these."""
+    """lanes: float32 numbers of a vector; flags: what the compiler is told; bfloat16: whether it multiplies these;
+    tried: whether the kernels have run on such a processor. Others are built and used where $PTOCR_CPU names them.
+    """
 
     lanes: int
     flags: tuple[str, ...]
     bfloat16: bool = False
+    tried: bool = False
 
 
 _AVX2 = ("-mavx2", "-mfma", "-mf16c")
@@ -36,7 +39,7 @@ _AVX512 = (*_AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq")
 # From the lowest to the highest, by machine
 SETS: dict[str, dict[str, InstructionSet]] = {
     "x86_64": {
-        "avx2": InstructionSet(8, _AVX2),
+        "avx2": InstructionSet(8, _AVX2, tried=True),
         "avx512": InstructionSet(16, _AVX512),
         "avx512bf16": InstructionSet(16, (*_AVX512, "-mavx512bf16"), bfloat16=True),
     },
@@ -46,6 +49,11 @@ SETS: dict[str, dict[str, InstructionSet]] = {
 def sets_here() -> dict[str, InstructionSet]:
     """The instruction sets of this kind of machine that there are kernels for; {} elsewhere."""
     return SETS.get(os.uname().machine, {}) if sys.platform == "linux" else {}
+
+
+def built_here() -> list[str]:
+    """The instruction sets that are built here, from the lowest to the highest."""
+    return [name for name, row in sets_here().items() if row.tried or name == os.environ.get(OVERRIDE)]
 
 
 def library_path(name: str) -> Path:
@@ -67,13 +75,14 @@ def compiler() -> str:
 
 
 def build(folder: Path = FOLDER) -> list[Path]:
-    """Compile the kernels for every instruction set of this kind of machine, side by side.
+    """Compile the kernels for the instruction sets of this kind of machine that were tried, and for that of $PTOCR_CPU,
+    side by side.
 
     Raises:
         OSError: no compiler. subprocess.CalledProcessError: it fails; stderr says why.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda name: build_one(name, folder), sets_here()))
+        return list(pool.map(lambda name: build_one(name, folder), built_here()))
 
 
 def build_one(name: str, folder: Path = FOLDER) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import operator
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +23,7 @@ from ptocr.runtime.cpu.chains import ACTIVATIONS, Convs, Layer, as_greedy, takes
 from ptocr.runtime.cpu.plan import FIELDS, Act, Added, Extra, Kind
 from ptocr.runtime.cpu.program import Binary, Form, Op, Program, Unary, bits
 from ptocr.runtime.cpu.rewrite import NativeLinear, nativize
+from ptocr.runtime.cpu.symbolic import followed
 
 MAP, ROWS, VECTOR = "NCHW", "NLC", "NC"  # a letter per axis as torch sees it; L: height and width as one
 PLANES, LAST = "NCL", "NHWC"  # rows transposed; a map whose channels come last for torch, too
@@ -49,35 +49,6 @@ class Value:
     factor: int = 1
 
 
-_TRACING = threading.Lock()  # torch restores what it patched in the order of one trace after the other
-
-
-class _Tracer(fx.Tracer):
-    """Modules with an instruction of their own stay whole.
-
-    While one thread traces, torch's modules are patched for all threads: what others run passes as it is.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.thread = threading.get_ident()
-
-    def call_module(
-        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        if threading.get_ident() != self.thread:
-            return forward(*args, **kwargs)
-        return super().call_module(m, forward, args, kwargs)
-
-    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
-        if threading.get_ident() != self.thread:
-            return attr_val
-        return super().getattr(attr, attr_val, parameter_proxy_cache)
-
-    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return type(module) in MODULES
-
-
 def lower(network: nn.Module, lanes: int) -> Program:
     """The program of a fused network with one picture as its input; the network is changed in place.
 
@@ -86,9 +57,7 @@ def lower(network: nn.Module, lanes: int) -> Program:
     """
     network = nativize(network.eval(), lanes)
     try:
-        with _TRACING:
-            graph = _Tracer().trace(network)
-        return _Lowering(network, graph, lanes).program
+        return _Lowering(network, followed(network, MODULES), lanes).program
     except CannotLower:
         raise
     except Exception as error:  # any code of a network may be what cannot be traced, or be called as nobody foresaw

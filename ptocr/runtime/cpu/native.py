@@ -30,8 +30,8 @@ class CannotRun(Exception):
 
 
 def instruction_set() -> str:
-    """The highest instruction set of this processor that there are kernels for, "" if there is none; $PTOCR_CPU names a
-    lower one.
+    """The highest instruction set of this processor that there are tried kernels for, "" if there is none; $PTOCR_CPU
+    names another one.
 
     Raises:
         DeviceError: $PTOCR_CPU names none of this processor's.
@@ -45,7 +45,7 @@ def instruction_set() -> str:
     wanted = os.environ.get(isa.OVERRIDE)
     if wanted and wanted not in usable:
         raise DeviceError(f"{isa.OVERRIDE}={wanted!r}: this processor has {', '.join(usable) or 'no kernels'}")
-    return wanted or (usable[-1] if usable else "")
+    return wanted or next((name for name in reversed(usable) if isa.sets_here()[name].tried), "")
 
 
 class NativeProgram:

@@ -231,7 +231,7 @@ def test_through_the_public_interface() -> None:
     assert isinstance(runtime.session, native.NativeSession)
     assert runtime.prefers_single
     indices, _ = runtime.run(x := picture(1, 3, 48, 96))
-    np.testing.assert_array_equal(runtime.raw(x).argmax(2), indices)
+    np.testing.assert_array_equal(runtime.all_classes.run(x)[0].argmax(2), indices)
     with pytest.raises(DeviceError, match="only engine='torch' is compiled"):
         RuntimeOptions(device="cpu", engine="native", compile="aot")
 
