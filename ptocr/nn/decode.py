@@ -1,6 +1,9 @@
-"""What is computed beside a recogniser on its device: greedy decoding, so that class-wide outputs never leave it."""
+"""Greedy decoding: beside a recogniser on its device, so that class-wide outputs never leave it, and inside of decoders
+that read one token after the other."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -42,3 +45,23 @@ class GreedySteps(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         probs, indices = self.network(x)[:, self.skipped :].float().max(dim=2)
         return indices, probs
+
+
+def read_greedily(
+    step: Callable[[Tensor, int], Tensor], batch: int, most: int, start: int, end: int, device: torch.device
+) -> Tensor:
+    """Autoregressive greedy decoding until every sequence of the batch has ended: logits (N, T, classes), T <= most.
+
+    step: the tokens before (N, 1), `start` at first, and the number of the step -> logits (N, 1, classes). A compiled
+    network always takes all steps; on the meta device, where no value says when to end, one shows everything.
+    """
+    token = torch.full((batch, 1), start, device=device)
+    ended = torch.zeros_like(token, dtype=torch.bool)
+    steps: list[Tensor] = []
+    for place in range(most):
+        steps.append(step(token, place))
+        token = steps[-1].argmax(2)
+        ended = ended | (token == end)
+        if not torch.compiler.is_compiling() and (ended.is_meta or bool(ended.all())):
+            break
+    return torch.cat(steps, dim=1)

@@ -22,8 +22,8 @@ class AttentionCell(nn.Module):
 
     def forward(self, state: Tensor, sequence: Tensor, keys: Tensor, last: Tensor) -> Tensor:
         """state (N, hidden), sequence (N, T, C), keys = i2h(sequence), last (N, classes) one-hot -> state."""
-        energy = self.score(torch.tanh(keys + self.h2h(state).unsqueeze(1)))  # (N, T, 1)
-        context = (energy.softmax(1) * sequence).sum(1)
+        weights = self.score(torch.tanh(keys + self.h2h(state).unsqueeze(1))).softmax(1)  # (N, T, 1)
+        context = (weights.transpose(1, 2) @ sequence).squeeze(1)
         return self.rnn(torch.cat([context, last], dim=1), state)
 
 

@@ -5,9 +5,9 @@ Upstream: ppocr/modeling/heads/rec_nrtr_head.py.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
+from ptocr.nn.decode import read_greedily
 from ptocr.nn.heads.nrtr import DecoderLayer, Embedding, EncoderLayer, Keys, PositionalEncoding
 from ptocr.nn.heads.position import PositionHead
 
@@ -57,19 +57,14 @@ class Transformer(PositionHead):
         memory = self.memory(x)
         keys = [layer.cross_attn.keys(memory) for layer in self.decoder]  # type: ignore[union-attr, operator]
         past: list[Keys | None] = [None] * len(keys)
-        token = torch.full((x.shape[0], 1), self.tokens["start"], device=x.device)
-        ended = torch.zeros_like(token, dtype=torch.bool)
-        steps: list[Tensor] = []
-        for place in range(self.steps):
+
+        def step(token: Tensor, place: int) -> Tensor:
             y = self.positional_encoding(self.embedding(token), place)
             for i, layer in enumerate(self.decoder):
                 y, past[i] = layer.step(y, keys[i], past[i])  # type: ignore[operator]
-            steps.append(self.tgt_word_prj(y))
-            token = steps[-1].argmax(2)
-            ended = ended | (token == self.tokens["end"])
-            if not torch.compiler.is_compiling() and bool(ended.all()):
-                break
-        return torch.cat(steps, dim=1)
+            return self.tgt_word_prj(y)
+
+        return read_greedily(step, len(x), self.steps, self.tokens["start"], self.tokens["end"], x.device)
 
     def class_rows(self) -> dict[str, str]:
         return dict.fromkeys(("embedding.embedding.weight", "tgt_word_prj.weight"), "nrtr")

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.backbones.vit import table
+from ptocr.nn.decode import read_greedily
 from ptocr.nn.heads.nrtr import join_heads, split_heads
 from ptocr.nn.heads.position import PositionHead
 
@@ -118,21 +119,19 @@ class ParseQHead(PositionHead):
     def read(self, memory: tuple[Tensor, Tensor], batch: int) -> Tensor:
         """Characters one after the other: logits (N, T, classes - 2)."""
         layer = self.decoder.layers[0]
-        token = torch.full((batch, 1), self.tokens["start"], device=self.pos_queries.device)
-        ended = torch.zeros_like(token, dtype=torch.bool)
-        steps: list[Tensor] = []
-        keys, values = self.token_keys(token)
-        for place in range(self.pos_queries.shape[1]):
-            if place:
-                key, value = self.token_keys(token, place)
-                keys, values = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
+        past: list[tuple[Tensor, Tensor]] = []
+
+        def step(token: Tensor, place: int) -> Tensor:
+            key, value = self.token_keys(token, place)
+            if past:
+                keys, values = past.pop()
+                key, value = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
+            past.append((key, value))
             query = self.pos_queries[:, place : place + 1].expand(batch, -1, -1)
-            steps.append(self.head(self.decoder.norm(layer(query, (keys, values), memory))))
-            token = steps[-1].argmax(2)
-            ended = ended | (token == self.tokens["end"])
-            if not torch.compiler.is_compiling() and bool(ended.all()):
-                break
-        return torch.cat(steps, dim=1)
+            return self.head(self.decoder.norm(layer(query, (key, value), memory)))
+
+        most, device = self.pos_queries.shape[1], self.pos_queries.device
+        return read_greedily(step, batch, most, self.tokens["start"], self.tokens["end"], device)
 
     def refine(self, tokens: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
         """Every position anew: tokens (N, T), the start and what was read before the last position -> logits."""

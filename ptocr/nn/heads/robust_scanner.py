@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ptocr.nn.decode import read_greedily
 from ptocr.nn.heads.position import PositionHead
 from ptocr.nn.heads.sar_reader import filled
 
@@ -115,18 +116,15 @@ class RobustScannerHead(PositionHead):
         hybrid, position = self.decoder.hybrid_decoder, self.decoder.position_decoder
         places = position.embedding.weight[: self.steps].expand(x.shape[0], -1, -1)
         where = glimpse(places, position.position_aware_module(reduced), x, seen)
-        token = torch.full((x.shape[0], 1), self.tokens["start"], device=x.device)
-        ended, state = torch.zeros_like(token, dtype=torch.bool), None
-        steps: list[Tensor] = []
-        for place in range(self.steps):
+        state = None
+
+        def step(token: Tensor, place: int) -> Tensor:
+            nonlocal state
             y, state = hybrid.sequence_layer(hybrid.embedding(token), state)  # padding is never among the tokens
             what = glimpse(y, reduced, x, seen)
-            steps.append(self.decoder.prediction(self.decoder.fusion_module(what, where[:, place : place + 1])))
-            token = steps[-1].argmax(2)
-            ended = ended | (token == self.tokens["end"])
-            if not torch.compiler.is_compiling() and bool(ended.all()):
-                break
-        return torch.cat(steps, dim=1)
+            return self.decoder.prediction(self.decoder.fusion_module(what, where[:, place : place + 1]))
+
+        return read_greedily(step, len(x), self.steps, self.tokens["start"], self.tokens["end"], x.device)
 
     def class_rows(self) -> dict[str, str]:
         names = ("prediction.weight", "prediction.bias", "hybrid_decoder.embedding.weight")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ptocr.nn.decode import read_greedily
 from ptocr.nn.heads.position import PositionHead
 from ptocr.nn.heads.sar import SARDecoder, SAREncoder
 
@@ -44,18 +45,14 @@ class SARReader(PositionHead):
         holistic = self.encoder(x, valid).unsqueeze(1)
         keys = decoder.keys(x)
         _, state = decoder.rnn_decoder(holistic)
-        token = torch.full((x.shape[0], 1), self.tokens["start"], device=x.device)
-        ended = torch.zeros_like(token, dtype=torch.bool)
-        steps: list[Tensor] = []
-        for _ in range(self.steps):
+
+        def step(token: Tensor, _: int) -> Tensor:
+            nonlocal state
             y, state = decoder.rnn_decoder(decoder.embedding(token), state)  # padding is never among the tokens
             context = decoder.attend(x, keys, y, valid)
-            steps.append(decoder.prediction(torch.cat([y, context, holistic], dim=2)))
-            token = steps[-1].argmax(2)
-            ended = ended | (token == self.tokens["end"])
-            if not torch.compiler.is_compiling() and bool(ended.all()):
-                break
-        return torch.cat(steps, dim=1)
+            return decoder.prediction(torch.cat([y, context, holistic], dim=2))
+
+        return read_greedily(step, len(x), self.steps, self.tokens["start"], self.tokens["end"], x.device)
 
     def class_rows(self) -> dict[str, str]:
         names = ("decoder.prediction.weight", "decoder.prediction.bias", "decoder.embedding.weight")

@@ -9,28 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ptocr.nn.decode import read_greedily
+from ptocr.nn.heads.attention import AttentionCell
 from ptocr.nn.network import Head
 
 START = 0  # class that decoding begins with; the last class ends it
-
-
-class AttentionGRUCell(nn.Module):
-    """A gated recurrent unit that attends to a memory (Bahdanau attention) and sees the class before it."""
-
-    def __init__(self, in_channels: int, hidden: int, classes: int) -> None:
-        super().__init__()
-        self.i2h = nn.Linear(in_channels, hidden, bias=False)
-        self.h2h = nn.Linear(hidden, hidden)
-        self.score = nn.Linear(hidden, 1, bias=False)
-        self.rnn = nn.GRUCell(in_channels + classes, hidden)
-        self.classes = classes
-
-    def forward(self, hidden: Tensor, memory: Tensor, keys: Tensor, previous: Tensor) -> Tensor:
-        """hidden (N, D), memory (N, L, C), keys (N, L, D) = i2h(memory), previous (N,) classes -> hidden (N, D)."""
-        weights = self.score(torch.tanh(keys + self.h2h(hidden).unsqueeze(1))).softmax(1)  # (N, L, 1)
-        context = (weights.transpose(1, 2) @ memory).squeeze(1)
-        seen = F.one_hot(previous, self.classes).to(context.dtype)
-        return self.rnn(torch.cat([context, seen], dim=1), hidden)
 
 
 class SLAHead(Head):
@@ -46,8 +29,8 @@ class SLAHead(Head):
         self, in_channels: int, classes: int, hidden: int = 256, max_length: int = 500, box_numbers: int = 8
     ) -> None:
         super().__init__()
-        self.hidden, self.max_length = hidden, max_length
-        self.structure_attention_cell = AttentionGRUCell(in_channels, hidden, classes)
+        self.classes, self.hidden, self.max_length = classes, hidden, max_length
+        self.structure_attention_cell = AttentionCell(in_channels, hidden, classes)
         self.structure_generator = nn.Sequential(nn.Linear(hidden, hidden), nn.Linear(hidden, classes))
         self.loc_generator = nn.Sequential(nn.Linear(hidden, hidden), nn.Linear(hidden, box_numbers))
 
@@ -55,17 +38,13 @@ class SLAHead(Head):
         memory = maps[-1].flatten(2).transpose(1, 2)  # (N, C, h, w) -> (N, h * w, C)
         cell = self.structure_attention_cell
         keys = cell.i2h(memory)
-        hidden = memory.new_zeros(len(memory), self.hidden)
-        previous = torch.full((len(memory),), START, device=memory.device)
-        ended = torch.zeros(len(memory), dtype=torch.bool, device=memory.device)
-        steps = []
-        for _ in range(self.max_length + 1):
-            hidden = cell(hidden, memory, keys, previous)
-            steps.append((self.structure_generator(hidden), self.loc_generator(hidden).sigmoid()))
-            previous = steps[-1][0].argmax(1)
-            ended = ended | (previous == cell.classes - 1)
-            # without values (on the meta device) one turn is all that there is to see
-            if ended.is_meta or bool(ended.all()):
-                break
-        logits, boxes = (torch.stack(part, dim=1) for part in zip(*steps, strict=True))
+        states = [memory.new_zeros(len(memory), self.hidden)]
+
+        def step(token: Tensor, _: int) -> Tensor:
+            seen = F.one_hot(token[:, 0], self.classes).to(memory.dtype)
+            states.append(cell(states[-1], memory, keys, seen))
+            return self.structure_generator(states[-1]).unsqueeze(1)
+
+        logits = read_greedily(step, len(memory), self.max_length + 1, START, self.classes - 1, memory.device)
+        boxes = self.loc_generator(torch.stack(states[1:], dim=1)).sigmoid()
         return logits.softmax(2), boxes
