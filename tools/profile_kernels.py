@@ -9,6 +9,7 @@ like are "the rest", and run slower here than in a compiled package.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 from collections import defaultdict
@@ -51,7 +52,22 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     network = nativize(PlacedNetwork(store.load(args.model), cpu, dtype).fresh(decode=True), kernels.lanes())
     x = torch.rand([int(n) for n in args.shape.split("x")]).to(dtype).to(memory_format=torch.channels_last)
-    seconds, about = defaultdict(list), {}
+    seconds, about, totals = timed(network, x, args.runs)
+    rows = sorted(((statistics.median(took) * 1e3, *about[place]) for place, took in seconds.items()), reverse=True)
+    for milliseconds, name, work in rows:
+        print(f"{milliseconds:8.3f} ms {work / milliseconds / 1e6:6.0f} GFLOP/s  {name}")
+    in_chains, work = sum(row[0] for row in rows), sum(row[2] for row in rows)
+    print(f"{in_chains:8.3f} ms {work / in_chains / 1e6:6.0f} GFLOP/s  all chains, {work / 1e9:.2f} GFLOP")
+    print(f"{statistics.median(totals) * 1e3 - in_chains:8.3f} ms the rest")
+
+
+def timed(
+    network: torch.nn.Module, x: torch.Tensor, runs: int
+) -> tuple[dict[int, list[float]], dict[int, tuple[str, float]], list[float]]:
+    """Seconds and description of each chain by its place in the network, and seconds of the whole, over some runs."""
+    seconds: dict[int, list[float]] = defaultdict(list)
+    about: dict[int, tuple[str, float]] = {}
+    totals = []
     operator = torch.ops.ptocr.convs.default
 
     class Timed(torch.utils._python_dispatch.TorchDispatchMode):
@@ -59,26 +75,17 @@ def main() -> None:
             start = time.perf_counter()
             result = func(*args, **(kwargs or {}))
             if func is operator:
-                place = len(order)
-                order.append(time.perf_counter() - start)
+                seconds[place := next(places)].append(time.perf_counter() - start)
                 about[place] = described(args[3], args[0])
             return result
 
-    totals = []
-    for _ in range(args.runs):
-        order: list[float] = []
+    for _ in range(runs):
+        places = itertools.count()
         start = time.perf_counter()
         with torch.inference_mode(), Timed():
             network(x)
         totals.append(time.perf_counter() - start)
-        for place, took in enumerate(order):
-            seconds[place].append(took)
-    rows = sorted(((statistics.median(took) * 1e3, *about[place]) for place, took in seconds.items()), reverse=True)
-    for milliseconds, name, work in rows:
-        print(f"{milliseconds:8.3f} ms {work / milliseconds / 1e6:6.0f} GFLOP/s  {name}")
-    in_chains, work = sum(row[0] for row in rows), sum(row[2] for row in rows)
-    print(f"{in_chains:8.3f} ms {work / in_chains / 1e6:6.0f} GFLOP/s  all chains, {work / 1e9:.2f} GFLOP")
-    print(f"{statistics.median(totals) * 1e3 - in_chains:8.3f} ms the rest")
+    return seconds, about, totals
 
 
 if __name__ == "__main__":
