@@ -100,9 +100,7 @@ def _members(path: str) -> Iterator[Item | InputError]:
     except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:
         yield InputError(f"{path}: this archive cannot be read ({error})")
         return
-    chosen = [
-        n for n in names if PurePosixPath(n).suffix.lower() in SUFFIXES and not PurePosixPath(n).name.startswith(".")
-    ]
+    chosen = [n for n in names if _is_picture(PurePosixPath(n))]
     if not chosen:
         yield InputError(f"{path}: is an archive without pictures or PDFs (nothing to read here)")
     for member in chosen:

@@ -110,6 +110,7 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
     from ptocr.pipelines.predict_options import OCROptions
 
     folder = Path(args.output)
+    _refuse_outputs(args.inputs, folder)
     suffixes = targets_of([f"{folder}{os.sep}"], args.format, None).suffixes
     given = {option.name: value for option in OPTIONS if (value := getattr(args, option.name)) is not None}
     OCROptions().merged(given)  # says what is wrong with them
@@ -130,6 +131,19 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
     say(f"{folder}: {counts['done']} inputs with {counts['pages']} pages are done, {counts['failed']} failed")
     if counts["failed"]:
         say(f"note: {folder / 'failed.tsv'} says why; --retry_failed reads them again")
+
+
+def _refuse_outputs(inputs: list[str], folder: Path) -> None:
+    """
+    Raises:
+        SpecError: an input is the output folder or lies in it.
+    """
+    from ptocr.files import path_key
+
+    outputs = path_key(folder) + os.sep
+    for text in inputs:
+        if not text.startswith("@") and "://" not in text and (path_key(text) + os.sep).startswith(outputs):
+            raise SpecError(f"{text}: lies in the output folder {folder}; choose another --output")
 
 
 def _settings(args: argparse.Namespace) -> str:

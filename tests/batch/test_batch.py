@@ -214,3 +214,11 @@ def test_killed_and_resumed(place: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 def test_killed_ten_times_and_resumed(place: Path) -> None:
     kills(place, 10)
+
+
+def test_inputs_in_the_output_folder_are_an_error(place: Path) -> None:
+    picture(place / "out/a.png")
+    for given in ("out", "out/a.png"):
+        code, err = batch(place, given)
+        assert code == 2 and f"{given}: lies in the output folder out" in err, err
+        assert os.listdir(place / "out") == ["a.png"]
