@@ -15,6 +15,8 @@ MAIN_MODELS = ("PP-OCRv4_mobile_det", "PP-OCRv4_mobile_rec", "ch_ppocr_mobile_v2
 def pytest_configure(config: pytest.Config) -> None:
     """Set before torch is first imported: more threads than cores makes the tests slower, not faster."""
     os.environ.setdefault("PTOCR_KEEP_DOWNLOADS", "1")  # many processes want models of the same wheels
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # xdist's own process runs no test, and what it sets its workers inherit
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, min(4, os.cpu_count() or 1) // workers)))
 
