@@ -58,6 +58,26 @@ class DeformConv(nn.Module):
         return F.conv2d(values, self.conv_dcn.weight.flatten(1)[:, :, None, None], self.conv_dcn.bias)
 
 
+class PointwiseDeformConv(nn.Module):
+    """A `DeformConv` whose weights are those of a 1x1 convolution over all taps, which any runtime knows how to do."""
+
+    def __init__(self, conv: DeformConv) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.groups = conv.kernel, conv.stride, conv.groups
+        self.conv_offset = copy.deepcopy(conv.conv_offset)
+        dense = conv.conv_dcn
+        self.point = nn.Conv2d(dense.in_channels * self.kernel**2, dense.out_channels, 1, bias=dense.bias is not None)
+        self.point.to(dense.weight)
+        self.point.weight = nn.Parameter(dense.weight.detach().flatten(1)[:, :, None, None].clone())
+        if dense.bias is not None:
+            self.point.bias = nn.Parameter(dense.bias.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        taps = self.groups * self.kernel * self.kernel
+        offsets, masks = self.conv_offset(x).split([2 * taps, taps], dim=1)
+        return self.point(sampled(x, offsets, torch.sigmoid(masks), self.kernel, self.stride))  # type: ignore[no-any-return]
+
+
 class DeformConvBN(Fusible):
     """Deformable convolution, batch norm, activation; named like `ConvBatchNorm`."""
 
@@ -75,4 +95,4 @@ class DeformConvBN(Fusible):
     def fused(self) -> nn.Module:
         conv = copy.deepcopy(self._conv)
         conv.conv_dcn = fold_bn(conv.conv_dcn, self._batch_norm)
-        return nn.Sequential(conv, self.act)
+        return nn.Sequential(PointwiseDeformConv(conv), self.act)

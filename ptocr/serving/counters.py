@@ -38,7 +38,7 @@ class Metrics:
         running.set_function(lambda: admission.running)
         for name in batching.counted:  # pictures / runs is the mean batch of a GPU; on a CPU there are none
             gauge = Gauge(f"ptocr_batch_{name}", f"{name.capitalize()} in shared batches", registry=self.registry)
-            gauge.set_function(functools.partial(batching.counted.get, name, 0))
+            gauge.set_function(functools.partial(batching.counted.__getitem__, name))
 
     def page(self, timings: Mapping[str, float]) -> None:
         """A page was read. timings: seconds by stage."""

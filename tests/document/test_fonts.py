@@ -24,6 +24,13 @@ QUAD = np.array([[20, 30], [180, 30], [180, 60], [20, 60]])
 SIZE = 100
 
 
+def forget() -> None:
+    """What is kept by path: two tests may be given folders of the same name."""
+    fonts._shelf_of.cache_clear()
+    for kept in (fonts._sized, fonts._has, fonts._missing):
+        kept.cache_clear()
+
+
 @pytest.fixture
 def bare_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A system without any font and without a network; returns the folder where the user may put one."""
@@ -32,9 +39,9 @@ def bare_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pat
     monkeypatch.setenv("PTOCR_DOWNLOADS", str(tmp_path / "downloads"))
     monkeypatch.setenv("PTOCR_OFFLINE", "1")
     monkeypatch.delenv("PTOCR_FONT", raising=False)
-    fonts._shelf_of.cache_clear()
+    forget()
     yield tmp_path / "fonts"
-    fonts._shelf_of.cache_clear()
+    forget()
 
 
 def put(checkout: Path, folder: Path, *names: str) -> None:

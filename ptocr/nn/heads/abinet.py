@@ -71,8 +71,8 @@ class PositionAttention(nn.Module):
     def __init__(self, channels: int, length: int, size: Sequence[int]) -> None:
         super().__init__()
         self.length = length
-        self.k_encoder = nn.Sequential(_down(channels, (1, 2)), *(_down(KEYS, (2, 2)) for _ in range(3)))
-        self.k_decoder = nn.Sequential(*(_up(KEYS) for _ in range(3)), _up(channels, size))
+        self.k_encoder = nn.ModuleList([_down(channels, (1, 2)), *(_down(KEYS, (2, 2)) for _ in range(3))])
+        self.k_decoder = nn.ModuleList([*(_up(KEYS) for _ in range(3)), _up(channels, size)])
         self.pos_encoder = PositionalEncoding(channels, length, dropout=0.0)
         self.project = nn.Linear(channels, channels)
 
