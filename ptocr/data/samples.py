@@ -23,7 +23,8 @@ from ptocr.errors import InputError
 from ptocr.processing.cls import cls_input
 from ptocr.processing.image import normalize
 from ptocr.processing.rec import paddle_width, resize_line
-from ptocr.spec.settings import ClsPreprocess, DetPreprocess, RecPreprocess
+from ptocr.spec.settings import DetPreprocess, RecPreprocess
+from ptocr.spec.tasks import ClsPreprocess
 
 log = logging.getLogger(__name__)
 Sample = dict[str, Any]

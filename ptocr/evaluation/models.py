@@ -18,7 +18,8 @@ from ptocr.processing.cls import cls_input
 from ptocr.processing.det import REGIONS, det_input
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime
-from ptocr.spec.settings import ClsPostprocess, ClsPreprocess, DetPreprocess, RecPreprocess
+from ptocr.spec.settings import DetPreprocess, RecPreprocess
+from ptocr.spec.tasks import ClsPostprocess, ClsPreprocess
 from ptocr.weights import store
 
 log = logging.getLogger(__name__)

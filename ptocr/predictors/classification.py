@@ -8,11 +8,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ptocr.predictors.predictor import Predictor
+from ptocr.document.results import ClsResult, Result
+from ptocr.inputs.page import Page
+from ptocr.predictors.predictor import ModelOptions, Predictor, Reader, origin
 from ptocr.processing.cls import cls_input
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.model import ClsSpec
-from ptocr.spec.settings import ClsPostprocess, ClsPreprocess
+from ptocr.spec.settings import Positive, Shape
+from ptocr.spec.tasks import ClsPostprocess, ClsPreprocess
+
+
+class ClsOptions(ModelOptions):
+    """Options of classifiers. topk: so many classes, the likeliest first."""
+
+    topk: Positive | None = None
+    image_shape: Shape | None = None
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,7 @@ class Classifier(Predictor):
     """Pictures -> class with probability (direction of a line or a page)."""
 
     kind = ClsSpec
+    options = ClsOptions
 
     def __init__(self, runtime: Runtime) -> None:
         super().__init__(runtime)
@@ -49,6 +60,32 @@ class Classifier(Predictor):
         chunks = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
         make = (functools.partial(_cls_batch, chunk, pre) for chunk in chunks)
         return [probs for outputs in self.runtime.stream(make) for probs in outputs[0]]
+
+    def reader(self, options: ClsOptions) -> Reader:
+        """Classes of pictures."""
+        given = options.given
+        topk = given.pop("topk", 1)
+        pre = self.pre.with_(**given)
+
+        def result(page: Page, probs: np.ndarray) -> Result:
+            best = probs.argsort()[::-1][:topk]
+            return ClsResult(
+                **origin(page),
+                class_ids=[int(i) for i in best],
+                scores=[float(probs[i]) for i in best],
+                label_names=[_label(self.spec.name, self.post.labels[i]) for i in best],
+            )
+
+        def read(pages: list[Page]) -> list[Result]:
+            probs = self.probabilities([page.image for page in pages], len(pages), pre)
+            return [result(page, row) for page, row in zip(pages, probs, strict=True)]
+
+        return read
+
+
+def _label(name: str, label: str) -> str:
+    """PaddleX names the classes of its line classifiers 0_degree and 180_degree, those of pages 0 to 270."""
+    return f"{label}_degree" if name.endswith("_textline_ori") else label
 
 
 def _cls_batch(images: Sequence[np.ndarray], pre: ClsPreprocess) -> np.ndarray:

@@ -8,20 +8,34 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
+from ptocr.document.results import RecResult, Result
 from ptocr.errors import SpecError, WeightsError
-from ptocr.predictors.predictor import Predictor
+from ptocr.inputs.page import Page
+from ptocr.predictors.predictor import ModelOptions, Predictor, Reader, origin
 from ptocr.processing import ctc_search as ctc
 from ptocr.processing.fixed_line import fixed_line
 from ptocr.processing.long_lines import line_windows, merge_windows
 from ptocr.processing.rec import line_batch, line_width, paddle_batch_width, paddle_width, stepped_width
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.model import RecSpec
-from ptocr.spec.settings import RecPreprocess
+from ptocr.spec.settings import RecPreprocess, Shape
 from ptocr.spec.vocabulary import LAYOUTS, Spans, Text, Vocabulary
 
 RecPadding = Literal["invariant", "paddle"]
 LEXICON_BEAMS = 48  # readings of a line among which one that matches is looked for
+
+
+class RecOptions(ModelOptions):
+    """Options of recognisers; see `Decoding`."""
+
+    allow: str | None = None
+    deny: str | None = None
+    lexicon: str | None = None
+    alternatives: int | None = Field(default=None, ge=0, le=50)
+    padding: RecPadding | None = None
+    image_shape: Shape | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +68,7 @@ class TextRecognizer(Predictor):
     """Line pictures -> texts."""
 
     kind = RecSpec
+    options = RecOptions
 
     def __init__(self, runtime: Runtime) -> None:
         super().__init__(runtime)
@@ -87,6 +102,20 @@ class TextRecognizer(Predictor):
             for image, cuts in zip(images, windows, strict=True)
         ]
         return [ctc.with_gap_spaces(line) for line in lines] if how.gap_spaces else lines
+
+    def reader(self, options: RecOptions) -> Reader:
+        """Texts of line pictures."""
+        self.pre.with_(**{key: value for key, value in options.given.items() if key == "image_shape"})  # checked
+
+        def result(page: Page, line: Text) -> Result:
+            alternatives = list(line.alternatives) or None
+            return RecResult(**origin(page), rec_text=line.text, rec_score=line.score, alternatives=alternatives)
+
+        def read(pages: list[Page]) -> list[Result]:
+            lines = self([page.image for page in pages], Decoding(**options.given, batch_size=len(pages)))
+            return [result(page, line) for page, line in zip(pages, lines, strict=True)]
+
+        return read
 
     def _decoder(self, how: Decoding) -> Callable[[list[np.ndarray], float], Text]:
         """What makes a text of the network's output for one line and of the share of its width that the line fills."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ptocr.predictors.predictor import Predictor
+from ptocr.document.structure_results import TableStructureResult
+from ptocr.predictors.predictor import ModelOptions, Predictor, Reader, origin
 from ptocr.processing.table_cells import Structure, table_input, table_structure
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.model import TableSpec
-from ptocr.spec.settings import TablePostprocess, TablePreprocess
+from ptocr.spec.tasks import TablePostprocess, TablePreprocess
 
 
 class TableRecognizer(Predictor):
@@ -25,3 +26,7 @@ class TableRecognizer(Predictor):
         """image: (H, W, 3) uint8 BGR, the table alone."""
         probs, boxes = self.runtime.run(table_input(image, self.pre)[None])
         return table_structure(probs[0], boxes[0], image.shape[:2], self.post)
+
+    def reader(self, options: ModelOptions) -> Reader:
+        """Structures of tables."""
+        return lambda pages: [TableStructureResult(**origin(page), structure=self(page.image)) for page in pages]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ptocr.predictors.predictor import Predictor
+from ptocr.document.results import UnwarpResult
+from ptocr.predictors.predictor import ModelOptions, Predictor, Reader, origin
 from ptocr.processing.cls import unwarp_input, unwarp_output
 from ptocr.spec.model import UnwarpSpec
 
@@ -22,3 +23,7 @@ class Unwarper(Predictor):
         """The flat page, and where it came from: (2, 45, 31), x and y in [-1, 1] of a regular grid's points."""
         flat, grid = self.runtime.run(unwarp_input(image)[None])
         return unwarp_output(flat[0]), grid[0]
+
+    def reader(self, options: ModelOptions) -> Reader:
+        """Flat pages."""
+        return lambda pages: [UnwarpResult(**origin(page), doctr_img=self(page.image)) for page in pages]

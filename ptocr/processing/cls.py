@@ -7,7 +7,7 @@ import numpy as np
 from ptocr.errors import InputError
 from ptocr.processing.image import checked, normalize, resize
 from ptocr.processing.rec import paddle_width, resize_line
-from ptocr.spec.settings import ClsPreprocess
+from ptocr.spec.tasks import ClsPreprocess
 
 MAX_ASPECT = 32  # longer pictures are cut to their middle first; only the middle square is looked at anyway
 

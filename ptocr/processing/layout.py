@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ptocr.processing.image import checked, normalize
-from ptocr.spec.settings import LayoutPostprocess, LayoutPreprocess
+from ptocr.spec.tasks import LayoutPostprocess, LayoutPreprocess
 
 INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ptocr.processing.image import checked, normalize
-from ptocr.spec.settings import TablePostprocess, TablePreprocess
+from ptocr.spec.tasks import TablePostprocess, TablePreprocess
 
 CELLS = ("<td>", "<td", "<td></td>")  # tokens that begin a cell
 

@@ -16,22 +16,18 @@ from typing_extensions import TypeVar
 
 from ptocr import paths
 from ptocr.errors import SpecError
-from ptocr.spec.settings import (
+from ptocr.spec.settings import DetPostprocess, DetPreprocess, Preprocess, RecPostprocess, RecPreprocess, Settings
+from ptocr.spec.tasks import (
+    TASKS,
     ClsPostprocess,
     ClsPreprocess,
-    DetPostprocess,
-    DetPreprocess,
     LayoutPostprocess,
     LayoutPreprocess,
-    Preprocess,
-    RecPostprocess,
-    RecPreprocess,
-    Settings,
     TablePostprocess,
     TablePreprocess,
+    Task,
     UnwarpPreprocess,
 )
-from ptocr.spec.tasks import TASKS, Task
 from ptocr.spec.vocabulary import Vocabulary
 from ptocr.spec.yaml import explain, read_extended
 

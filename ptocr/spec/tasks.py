@@ -1,27 +1,32 @@
 """Tasks as rows of one table. Nothing else in the project compares names of tasks: what differs between tasks is a fact
-of the row, or an entry of a table with the same keys (`PREDICTORS`, `EVALUATORS`, `OBJECTIVES`)."""
+of the row, or an entry of a table with the same keys (`PREDICTORS`, `EVALUATORS`, `OBJECTIVES`).
+
+Settings that only one task has stand here as well, in front of the table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
 
 from ptocr.spec.settings import (
-    ClsPostprocess,
-    ClsPreprocess,
+    IMAGENET,
     DBPostprocess,
     DetPreprocess,
     EASTPostprocess,
-    LayoutPostprocess,
-    LayoutPreprocess,
+    Normalize,
+    Positive,
     Postprocess,
     Preprocess,
     PSEPostprocess,
+    Ratio,
     RecPostprocess,
     RecPreprocess,
-    TablePostprocess,
-    TablePreprocess,
-    UnwarpPreprocess,
+    Shape,
+    Share,
+    SideLimit,
 )
 from ptocr.spec.vocabulary import LAYOUTS
 
@@ -59,6 +64,103 @@ class Task:
     varying: Mapping[int, Axis] = field(default_factory=dict)
     vocabulary: bool = False
     compiles: bool = True
+
+
+class ClsPreprocess(Preprocess):
+    """Classifier input.
+
+    mode "line": height and width of `image_shape`, aspect ratio kept, zero padding on the right (upstream
+    ClsResizeImg); "crop": short side to `resize_short`, then centre crop; "resize": plain resize.
+    """
+
+    mode: Literal["line", "crop", "resize"]
+    image_shape: Shape
+    resize_short: Positive | None = None
+    normalize: Normalize
+
+    @model_validator(mode="after")
+    def _short_side(self) -> ClsPreprocess:
+        if (self.mode == "crop") != (self.resize_short is not None):
+            raise ValueError("resize_short belongs to mode 'crop', and to it alone")
+        return self
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.image_shape
+
+
+class ClsPostprocess(Postprocess):
+    """Best class. labels: class names in order (degrees the content is turned); threshold: below it nothing is
+    turned."""
+
+    name: Literal["topk"] = "topk"
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    threshold: Share = 0.9
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.labels
+
+
+class UnwarpPreprocess(Preprocess):
+    """Unwarping input: x * scale, channels in `order`, size as it is."""
+
+    scale: Ratio = 1 / 255
+    order: Literal["bgr", "rgb"] = "bgr"
+
+
+class LayoutPreprocess(Preprocess):
+    """Layout input: height and width of `image_shape`, aspect ratio not kept, normalised."""
+
+    image_shape: Shape = (3, 800, 608)
+    interpolation: Literal["linear", "cubic"] = "cubic"
+    normalize: Normalize = IMAGENET
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.image_shape
+
+
+class LayoutPostprocess(Postprocess):
+    """Regions of a page by non-maximum suppression for each class. labels: class names in order; threshold: least
+    score; nms_threshold: of two regions of a class that overlap by more (intersection over union), the likelier stays;
+    nms_top_k: so many of a class, keep_top_k: so many of a page are looked at and kept."""
+
+    name: Literal["nms"] = "nms"
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    threshold: Share = 0.5
+    nms_threshold: Share = 0.6
+    nms_top_k: Positive = 1000
+    keep_top_k: Positive = 100
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.labels
+
+
+class TablePreprocess(Preprocess):
+    """Table input: the longer side `side` pixels, aspect ratio kept, normalised, zeros up to a square on the right and
+    below."""
+
+    side: SideLimit = 488
+    normalize: Normalize = IMAGENET
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (3, self.side, self.side)
+
+
+class TablePostprocess(Postprocess):
+    """Tokens of a table's HTML and boxes of its cells. tokens: between the start and the end token, in class order;
+    boxes: what coordinates are fractions of, the square that the picture was padded to or the picture."""
+
+    name: Literal["cells"] = "cells"
+    tokens: Annotated[tuple[str, ...], Field(min_length=1)]
+    boxes: Literal["square", "picture"] = "square"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return ("sos", *self.tokens, "eos")
 
 
 TASKS: dict[str, Task] = {

@@ -16,7 +16,8 @@ from ptocr.data.sources import Item
 from ptocr.data.targets import LabelEncoder
 from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
-from ptocr.spec.settings import ClsPostprocess, ClsPreprocess, DBPostprocess, DetPreprocess, RecPreprocess
+from ptocr.spec.settings import DBPostprocess, DetPreprocess, RecPreprocess
+from ptocr.spec.tasks import ClsPostprocess, ClsPreprocess
 from ptocr.train.objectives import ClsObjective, DetObjective, Frozen, Helpers, Objective, RecObjective
 from ptocr.train.penalties import FeatureMatch, StartPoint
 from ptocr.train.recipe import DistillPart, LossPart

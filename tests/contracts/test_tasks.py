@@ -14,8 +14,8 @@ from ptocr.checkpoint import empty_network
 from ptocr.convert.trace import trace
 from ptocr.errors import WeightsError
 from ptocr.evaluation.models import EVALUATORS
-from ptocr.pipelines.single import SINGLE
 from ptocr.predictors import PREDICTORS
+from ptocr.predictors.predictor import ModelOptions
 from ptocr.spec.model import SPECS, list_specs, load_spec
 from ptocr.spec.settings import Postprocess, Preprocess
 from ptocr.spec.tasks import TASKS
@@ -28,13 +28,13 @@ SHARED = os.environ.get("PTOCR_SHARED", "")
 @pytest.mark.parametrize("task", TASKS)
 def test_each_task_has_its_tables(task: str) -> None:
     assert PREDICTORS[task].kind is SPECS[task]
-    assert task in SINGLE
+    assert "reader" in vars(PREDICTORS[task]) and issubclass(PREDICTORS[task].options, ModelOptions)
     assert list_specs(task) and (paths.configs() / TASKS[task].folder).is_dir()
     assert set(OBJECTIVES) == set(EVALUATORS), "what is trained is scored"
 
 
 def test_tables_have_no_other_keys() -> None:
-    for table in (PREDICTORS, SPECS, SINGLE):
+    for table in (PREDICTORS, SPECS):
         assert list(table) == list(TASKS)
     for table in (OBJECTIVES, EVALUATORS):
         assert set(table) <= set(TASKS)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 BLOCK = re.compile(r"^```(?:python|yaml)\n# (?P<head>[^\n]+)\n(?P<body>.*?)^```", re.M | re.S)
-INSERTED = re.compile(r"in (?P<file>\S+), after: (?P<line>.+)")
+INSERTED = re.compile(r"in (?P<file>\S+), (?P<side>after|before): (?P<line>.+)")
 
 CHECK = """
 import numpy as np, torch, ptocr
@@ -33,6 +33,8 @@ meter = BrightnessMeter(Runtime(load_checkpoint("toy_brightness.pth"), RuntimeOp
 network = ptocr.load_model("toy_brightness.pth")
 (value,) = meter([np.full((32, 32, 3), 255, np.uint8)])
 assert abs(value - float(network(torch.ones(1, 3, 32, 32)))) < 1e-5
+(result,) = ptocr.create_model("toy_brightness", model_dir="toy_brightness.pth", device="cpu").predict(image)
+assert abs(result["brightness"] - meter([image])[0]) < 1e-6
 print("read", len(line["rec_text"]), "brightness", value)
 """
 
@@ -56,7 +58,9 @@ def tree(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         target = root / place["file"]
         text = target.read_text("utf-8")
         assert text.count(f"{place['line']}\n") == 1, f"{place['file']}: {place['line']!r}"
-        target.write_text(text.replace(f"{place['line']}\n", f"{place['line']}\n{block['body']}"), "utf-8")
+        parts = (f"{place['line']}\n", block["body"])
+        ordered = parts if place["side"] == "after" else (f"{block['body']}\n\n", parts[0])
+        target.write_text(text.replace(parts[0], "".join(ordered)), "utf-8")
     return root
 
 

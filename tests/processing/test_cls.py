@@ -5,7 +5,8 @@ import pytest
 
 from ptocr.errors import InputError
 from ptocr.processing import cls
-from ptocr.spec.settings import ClsPreprocess, Normalize
+from ptocr.spec.settings import Normalize
+from ptocr.spec.tasks import ClsPreprocess
 from tests.data import processing_inputs as inputs
 
 Golden = dict[str, np.ndarray]

@@ -10,7 +10,8 @@ import yaml
 
 from ptocr.errors import SpecError, WeightsError
 from ptocr.spec.model import ModelSpec, parse_spec
-from ptocr.spec.settings import ClsPostprocess, ClsPreprocess, DBPostprocess, DetPreprocess, RecPreprocess
+from ptocr.spec.settings import DBPostprocess, DetPreprocess, RecPreprocess
+from ptocr.spec.tasks import ClsPostprocess, ClsPreprocess
 from ptocr.spec.yaml import require_shallow
 
 POSTPROCESS = ("thresh", "box_thresh", "unclip_ratio", "max_candidates")
