@@ -110,6 +110,21 @@ def shape(text: str | tuple[int, ...] | list[int]) -> tuple[int, int, int]:
     return channels, height, width
 
 
+LEAST_WIDTH = 48  # of the lines of SAR and RobustScanner, which alone have one
+
+
+def line_shape(text: str | tuple[int, ...] | list[int]) -> tuple[int, int, int]:
+    """As `shape`; SAR's '3, 48, 48, 160' (channels, height, least and greatest width) -> (3, 48, 160).
+
+    Raises:
+        ValueError: neither of them, or another least width.
+    """
+    parts = [part.strip() for part in text.split(",")] if isinstance(text, str) else [str(part) for part in text]
+    if len(parts) == 4 and parts.pop(2) != str(LEAST_WIDTH):
+        raise ValueError(f"{text!r}: the least width of a line is {LEAST_WIDTH} pixels")
+    return shape(",".join(parts))
+
+
 def whole(text: str | float) -> int:
     """'960' or 960.0 -> 960.
 

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from ptocr import paths
-from ptocr.checkpoint import save_checkpoint
-from ptocr.compat.arguments import check_allowed, check_names, flag, shape, whole
+from ptocr.checkpoint import load_checkpoint, save_checkpoint
+from ptocr.compat.arguments import check_allowed, check_names, flag, line_shape, shape, whole
 from ptocr.convert.convert import convert
+from ptocr.convert.paddle_recognisers import ALGORITHMS
 from ptocr.convert.paddle_yaml import spec_from_paddle
 from ptocr.errors import DeviceError, SpecError, WeightsError
 from ptocr.files import made
 from ptocr.runtime.devices import resolve_device
 from ptocr.spec.languages import models_for, script_of
+from ptocr.spec.model import load_spec
+from ptocr.weights.store import find
 
 LEGACY = ("PP-OCRv4", "PP-OCRv3")  # versions that PaddleOCR 2.x had: with them come its settings
 
@@ -81,7 +84,7 @@ ACTS: dict[str, Option] = {
     "cls_batch_num": Option(int, "lines per batch", create="textline_orientation_batch_size"),
     "cls_thresh": Option(float, "a line is turned above this score", "textline_orientation_thresh", legacy=0.9),
     # recognition
-    "rec_image_shape": Option(shape, "'3, 48, 320'; not given: the model's", "text_rec_image_shape"),
+    "rec_image_shape": Option(line_shape, "'3, 48, 320'; not given: the model's", "text_rec_image_shape"),
     "rec_batch_num": Option(int, "lines per batch", create="text_recognition_batch_size"),
     "rec_padding": Option(str, "how lines share a batch: a line reads the same in every batch, or as PaddleOCR 2.x",
                           "rec_padding", legacy="paddle", choices=("invariant", "paddle")),
@@ -103,7 +106,7 @@ ACTS: dict[str, Option] = {
 # Only these values can be had; any other would change the result.
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "det_algorithm": (("DB", "DB++", "EAST", "PSE"), "this detector is not here yet"),
-    "rec_algorithm": (("SVTR_LCNet", "SVTR_HGNet", "CRNN"), "this recogniser is not here yet"),
+    "rec_algorithm": (("SVTR_LCNet", "SVTR_HGNet", "CRNN", *ALGORITHMS), "this recogniser is not here yet"),
     "e2e_algorithm": (("PGNet",), "end-to-end recognition is not here yet"),  # the default, where no e2e model is given
     "e2e_model_dir": ((), "end-to-end recognition is not here yet"),
     "e2e_model_path": ((), "end-to-end recognition is not here yet"),
@@ -189,6 +192,8 @@ def translate(given: Mapping[str, Any]) -> Call:
     check_names(set_, [*ACTS, *REFUSED, *IGNORED, *CONSOLE], "PaddleOCR 2.x option")
     check_allowed(set_, REFUSED)
     call = Call(ignored=[name for name in set_ if name in IGNORED or name in CONSOLE])
+    if str(set_.get("rec_char_type")).lower() == "en" and "rec_model_dir" in set_ and set_.pop("rec_char_dict_path", ""):
+        call.notes.append("rec_char_type=en: digits and letters, as the weights have them; rec_char_dict_path is not read")
     _choose_device(set_, call)
     _choose_models(set_, call)
     for name, option in ACTS.items():
@@ -274,6 +279,23 @@ def _choose_models(set_: Mapping[str, Any], call: Call) -> None:
             charset = set_.get(f"{part}_char_dict_path")
             call.create.pop(f"{module}_model_name", None)
             call.create[f"{module}_model_dir"] = _described(weights, described, charset) if described else weights
+    _check_recogniser(set_.get("rec_algorithm"), call)
+
+
+def _check_recogniser(algorithm: str | None, call: Call) -> None:
+    """Whether the recogniser's weights are of the algorithm that was named.
+
+    Raises:
+        SpecError: no weights were given, or they are of another.
+    """
+    if algorithm not in ALGORITHMS:
+        return  # upstream's names for whatever ends in CTC
+    weights = call.create.get("text_recognition_model_dir")
+    if weights is None:
+        raise SpecError(f"rec_algorithm={algorithm!r}: give its weights with rec_model_path")
+    found, wanted = load_checkpoint(find(weights)).spec, load_spec(ALGORITHMS[algorithm])
+    if found.family != wanted.family:
+        raise SpecError(f"rec_algorithm={algorithm!r}: {weights} holds {found.name}, of {found.family}")
 
 
 def _described(weights: str, described: str, charset: str | None) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ptocr import paths
+from ptocr.convert import paddle_recognisers as lines
 from ptocr.convert.formats.description import number
 from ptocr.errors import SpecError
 from ptocr.spec.model import ModelSpec, parse_spec
@@ -71,7 +72,7 @@ def spec_from_paddle(path: str | Path, prefer: str | None = None) -> tuple[Model
         "task": task,
         "family": "fine-tuned",
         "architecture": architecture(str(path), settings, task),
-        **PROCESSING[task](content, _transforms(content)),
+        **PROCESSING[task]({**content, "Architecture": settings}, _transforms(content)),
     }
     charset = _dictionary(path, general) if TASKS[task].vocabulary else None
     return parse_spec(data, str(path)), charset
@@ -93,15 +94,20 @@ def architecture(where: str, settings: dict[str, Any], task: str) -> dict[str, A
     Raises:
         SpecError: a block that ptocr has not; names it and the known ones.
     """
-    if settings.get("Transform"):
-        raise SpecError(f"{where}: Architecture.Transform {settings['Transform'].get('name')!r} has no counterpart")
-    result = {"backbone": _backbone(where, dict(settings.get("Backbone") or {}), task)}
+    result: dict[str, Any] = {}
+    if transform := settings.get("Transform"):
+        if transform.get("name") not in lines.TRANSFORMS:
+            raise SpecError(f"{where}: Architecture.Transform {transform.get('name')!r} has no counterpart")
+        result["transform"] = lines.block_of(where, lines.TRANSFORMS, _kept(transform))
+    result["backbone"] = _backbone(where, dict(settings.get("Backbone") or {}), task)
     if settings.get("Neck"):
         neck = _kept(settings["Neck"])
-        result["neck"] = neck
+        result["neck"] = lines.sequence_neck(where, neck) if neck.get("name") == "SequenceEncoder" else neck
     result["head"] = _head(where, dict(settings.get("Head") or {}))
     if result.get("neck", {}).get("use_asf"):
         result["head"]["name"] = "JoinedDBHead"
+    if result["backbone"]["name"] == "ViTSTR":
+        result["head"]["name"] = "TokenHead"  # upstream reads its tokens with the linear layer of CTC
     return result
 
 
@@ -112,11 +118,15 @@ def _kept(block: dict[str, Any]) -> dict[str, Any]:
 def _backbone(where: str, block: dict[str, Any], task: str) -> dict[str, Any]:
     name = block.pop("name", None)
     ours = BACKBONES[task].get(str(name))
+    if ours is None and TASKS[task].vocabulary and name in lines.BACKBONES:
+        return lines.block_of(where, lines.BACKBONES, {"name": name, **_kept(block)})
     if ours is None:
-        known = ", ".join(sorted(BACKBONES[task]))
+        known = ", ".join(sorted({*BACKBONES[task], *(lines.BACKBONES if TASKS[task].vocabulary else ())}))
         raise SpecError(f"{where}: backbone {name!r} for {task} has no counterpart; known: {known}")
     if ours == "SVTRv2":
         return {"name": ours, **_svtrv2(where, block)}
+    if ours == "MobileNetV3Line" and TASKS[task].vocabulary:
+        return {"name": ours, **lines.line_mobilenet(_kept(block))}
     return {"name": ours, **_kept(block)}
 
 
@@ -137,8 +147,11 @@ def _svtrv2(where: str, block: dict[str, Any]) -> dict[str, Any]:
 
 def _head(where: str, block: dict[str, Any]) -> dict[str, Any]:
     name = block.pop("name", None)
+    if name in lines.HEADS:
+        return lines.block_of(where, lines.HEADS, {"name": name, **_kept(block)}, classes=True)
     if name not in HEADS:
-        raise SpecError(f"{where}: head {name!r} has no counterpart; known: {', '.join(sorted(HEADS))}")
+        known = ", ".join(sorted({*HEADS, *lines.HEADS}))
+        raise SpecError(f"{where}: head {name!r} has no counterpart; known: {known}")
     if name == "ClsHead":
         block.pop("class_dim", None)  # the labels say it
     if name != "MultiHead":
@@ -175,6 +188,9 @@ def _det(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rec(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:
+    spec = lines.prepared_as(content["Architecture"])
+    if spec is not None:
+        return lines.processing_of(spec, steps, bool((content.get("Global") or {}).get("use_space_char", False)))
     shape = (steps.get("RecResizeImg") or {}).get("image_shape")
     space = bool((content.get("Global") or {}).get("use_space_char", False))
     return {"preprocess": {"image_shape": shape} if shape else {}, "postprocess": {"space": space}}
@@ -221,7 +237,7 @@ def _dictionary(path: Path, general: dict[str, Any]) -> Path | None:
     """The character dictionary: where the configuration says, beside it, or the official one so called."""
     named = general.get("character_dict_path")
     if not named:
-        return None
+        return paths.configs() / "charsets" / "ic15_dict.txt" if general.get("character_type") == "en" else None
     name = Path(str(named)).name
     places = [Path(str(named)), path.parent / str(named), path.parent / name, paths.configs() / "charsets" / name]
     return next((place for place in places if place.is_file()), None)

@@ -133,9 +133,9 @@ def change(path: str, value: Any) -> dict[str, Any]:
     [
         ({"Global": {}}, "Architecture"),
         (change("Architecture.model_type", "kie"), "'kie'"),
-        (change("Architecture.Backbone.name", "ResNet31"), "'ResNet31'"),
-        (change("Architecture.Transform", {"name": "TPS"}), "'TPS'"),
-        (change("Architecture.Head.name", "AttentionHead"), "'AttentionHead'"),
+        (change("Architecture.Backbone.name", "ResNet99"), "'ResNet99'"),
+        (change("Architecture.Transform", {"name": "TPN"}), "'TPN'"),
+        (change("Architecture.Head.name", "SATRNHead"), "'SATRNHead'"),
         (change("Architecture.Head.head_list", [{"PRENHead": {}}]), "'PRENHead'"),
         (change("Architecture.Head.head_list", []), "no CTCHead"),
     ],

@@ -155,7 +155,7 @@ def test_flags_that_do_nothing_are_named_once(images: Path, capsys: pytest.Captu
     ("flags", "message"),
     [
         (["--det_algorithm", "SAST"], "det_algorithm='SAST' cannot be had: this detector is not here yet; there is DB"),
-        (["--rec_algorithm", "NRTR"], "there is SVTR_LCNet"),
+        (["--rec_algorithm", "SATRN"], "there is SVTR_LCNet"),
         (["--det_limit_side_len", "960.5"], "960.5"),
         (["--lang", "klingon"], "unknown language 'klingon'"),
         (["--ocr_version", "PP-OCRv2"], "there are PP-OCRv6, PP-OCRv5, PP-OCRv4, PP-OCRv3"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import zipfile
 from pathlib import Path
 
@@ -16,6 +17,14 @@ from ptocr.errors import WeightsError
 FORMAT = "torch"
 _WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which training scripts keep the weights
 _PARALLEL = "module."  # the prefix that DataParallel leaves
+# What PaddleOCR2Pytorch calls otherwise than Paddle: lists that it keeps blocks in, and one word.
+_RENAMED = (
+    (re.compile(r"^backbone\.(?:block_list\.(?=bb_|bottleneckBlock_)|base_block\.)"), "backbone."),
+    (re.compile(r"(?<=_base_block_2)\.0\."), "."),
+    (re.compile(r"^transform\.loc_net\.block_list\."), "transform.loc_net."),
+    (re.compile(r"\.processer\.functors\."), ".processor."),
+    (re.compile(r"\.(?:encoder_layers|functors)(?=\.layer_)"), ""),
+)
 
 
 def is_plain(path: Path) -> bool:
@@ -53,7 +62,10 @@ def read_torch_state(path: Path) -> ForeignWeights:
 
 
 def _name(key: str) -> str:
-    path, _, leaf = key.removeprefix(_PARALLEL).rpartition(".")
+    key = key.removeprefix(_PARALLEL)
+    for pattern, ours in _RENAMED:
+        key = pattern.sub(ours, key)
+    path, _, leaf = key.rpartition(".")
     return f"{path}.{SUFFIXES.get(leaf, leaf)}" if path else leaf
 
 
