@@ -27,6 +27,8 @@ from ptocr.pipelines.config import load_pipeline
 from ptocr.spec.settings import DBPostprocess
 
 DROP_SCORE = 0.5  # PaddleOCR 2.x's and PaddleOCR2Pytorch's
+# Where 2.x's settings hold but its flags do not say which way up lines are: 2.x would lose those upside-down.
+UPRIGHT = {"use_textline_orientation": True, "textline_orientation": "lines"}
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,8 @@ class _Run:
                 raise SpecError("model_path: of which model? give --det_model_path, --rec_model_path, --cls_model_path")
             given[f"{alone.begins}_model_dir"] = given[f"{alone.begins}_model_dir"] or args.model_path
         self.call = paddle2.translate(given)
-        self.options = {"text_rec_score_thresh": DROP_SCORE, **self.call.defaults, **self.call.predict}
+        defaults = self.call.defaults | (UPRIGHT if self.call.defaults else {})
+        self.options = {"text_rec_score_thresh": DROP_SCORE, **defaults, **self.call.predict}
         if self.call.ignored:
             self.say(f"warning: {meaningless(f'--{name}' for name in self.call.ignored)}")
         for note in self.call.notes:

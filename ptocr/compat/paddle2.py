@@ -79,10 +79,11 @@ ACTS: dict[str, Option] = {
     "det_box_type": Option(str, "regions as four corners or as polygons", "text_det_box_type", legacy="quad",
                            choices=("quad", "poly")),
     # direction of lines
-    "use_angle_cls": Option(flag, "turn upside-down lines", "use_textline_orientation", legacy=False),
+    "use_angle_cls": Option(flag, "turn upside-down lines; see cls_thresh", "use_textline_orientation", legacy=False),
     "cls_image_shape": Option(shape, "'3, 48, 192'; not given: the model's", "textline_orientation_image_shape"),
     "cls_batch_num": Option(int, "lines per batch", create="textline_orientation_batch_size"),
-    "cls_thresh": Option(float, "a line is turned above this score", "textline_orientation_thresh", legacy=0.9),
+    "cls_thresh": Option(float, "2.x's rule: the classifier alone turns lines, those it is surer of than this",
+                         "textline_orientation_thresh", legacy=0.9),
     # recognition
     "rec_image_shape": Option(line_shape, "'3, 48, 320'; not given: the model's", "text_rec_image_shape"),
     "rec_batch_num": Option(int, "lines per batch", create="text_recognition_batch_size"),
@@ -203,6 +204,8 @@ def translate(given: Mapping[str, Any]) -> Call:
                 call.predict[option.predict] = value
             if option.create:
                 call.create[option.create] = value
+    if "cls_thresh" in set_:
+        call.predict["textline_orientation"] = "paddle"
     algorithm = str(set_.get("det_algorithm") or "DB")
     _choose_of_detector(algorithm, set_, call)
     if set_.get("ocr_version") in LEGACY:

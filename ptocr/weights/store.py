@@ -148,14 +148,17 @@ def _find_name(spec: ModelSpec) -> Path:
 
 
 def _fetch(spec: ModelSpec) -> Checkpoint:
-    """The first source that works, converted; all failures in one error otherwise."""
-    failures = []
+    """The first source that works, converted; the failures of those before it are logged, all are in one error else."""
+    failures: list[str] = []
     for source in fetch.ordered(spec.sources):
         try:
-            return _fetch_from(spec, source)
+            checkpoint = _fetch_from(spec, source)
         except WeightsError as error:
-            log.info("%s: %s", fetch.describe(source), error)
             failures.append(f"  {fetch.describe(source)}: {error}")
+            continue
+        for failure in failures:
+            log.info("%s", failure.strip())
+        return checkpoint
     raise WeightsError("\n".join([f"no weights for {spec.name}; tried:", *failures, *_advice(spec)]))
 
 

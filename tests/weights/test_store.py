@@ -180,6 +180,17 @@ def test_every_failure_is_listed(web: Web, pdparams: bytes) -> None:
     assert files(paths.home()) == []
 
 
+def test_every_failure_is_said_once(web: Web, pdparams: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """In the error where no source works, in the log where a later one does."""
+    caplog.set_level("INFO")
+    with pytest.raises(WeightsError, match=f"hf:PaddlePaddle/{NAME}: .* has no"):
+        store.find(NAME)
+    assert "hf:" not in caplog.text
+    web.pages[PARAMS] = Answer(pdparams)
+    store.find(NAME)
+    assert caplog.text.count(f"hf:PaddlePaddle/{NAME}: ") == 1 and caplog.text.count(f"{NAME}_infer.tar: ") == 1
+
+
 def test_the_most_useful_hint_stands_last(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a network: which file to bring, and where to put it."""
     monkeypatch.setenv("PTOCR_OFFLINE", "1")
