@@ -8,10 +8,12 @@ With --environments each page runs in a virtual environment with what the page i
 
 Run are: the lines of `sh` blocks, `python` blocks as they stand, and of blocks without a language the lines that
 start with `ptocr` or `python tools/`. Of `A && B` both parts count. Commands that install, serve or need other
-programs are named and skipped; `console` blocks, which speak of the reader's own data, are left out. Each block
+programs are named and skipped; `console` blocks, which speak of the reader's own data, are left out. A page that says
+to install the extra `serve` has its `curl` requests sent to a server on a free port of this machine. Each block
 starts in a folder of its own that holds the files which the documents speak of (see `furnish`) and links to the
 checkout's docs/, tools/ and configs/. A page that holds `<!-- run as one script -->` tells a story: its blocks run
-whole, one after the other, in one folder, and a YAML block goes into the file that its first line names. Exit status:
+whole, one after the other, in one folder, and a YAML block goes into the file that its first line names; --short
+draws a twentieth of the pictures and trains for one epoch. Exit status:
 0 all ran, 1 some failed, 2 usage. Needs Pillow in the interpreter that runs this file; everything else is the other
 interpreter's.
 """
@@ -21,6 +23,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,12 +31,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", re.MULTILINE | re.DOTALL)
 RUN = ("ptocr ", "python tools/")
 SKIP = ("pip ", "uv ", "docker ", "curl ", "mkdocs ", "make ", "git ", "pytest", "ptocr serve", "python -m pip ")
+SERVER = "localhost:8080"  # what requests in documents are sent to
 LIMIT = 900  # seconds for one command
 STORY = "<!-- run as one script -->"
 STORY_LIMIT = 7200  # seconds for one block, which may train
@@ -67,7 +71,7 @@ def environment_with(extras: tuple[str, ...], folder: Path) -> Path:
 
 
 def furnish(folder: Path) -> None:
-    """Put what the documents speak of into an empty folder: pages, letter.jpg, line.png, scans/, book.pdf."""
+    """Put what the documents speak of into an empty folder: pages, letter.jpg, line.png, scans/, PDFs, table.png."""
     images = ROOT / "docs" / "images"
     page = Image.open(images / "latin_page.png").convert("RGB").crop((0, 0, 860, 150))
     page.save(folder / "page.jpg", quality=95)
@@ -76,7 +80,20 @@ def furnish(folder: Path) -> None:
     Image.open(images / "upside_down_line.png").save(folder / "line.png")
     (folder / "scans").mkdir()
     page.crop((0, 0, 860, 90)).save(folder / "scans" / "a.jpg", quality=95)
+    page.save(folder / "page.pdf")
     page.save(folder / "book.pdf", save_all=True, append_images=[page])
+    table = Image.new("RGB", (480, 200), "white")
+    ink = ImageDraw.Draw(table)
+    for row in range(3):
+        for column, text in enumerate((f"item {row + 1}", str(7 * row + 3), f"{row}.50")):
+            corner = (20 + 146 * column, 20 + 52 * row)
+            ink.rectangle((*corner, corner[0] + 146, corner[1] + 52), outline="black", width=2)
+            ink.text((corner[0] + 14, corner[1] + 12), text, "black", ImageFont.load_default(24))
+    table.save(folder / "table.png")
+    report = Image.new("RGB", (860, 400), "white")
+    report.paste(page, (0, 0))
+    report.paste(table, (60, 180))
+    report.save(folder / "report.pdf")
 
 
 def environment(python: Path) -> dict[str, str]:
@@ -114,6 +131,15 @@ def link(folder: Path) -> None:
         (folder / linked).symlink_to(ROOT / linked)
 
 
+def shortened(page: str) -> str:
+    """A story that draws a twentieth of its pictures and trains for one epoch, whatever that does to the scores."""
+    fewer = lambda match: f"{match[1]}{max(int(match[2]) // 20, 10)}{match[3]}"  # noqa: E731
+    page = re.sub(r'("\w+ )(\d+)( \d+")', fewer, page)
+    page = re.sub(r"(--count )(\d+)( )", fewer, page)
+    page = re.sub(r"\b(epochs|eval_every)(: |=)\d+", r"\g<1>\g<2>1", page)
+    return re.sub(r"(max_base_loss: )[\d.]+", r"\g<1>1.0", page)
+
+
 def run_story(name: str, page: str, python: Path) -> list[bool]:
     """Run a page whose blocks build on each other; return how each block ended. Stops at the first that fails."""
     results = []
@@ -135,12 +161,42 @@ def run_story(name: str, page: str, python: Path) -> list[bool]:
     return results
 
 
-def run_page(name: str, python: Path) -> list[bool]:
-    """Run what a page holds; return how each command ended."""
+def run_page(name: str, python: Path, short: bool = False) -> list[bool]:
+    """Run what a page holds; return how each command ended. short: of a page that tells a story, see `shortened`."""
     page = (ROOT / name).read_text("utf-8")
+    page = shortened(page) if short else page
     if STORY in page:
         return run_story(name, page, python)
-    return [good for match in BLOCK.finditer(page) for good in run_block(name, match[1], match[2], python)]
+    results = [good for match in BLOCK.finditer(page) for good in run_block(name, match[1], match[2], python)]
+    lines = [line for kind, text in BLOCK.findall(page) if kind in ("", "sh") for line in commands(kind, text)]
+    requests = [line for line in lines if line.startswith("curl ") and SERVER in line]
+    return results + (run_requests(name, requests, python) if requests and "serve" in extras_of(page) else [])
+
+
+def run_requests(name: str, requests: list[str], python: Path) -> list[bool]:
+    """Send `curl` requests to a server of the environment; return whether it got ready, and how each request ended."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with tempfile.TemporaryDirectory(prefix="ptocr-documents-") as temporary:
+        folder = Path(temporary)
+        furnish(folder)
+        command = [str(python.parent / "ptocr"), "serve", "--host", "127.0.0.1", "--port", address.split(":")[1]]
+        with (
+            (folder / "server.log").open("wb") as log,
+            subprocess.Popen(command, cwd=folder, env=environment(python), stdout=log, stderr=log) as server,
+        ):
+            try:
+                ask = ["curl", "-sf", "--retry", "300", "--retry-delay", "2", "--retry-all-errors", f"{address}/ready"]
+                results = [run(ask, f"{name}: ptocr serve", folder, python)]
+                for line in requests:
+                    strict = line.replace("curl -s", "curl -sf").replace(SERVER, address)
+                    results.append(run(["bash", "-c", strict], f"{name}: {line}", folder, python))
+            finally:
+                server.terminate()
+        if not all(results):
+            print((folder / "server.log").read_text("utf-8", "replace")[-4000:], flush=True)
+    return results
 
 
 def run_block(name: str, kind: str, text: str, python: Path) -> list[bool]:
@@ -169,6 +225,7 @@ def main(argv: list[str] | None = None) -> int:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--python", type=Path, help="interpreter of the environment that is tried")
     where.add_argument("--environments", type=Path, help="folder of environments, one for each set of extras")
+    parser.add_argument("--short", action="store_true", help="a twentieth of the pictures to train with, one epoch")
     parser.add_argument("documents", nargs="*", default=["README.md", "docs/quickstart.md"], metavar="DOCUMENT")
     options = parser.parse_args(argv)
     python = options.python and options.python.absolute()  # not resolved: that of a virtual environment is a link
@@ -177,7 +234,7 @@ def main(argv: list[str] | None = None) -> int:
     results = []
     for name in options.documents:
         extras = extras_of((ROOT / name).read_text("utf-8"))
-        found = run_page(name, python or environment_with(extras, options.environments))
+        found = run_page(name, python or environment_with(extras, options.environments), options.short)
         if not found:
             parser.error(f"{name} holds nothing to run")
         results += found

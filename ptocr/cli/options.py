@@ -47,7 +47,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "evidence: read doubtful lines both ways and turn pages; lines: turn lines only; paddle: upstream's rule",
             "evidence",
         ),
-        Option("textline_orientation_thresh", _SHARE, "with textline_orientation=paddle: a line is turned when the classifier is surer"),
+        Option("textline_orientation_thresh", _SHARE, "with paddle: a line is turned when the classifier is surer"),
         Option("textline_orientation_image_shape", shape, "input of the line classifier", "the model's"),
     ),
     "finding lines": (

@@ -17,9 +17,9 @@ PAGES = ("api", "deploy", "finetune", "migrate_from_paddleocr", "models", "pipel
 @pytest.mark.net
 @pytest.mark.parametrize("page", PAGES)
 def test_page(page: str, checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """`tools/run_documents.py --environments`; pages with the same extras share an environment."""
+    """`tools/run_documents.py --environments`; pages with the same extras share one. Training is short: see there."""
     folder = tmp_path_factory.getbasetemp() / "environments"
-    command = [sys.executable, str(checkout / "tools" / "run_documents.py"), "--environments", str(folder)]
+    command = [sys.executable, str(checkout / "tools" / "run_documents.py"), "--environments", str(folder), "--short"]
     done = subprocess.run([*command, f"docs/{page}.md"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 

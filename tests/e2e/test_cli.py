@@ -131,7 +131,7 @@ def test_det_rec_and_cls_alone(images: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_versions_bring_their_models_and_settings(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """PP-OCRv4 is PaddleOCR 2.x, whose batches lose spaces; an upside-down line is lost only where 2.x's rule is asked."""
+    """PP-OCRv4 is PaddleOCR 2.x, whose batches lose spaces; upside-down lines are lost where 2.x's rule is asked."""
     line = str(images / "upside_down_line.png")
     flags = ["--image_dir", str(images / "latin_page.png"), line, "--draw_img_save_dir", "", "--format", "json"]
     assert predict_system([*flags, "--ocr_version", "PP-OCRv4", "--device", "cpu"]) == 0

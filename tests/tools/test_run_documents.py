@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -27,6 +28,7 @@ ptocr never
 ```
 
 ```python
+import shutil
 import sys
 sys.exit(SUPPOSED)
 ```
@@ -120,3 +122,49 @@ def test_an_environment_without_ptocr_and_a_page_without_commands_are_usage_erro
     (python.parent / "ptocr").unlink()
     with pytest.raises(SystemExit, match="2"):
         run_documents.main(["--python", str(python), str(tmp_path / "empty.md")])
+
+
+SERVED = """
+```
+pip install 'ptocr[serve]'
+ptocr serve --port 8080
+curl -s localhost:8080/ocr --data-binary @page.jpg
+curl -s localhost:8080/lost -F file=@page.pdf
+```
+"""
+FAKE = """#!{python}
+import shutil
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Answers(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(404 if self.path == "/lost" else 200)
+        self.end_headers()
+    do_POST = do_GET
+words = sys.argv[1:]
+assert words[:2] == ["serve", "--host"], words
+HTTPServer((words[2], int(words[4])), Answers).serve_forever()
+"""
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the requests of documents are curl's")
+def test_requests_are_sent_to_a_server_that_is_started(
+    python: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (python.parent / "ptocr").write_text(FAKE.format(python=sys.executable))
+    page = tmp_path / "page.md"
+    page.write_text(SERVED, encoding="utf-8")
+    assert run_documents.main(["--python", str(python), str(page)]) == 1
+    printed = capsys.readouterr().out
+    assert printed.count("ok ") == 2 and printed.count("FAILED") == 1 and "2 of 3 commands" in printed
+    assert "FAILED" in next(line for line in printed.splitlines() if "/lost" in line and "skipped" not in line)
+
+
+def test_a_story_made_short_draws_and_trains_less(checkout: Path) -> None:
+    page = (checkout / "docs" / "finetune.md").read_text("utf-8")
+    short = run_documents.shortened(page)
+    assert '"train 1600 1"' in page and '"train 80 1"' in short and '"dev 10 21"' in short
+    assert "run: {epochs: 4, eval_every: 4, max_base_loss: 0.005" in page
+    assert "run: {epochs: 1, eval_every: 1, max_base_loss: 1.0" in short
+    assert "--count 60 --seed 5" in page and "--count 10 --seed 5" in short
