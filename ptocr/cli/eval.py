@@ -20,6 +20,7 @@ EXAMPLES = (
     "ptocr eval --model output/best.pth --data lines/rec_gt.txt --ignore_space",
     "ptocr eval --model output/best.pth --data_format lmdb --data data/evaluation --protocol 36",
     "ptocr eval --pipeline OCR --data pages/Label.txt",
+    "ptocr eval --pipeline structure --data corpus/ --data_format structure",
 )
 
 
@@ -30,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--pipeline", help="a pipeline's name or YAML: end to end, with det labels")
     parser.add_argument("--data", required=True, type=Path, nargs="+",
                         help="label file or folder; several, or a folder of LMDBs: scores of each")  # fmt: skip
-    parser.add_argument("--data_format", choices=["paddle", "lmdb", "tar", "icdar2015"], default="paddle")
+    parser.add_argument("--data_format", choices=["paddle", "lmdb", "tar", "icdar2015", "structure"],
+                        default="paddle", help="structure: folders with truth.json, tables and pages")  # fmt: skip
     parser.add_argument("--root", type=Path, help="folder of the pictures (default: that of the label file)")
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--device", default="auto")
@@ -48,6 +50,9 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
     from ptocr.data.records import lmdb_folders
     from ptocr.evaluation.models import EvalOptions
 
+    if args.data_format == "structure":
+        _run_structure(args)
+        return
     if args.protocol and (args.ignore_space or args.ignore_case or args.pipeline):
         raise SpecError("--protocol says itself what counts, for words of recognisers; leave --ignore_*, --pipeline")
     options = EvalOptions(args.batch_size, args.ignore_space, args.ignore_case, args.protocol)
@@ -62,6 +67,21 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
     else:
         for name, value in next(iter(scores.values())).items():
             print(f"{name:<10} {value:.4f}")
+
+
+def _run_structure(args: argparse.Namespace) -> None:
+    """Tables and pages by file."""
+    from ptocr.evaluation.pipelines import structure_scores
+    from ptocr.evaluation.structure_corpus import markdown_tables
+
+    if args.pipeline is None or args.protocol or args.ignore_space or args.ignore_case or args.root:
+        raise SpecError("--data_format structure scores a --pipeline with layout and tables; it has no other options")
+    for folder in args.data:
+        scores = structure_scores(args.pipeline, folder, args.device)
+        if args.format == "json":
+            print(json.dumps({"summary": scores.summary(), **vars(scores)}, ensure_ascii=False))
+        else:
+            print(markdown_tables(scores))
 
 
 def _scores(args: argparse.Namespace, sources: list[LabelSource], options: EvalOptions) -> dict[str, dict[str, float]]:

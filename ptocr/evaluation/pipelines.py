@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ptocr.data.label_settings import LabelSource
 from ptocr.data.sources import read_source
-from ptocr.errors import InputError
+from ptocr.document.structure_results import StructureResult
+from ptocr.errors import InputError, SpecError
 from ptocr.evaluation.metrics import DetMetric, EndToEndMetric
 from ptocr.evaluation.models import EvalOptions, read_items
+from ptocr.evaluation.structure_corpus import StructureScores, score_structure
 from ptocr.pipelines import create_pipeline
+from ptocr.pipelines.structure import StructurePipeline
 from ptocr.spec.model import DetSpec, task_of
 
 
@@ -33,3 +38,19 @@ def score_pipeline(
             found.add(result["rec_polys"], label.polys, label.ignore)
             read.add_read(result["rec_polys"], result["rec_texts"], label.polys, label.texts, label.ignore)
     return {**found.result(), **{f"e2e_{k}": v for k, v in read.result().items()}}
+
+
+def structure_scores(pipeline: str, folder: Path, device: str = "auto") -> StructureScores:
+    """Scores of a pipeline with layout and tables on a folder with `truth.json`.
+
+    Raises:
+        InputError: no truth there; SpecError, WeightsError: another kind of pipeline, no weights.
+    """
+    reader = create_pipeline(pipeline, device=device)
+    if not isinstance(reader, StructurePipeline):
+        raise SpecError(f"{pipeline}: finds no tables; take structure")
+
+    def read(path: Path, is_table: bool) -> StructureResult:
+        return next(reader.predict(path, use_layout_detection=not is_table))
+
+    return score_structure(read, folder)

@@ -13,6 +13,7 @@ _RULE = re.compile(r"([*.·_=-])\1{4,}")  # a row of one mark is a drawn line, n
 _CJK = "\u3400-\u9fff\uf900-\ufaff"
 _WORD = re.compile(f"[{_CJK}]|[^\\W_{_CJK}]+")
 _SPACE = re.compile(r"\s+")
+_FORMULA = re.compile(r"\$([^$]*[\\^_{][^$]*)\$|\\\((.*?)\\\)")
 
 
 def fold(text: str, ignore_case: bool = False) -> str:
@@ -26,6 +27,21 @@ def without_space(text: str) -> str:
     return _SPACE.sub("", text)
 
 
+def from_latex(text: str) -> str:
+    """`text` with the formulas in it as characters: `$\\pm$` is ±. A dollar sign that begins none stays."""
+    if not _FORMULA.search(text):
+        return text
+    from pylatexenc.latex2text import LatexNodes2Text
+
+    reader = LatexNodes2Text(math_mode="text", strict_latex_spaces=False)
+    return _FORMULA.sub(lambda m: reader.latex_to_text(m[1] or m[2], tolerant_parsing=True), text)
+
+
+def letters(text: str) -> str:
+    """The letters and digits of a text alone, as OmniDocBench compares texts."""
+    return "".join(re.findall(r"[^\W_]+", fold(from_latex(text))))
+
+
 def words(lines: Iterable[str]) -> Counter[str]:
     """The words of `lines` and how often each occurs: runs of letters and digits; a CJK character is one word."""
     return Counter(word for line in lines for word in _WORD.findall(line))
@@ -36,11 +52,11 @@ def common(a: Counter[str], b: Counter[str]) -> int:
     return (a & b).total()
 
 
-def edits(a: str, b: str) -> int:
-    """Levenshtein distance of two strings."""
+def edits(a: str | Sequence[int], b: str | Sequence[int]) -> int:
+    """Levenshtein distance of two strings, or of two lists of numbers."""
     from rapidfuzz.distance import Levenshtein
 
-    return Levenshtein.distance(a, b)
+    return int(Levenshtein.distance(a, b))
 
 
 def page_counts(truth: Sequence[str], read: Sequence[str], spaced: bool, complete: bool, ordered: bool) -> Counter[str]:

@@ -14,7 +14,7 @@ from ptocr.pipelines.config import PipelineConfig, load_pipeline, override_model
 from ptocr.pipelines.doc_preprocessor import DocPreprocessorPipeline
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.ocr import OCRPipeline
-from ptocr.pipelines.predict_options import DocOptions, OCROptions, ReadingOptions
+from ptocr.pipelines.predict_options import DocOptions, OCROptions, ReadingOptions, StructureOptions
 from ptocr.pipelines.single import create_model
 from ptocr.pipelines.spread import SpreadPipeline
 from ptocr.pipelines.structure import StructurePipeline
@@ -47,7 +47,7 @@ class PipelineRow:
 PIPELINES: dict[str, PipelineRow] = {
     "OCR": PipelineRow(OCRPipeline, OCROptions, SpreadPipeline),
     "doc_preprocessor": PipelineRow(DocPreprocessorPipeline, DocOptions),
-    "structure": PipelineRow(StructurePipeline, OCROptions),
+    "structure": PipelineRow(StructurePipeline, StructureOptions),
 }
 # Taken so that calls written for PaddleX run.
 IGNORED = ("engine_config", "pp_option", "use_hpip", "hpi_config")

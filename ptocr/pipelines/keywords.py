@@ -75,6 +75,12 @@ class OCRKeywords(DocKeywords, total=False):
     keep_line_images: bool | None
 
 
+class StructureKeywords(OCRKeywords, total=False):
+    """Options of `StructurePipeline.predict`; see `StructureOptions`."""
+
+    use_layout_detection: bool | None
+
+
 class RunningKeywords(TypedDict, total=False):
     """What is to be read, and where and how the networks run; see `create_pipeline`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -55,6 +55,8 @@ class OCRPipeline:
     languages: BCP 47 tags of what is read, where the user said so; else results carry what the recogniser reads.
     """
 
+    options: ClassVar[type[OCROptions]] = OCROptions  # what a call of `predict` may ask
+
     def __init__(
         self,
         spec: PipelineSpec,
@@ -65,7 +67,7 @@ class OCRPipeline:
         self.spec = spec
         self.languages = languages
         self.models = models
-        self.defaults = defaults or OCROptions()
+        self.defaults = defaults or self.options()
         self.scheduler = Scheduler([models.options.device])
 
     def __repr__(self) -> str:

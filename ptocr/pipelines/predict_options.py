@@ -129,3 +129,12 @@ class OCROptions(DocOptions):
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}") from None
         return value
+
+
+class StructureOptions(OCROptions):
+    """Options of the structure pipeline; None keeps the pipeline's.
+
+    use_layout_detection: False takes the whole picture as one table.
+    """
+
+    use_layout_detection: bool | None = None

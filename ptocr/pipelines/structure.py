@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,11 +16,16 @@ from ptocr.document.tree import Block, Line
 from ptocr.inputs.page import Page
 from ptocr.pipelines.config import StructureSpec
 from ptocr.pipelines.ocr import OCRPipeline, _Call
-from ptocr.pipelines.predict_options import OCROptions
+from ptocr.pipelines.predict_options import OCROptions, StructureOptions
 from ptocr.predictors.layout_detection import LayoutDetector
 from ptocr.predictors.table_structure import TableRecognizer
 from ptocr.processing.geometry import box_corners
 from ptocr.processing.layout import Region
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ptocr.pipelines.keywords import Input, StructureKeywords
 
 TABLE = "table"
 _MARGIN = 4  # pixels around a table that go with it into its network
@@ -30,7 +37,14 @@ class StructurePipeline(OCRPipeline):
     Every line that OCR reads ends in one place: in a cell of the table that it lies on, else in a block of text.
     """
 
+    options = StructureOptions
     spec: StructureSpec
+
+    def predict(self, input: Input, **options: Unpack[StructureKeywords]) -> Iterator[StructureResult]:  # type: ignore[override]
+        """As `OCRPipeline.predict`; options: see `StructureOptions`."""
+        return super().predict(input, **options)  # type: ignore[return-value, misc]
+
+    __call__ = predict  # type: ignore[assignment]
 
     def read(self, page: Page, options: OCROptions) -> StructureResult:
         """Read one page as OCR does, then arrange its lines."""
@@ -40,7 +54,7 @@ class StructurePipeline(OCRPipeline):
         image = read.image
         assert image is not None
         lines = [line for line in read.regions if line.kept and line.text.strip()]
-        regions = self._regions(image)
+        regions = self._regions(image, _structure(options))
         tables: list[Block] = []
         for region in regions:
             on = _on(region, lines) if region.label == TABLE else []
@@ -56,12 +70,16 @@ class StructurePipeline(OCRPipeline):
         return result
 
     def _modules(self, call: _Call) -> list[str]:
-        layout = ["LayoutDetection"] if self.spec.use_layout_detection else []
+        layout = ["LayoutDetection"] if self._finds_layout(_structure(call.options)) else []
         return [*super()._modules(call), *layout, "TableStructureRecognition"]
 
-    def _regions(self, image: np.ndarray) -> list[Region]:
+    def _finds_layout(self, options: StructureOptions) -> bool:
+        asked = options.use_layout_detection
+        return self.spec.use_layout_detection if asked is None else asked
+
+    def _regions(self, image: np.ndarray, options: StructureOptions) -> list[Region]:
         """What the layout model finds, or the whole picture as a table."""
-        if not self.spec.use_layout_detection:
+        if not self._finds_layout(options):
             height, width = image.shape[:2]
             return [Region(0, TABLE, 1.0, np.array([0.0, 0.0, width, height]))]
         return self.models.get("LayoutDetection", LayoutDetector)(image)
@@ -73,6 +91,11 @@ class StructurePipeline(OCRPipeline):
         x1, y1 = (min(int(v) + _MARGIN, most) for v, most in zip(region.box[2:], (width, height), strict=True))
         structure = self.models.get("TableStructureRecognition", TableRecognizer)(image[y0:y1, x0:x1])
         return table_of(replace(structure, cells=structure.cells + np.array([x0, y0])), lines)
+
+
+def _structure(options: OCROptions) -> StructureOptions:
+    """Options of OCR alone leave the others at their defaults."""
+    return options if isinstance(options, StructureOptions) else StructureOptions().merged(dict(options))
 
 
 def _on(region: Region, lines: list[Line]) -> list[Line]:
