@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_runtime_arguments(parser)
     add_model_arguments(parser)
     add("--text_det_limit_side_len", type=int)
-    add("--text_det_limit_type", choices=["min", "max", "resize_long"])
+    add("--text_det_limit_type", choices=["min", "max", "resize_long", "resize_short"])
     for name in ("text_det_thresh", "text_det_box_thresh", "text_det_unclip_ratio", "text_rec_score_thresh"):
         add(f"--{name}", type=float)
 

@@ -52,7 +52,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     ),
     "finding lines": (
         Option("text_det_limit_side_len", _COUNT, "limit of a page's sides in pixels"),
-        Option("text_det_limit_type", OneOf("min", "max", "resize_long"), "which side the limit is for"),
+        Option(
+            "text_det_limit_type", OneOf("min", "max", "resize_long", "resize_short"), "which side the limit is for"
+        ),
         Option("text_det_max_side_limit", Number(int, 32), "longest side at which a page is searched"),
         Option("text_det_thresh", _SHARE, "a pixel is text above this"),
         Option("text_det_box_thresh", _SHARE, "a region is kept above this"),

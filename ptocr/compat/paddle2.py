@@ -26,6 +26,12 @@ from ptocr.spec.languages import models_for, script_of
 from ptocr.spec.model import load_spec
 from ptocr.weights.store import find
 
+
+def _polygon(value: Any) -> str:
+    """PaddleOCR2Pytorch's switch as the type of boxes."""
+    return str(value) if value in ("poly", "quad") else "poly" if flag(value) else "quad"
+
+
 LEGACY = ("PP-OCRv4", "PP-OCRv3")  # versions that PaddleOCR 2.x had: with them come its settings
 
 
@@ -68,7 +74,7 @@ ACTS: dict[str, Option] = {
     # detection
     "det_limit_side_len": Option(whole, "side length the page is resized to", "text_det_limit_side_len", legacy=960),
     "det_limit_type": Option(str, "which side that is", "text_det_limit_type", legacy="max",
-                             choices=("max", "min", "resize_long")),
+                             choices=("max", "min", "resize_long", "resize_short")),
     "det_db_thresh": Option(float, "pixels above it are text", "text_det_thresh", legacy=0.3),
     "det_db_box_thresh": Option(float, "regions that score less are dropped", "text_det_box_thresh", legacy=0.6),
     "det_db_unclip_ratio": Option(float, "how far regions are widened", "text_det_unclip_ratio", legacy=1.5),
@@ -106,7 +112,7 @@ ACTS: dict[str, Option] = {
 
 # Only these values can be had; any other would change the result.
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
-    "det_algorithm": (("DB", "DB++", "EAST", "PSE"), "this detector is not here yet"),
+    "det_algorithm": (("DB", "DB++", "EAST", "PSE", "SAST"), "this detector is not here yet"),
     "rec_algorithm": (("SVTR_LCNet", "SVTR_HGNet", "CRNN", *ALGORITHMS), "this recogniser is not here yet"),
     "e2e_algorithm": (("PGNet",), "end-to-end recognition is not here yet"),  # the default, where no e2e model is given
     "e2e_model_dir": ((), "end-to-end recognition is not here yet"),
@@ -127,7 +133,6 @@ IGNORED: dict[str, Callable[[Any], Any]] = {
     "mkldnn_cache_capacity": int, "use_fp16": flag, "use_pdserving": flag, "benchmark": flag, "save_log_path": str,
     "onnx_providers": str, "onnx_sess_options": str, "max_batch_size": int, "use_space_char": flag,
     "max_text_length": int, "rec_image_inverse": flag, "return_word_box": flag, "structure_version": str,
-    "det_sast_score_thresh": float, "det_sast_nms_thresh": float, "det_sast_polygon": str,
     "scales": str, "alpha": float, "beta": float, "fourier_degree": int,
     "det_fce_box_type": str, "e2e_limit_side_len": float, "e2e_limit_type": str, "e2e_pgnet_score_thresh": float,
     "e2e_char_dict_path": str, "e2e_pgnet_valid_set": str, "e2e_pgnet_polygon": str, "e2e_pgnet_mode": str,
@@ -152,6 +157,10 @@ OF_DETECTORS: dict[str, dict[str, tuple[Callable[[Any], Any], str | float]]] = {
     "PSE": {
         "det_pse_thresh": (float, "text_det_thresh"), "det_pse_box_thresh": (float, "text_det_box_thresh"),
         "det_pse_box_type": (str, "text_det_box_type"), "det_pse_min_area": (float, 16.0), "det_pse_scale": (int, 1),
+    },
+    "SAST": {
+        "det_sast_score_thresh": (float, "text_det_thresh"), "det_sast_nms_thresh": (float, 0.2),
+        "det_sast_polygon": (_polygon, "text_det_box_type"),
     },
 }
 IGNORED |= {name: kind for options in OF_DETECTORS.values() for name, (kind, _) in options.items()}
@@ -193,8 +202,14 @@ def translate(given: Mapping[str, Any]) -> Call:
     check_names(set_, [*ACTS, *REFUSED, *IGNORED, *CONSOLE], "PaddleOCR 2.x option")
     check_allowed(set_, REFUSED)
     call = Call(ignored=[name for name in set_ if name in IGNORED or name in CONSOLE])
-    if str(set_.get("rec_char_type")).lower() == "en" and "rec_model_dir" in set_ and set_.pop("rec_char_dict_path", ""):
-        call.notes.append("rec_char_type=en: digits and letters, as the weights have them; rec_char_dict_path is not read")
+    if (
+        str(set_.get("rec_char_type")).lower() == "en"
+        and "rec_model_dir" in set_
+        and set_.pop("rec_char_dict_path", "")
+    ):
+        call.notes.append(
+            "rec_char_type=en: digits and letters, as the weights have them; rec_char_dict_path is not read"
+        )
     _choose_device(set_, call)
     _choose_models(set_, call)
     for name, option in ACTS.items():

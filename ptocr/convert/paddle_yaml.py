@@ -26,7 +26,13 @@ _BOTH = {
     "PPLCNetV4": "PPLCNetV4",
 }
 BACKBONES: dict[str, dict[str, str]] = {
-    "det": {**_BOTH, "MobileNetV3": "MobileNetV3Det", "ResNet": "ResNet", "ResNet_vd": "ResNetVd"},
+    "det": {
+        **_BOTH,
+        "MobileNetV3": "MobileNetV3Det",
+        "ResNet": "ResNet",
+        "ResNet_vd": "ResNetVd",
+        "ResNet_SAST": "ResNetSAST",
+    },
     "rec": {
         **_BOTH,
         "MobileNetV1Enhance": "MobileNetV1Enhance",
@@ -38,12 +44,17 @@ BACKBONES: dict[str, dict[str, str]] = {
 }
 # keys that say nothing new here: the input always has three channels, the task says what the switch says, ...
 IGNORED = {"in_channels", "text_rec", "fc_decay", "fix_nan", "use_pos_embed", "last_stage", "use_pool", "pretrained"}
-HEADS = ("DBHead", "EASTHead", "PSEHead", "PFHeadLocal", "ClsHead", "MultiHead")
+HEADS = ("DBHead", "EASTHead", "PSEHead", "SASTHead", "PFHeadLocal", "ClsHead", "MultiHead")
 # upstream's postprocessing of detectors -> ours, and its keys
 _DB_KEYS = ("thresh", "box_thresh", "unclip_ratio", "max_candidates", "use_dilation", "score_mode", "box_type")
 DETECTORS: dict[str, tuple[str, dict[str, str]]] = {
     "DBPostProcess": ("db", {key: key for key in _DB_KEYS}),
     "EASTPostProcess": ("east", {"score_thresh": "thresh", "cover_thresh": "box_thresh", "nms_thresh": "nms_thresh"}),
+    "SASTPostProcess": (
+        "sast",
+        {key: key for key in ("nms_thresh", "sample_pts_num", "expand_scale", "shrink_ratio_of_width", "box_type")}
+        | {"tcl_map_thresh": "thresh"},
+    ),
     "PSEPostProcess": ("pse", {key: key for key in ("thresh", "box_thresh", "min_area", "box_type", "scale")}),
 }
 GUIDES = ("NRTRHead", "SARHead")
@@ -184,6 +195,8 @@ def _det(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:
     after = content.get("PostProcess") or {}
     name, keys = DETECTORS.get(str(after.get("name")), DETECTORS["DBPostProcess"])
     settings = {ours: after[theirs] for theirs, ours in keys.items() if theirs in after}
+    if settings.get("sample_pts_num", 2) != 2:
+        settings.setdefault("box_type", "poly")
     return {"preprocess": _det_preprocess(steps), "postprocess": {"name": name, **settings}}
 
 
@@ -220,7 +233,7 @@ def _det_preprocess(steps: dict[str, Any]) -> dict[str, Any]:
     if "DetResizeForTest" in steps:
         resize = steps["DetResizeForTest"] or {}
         if "resize_long" in resize:
-            settings.update(limit_side_len=resize["resize_long"], limit_type="resize_long")
+            settings.update(limit_side_len=resize["resize_long"], limit_type="resize_long", stride=128, rounding="up")
         elif "image_shape" not in resize:
             # upstream's own defaults where the configuration gives none
             settings.update(

@@ -20,6 +20,7 @@ from ptocr.nn.backbones.pplcnet_v3 import PPLCNetV3
 from ptocr.nn.backbones.pplcnet_v4 import PPLCNetV4
 from ptocr.nn.backbones.repsvtr import RepSVTR
 from ptocr.nn.backbones.resnet import ResNet
+from ptocr.nn.backbones.resnet_five import ResNetPG, ResNetSAST
 from ptocr.nn.backbones.resnet_fpn import ResNetFPN
 from ptocr.nn.backbones.resnet_vd import ResNetVd, ResNetVdLine
 from ptocr.nn.backbones.svtr import SVTRNet
@@ -43,6 +44,7 @@ from ptocr.nn.heads.pse import PSEHead
 from ptocr.nn.heads.robust_scanner import RobustScannerHead
 from ptocr.nn.heads.sar import SARHead
 from ptocr.nn.heads.sar_reader import SARReader
+from ptocr.nn.heads.sast import SASTHead
 from ptocr.nn.heads.sla import SLAHead
 from ptocr.nn.heads.srn import SRNHead
 from ptocr.nn.heads.visionlan import VLHead
@@ -51,6 +53,7 @@ from ptocr.nn.necks.db_fpn import DBFPN, LKPAN, RSEFPN
 from ptocr.nn.necks.fpn import EASTFPN, FPN
 from ptocr.nn.necks.light_svtr import EncoderWithLightSVTR
 from ptocr.nn.necks.rep_lk import AuxPyramid, RepLKFPN, RepLKPAN
+from ptocr.nn.necks.sast_fpn import SASTFPN
 from ptocr.nn.necks.sequence import EncoderWithSVTR, RecurrentSequence, Reshape, SequenceEncoder
 from ptocr.nn.network import Network
 from ptocr.nn.transforms.stn import STN
@@ -97,6 +100,8 @@ BACKBONES: Table = {
     "ResNet31": ResNet31,
     "ResNet45": ResNet45,
     "ResNetFPN": ResNetFPN,
+    "ResNetPG": ResNetPG,
+    "ResNetSAST": ResNetSAST,
     "ResNetVd": ResNetVd,
     "ResNetVdLine": ResNetVdLine,
     "SVTRNet": SVTRNet,
@@ -114,6 +119,7 @@ NECKS: Table = {
     "RSEFPN": RSEFPN,
     "RepLKFPN": RepLKFPN,
     "RepLKPAN": RepLKPAN,
+    "SASTFPN": SASTFPN,
     "reshape": Reshape,
     "rnn": RecurrentSequence,
 }
@@ -136,6 +142,7 @@ HEADS: Table = {
     "ParseQHead": ParseQHead,
     "RobustScannerHead": RobustScannerHead,
     "SARHead": SARReader,
+    "SASTHead": SASTHead,
     "SRNHead": SRNHead,
     "TokenHead": TokenHead,
     "Transformer": Transformer,

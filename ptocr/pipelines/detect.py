@@ -18,7 +18,8 @@ TILE_OVERLAP = 256  # pixels that neighbouring tiles share; the network looks ab
 AUTO_TILE = 1536  # size of tiles where nobody says one
 STEP = 32  # the detector takes sides that are multiples of this
 
-_PRE = ("limit_side_len", "limit_type", "max_side_limit", "max_pixels")
+_BOUNDS = ("max_side_limit", "max_pixels")
+_PRE = ("limit_side_len", "limit_type", *_BOUNDS)
 _POST = ("thresh", "box_thresh", "unclip_ratio")
 
 
@@ -27,13 +28,15 @@ def detection_settings(
 ) -> tuple[DetPreprocess, DetPostprocess]:
     """Pre- and postprocessing of a call: the model's, then the pipeline's, then the call's.
 
-    A pipeline's thresholds are those of differentiable binarization, so other detectors keep their own.
+    A pipeline's thresholds, and the size of its pictures, are those of differentiable binarization, so other detectors
+    keep their own.
     """
     names = (*_POST, "use_dilation", "score_mode", "box_type", "max_candidates")
     pre_call = {name: getattr(options, f"text_det_{name}") for name in _PRE}
     post_call = {name: getattr(options, f"text_det_{name}") for name in names}
-    pre = _updated(detector.pre, {name: getattr(module, name) for name in _PRE}, pre_call)
     binarizes = isinstance(detector.post, DBPostprocess)
+    limits = _PRE if binarizes else _BOUNDS
+    pre = _updated(detector.pre, {name: getattr(module, name) for name in limits}, pre_call)
     return pre, _updated(detector.post, {n: getattr(module, n) for n in _POST if binarizes}, post_call)
 
 

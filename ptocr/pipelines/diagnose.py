@@ -30,7 +30,8 @@ def diagnose(pipeline: OCRPipeline, page: Page, options: OCROptions) -> Diagnosi
     if not isinstance(reader.post, DBPostprocess):
         raise SpecError(f"diagnose: {reader.detector.spec.name} makes no probability map; take a DB detector")
     image, pre = result.image, reader.pre
-    resized = resize_det(image, pre.limit_side_len, pre.limit_type, pre.max_side_limit, pre.max_pixels)
+    limits = (pre.limit_side_len, pre.limit_type, pre.max_side_limit, pre.max_pixels)
+    resized = resize_det(image, *limits, pre.stride, pre.rounding)
     prob = reader.detector.probabilities(image, pre)
     found = Diagnosis(result, resized, prob, _votes(reader, result), _rejected(reader, prob, image, result.dt_polys))
     found.advice = _advice(found, reader)

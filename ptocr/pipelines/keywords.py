@@ -48,7 +48,7 @@ class OCRKeywords(DocKeywords, total=False):
 
     use_textline_orientation: bool | None
     text_det_limit_side_len: int | None
-    text_det_limit_type: Literal["min", "max", "resize_long"] | None
+    text_det_limit_type: Literal["min", "max", "resize_long", "resize_short"] | None
     text_det_max_side_limit: int | None
     text_det_thresh: float | None
     text_det_box_thresh: float | None

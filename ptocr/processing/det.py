@@ -12,19 +12,11 @@ import pyclipper
 
 from ptocr.errors import InputError
 from ptocr.processing.east_regions import east_regions
-from ptocr.processing.geometry import clip_points, filter_quads, min_area_quad
+from ptocr.processing.geometry import SHORTEST, clip_points, filter_quads, min_area_quad, padded_size
 from ptocr.processing.image import checked, normalize, resize
 from ptocr.processing.pse_regions import pse_regions
+from ptocr.processing.sast_regions import sast_regions
 from ptocr.spec.settings import DBPostprocess, DetPreprocess
-
-STRIDE = 32  # the detectors' total stride; also the shortest side they get
-
-
-def padded_size(height: int, width: int) -> tuple[int, int]:
-    """(height, width) of the canvas that `resize_det` sees: tiny pictures are padded to 32 px a side."""
-    if height + width < 2 * STRIDE:
-        return max(STRIDE, height), max(STRIDE, width)
-    return height, width
 
 
 def det_size(
@@ -34,12 +26,14 @@ def det_size(
     limit_type: str = "max",
     max_side_limit: int = 4000,
     max_pixels: int = 0,
+    stride: int = SHORTEST,
+    rounding: str = "nearest",
 ) -> tuple[int, int]:
-    """Height and width of the network input, multiples of 32 (upstream: DetResizeForTest; the limit is PaddleX's).
+    """Height and width of the network input, multiples of `stride` (upstream: DetResizeForTest; PaddleX's limit).
 
-    limit_type "max": the longer side is shrunk to the limit; "min": the shorter side is enlarged to it; "resize_long":
-    the longer side gets it. No side exceeds `max_side_limit`, and the area does not exceed `max_pixels` (0: no limit),
-    by more than rounding, whatever the limit type asks for.
+    limit_type "max": the longer side is shrunk to the limit; "min": the shorter side is enlarged to it; "resize_long",
+    "resize_short": the longer or the shorter side gets it. No side exceeds `max_side_limit`, and the area does not
+    exceed `max_pixels` (0: no limit), by more than rounding, whatever the limit type asks for.
     """
     height, width = padded_size(height, width)
     if limit_type == "max":
@@ -48,20 +42,24 @@ def det_size(
         ratio = max(1.0, limit_side_len / min(height, width))
     elif limit_type == "resize_long":
         ratio = limit_side_len / max(height, width)
+    elif limit_type == "resize_short":
+        ratio = limit_side_len / min(height, width)
     else:
-        raise InputError(f"limit_type {limit_type!r}: known are 'max', 'min', 'resize_long'")
-    height, width = int(height * ratio), int(width * ratio)
+        raise InputError(f"limit_type {limit_type!r}: known are 'max', 'min', 'resize_long', 'resize_short'")
+    half = 0.5 if limit_type == "resize_short" else 0.0  # upstream: ScaleAlignedShort
+    height, width = int(height * ratio + half), int(width * ratio + half)
     if max(height, width) > max_side_limit:
         ratio = max_side_limit / max(height, width)
         height, width = int(height * ratio), int(width * ratio)
     if 0 < max_pixels < height * width:
         ratio = math.sqrt(max_pixels / (height * width))
         height, width = int(height * ratio), int(width * ratio)
-    return _to_stride(height), _to_stride(width)
+    return _to_stride(height, stride, rounding), _to_stride(width, stride, rounding)
 
 
-def _to_stride(side: int) -> int:
-    return max(round(side / STRIDE) * STRIDE, STRIDE)  # halves go to the even multiple, as upstream
+def _to_stride(side: int, stride: int, rounding: str) -> int:
+    steps = -(-side // stride) if rounding == "up" else round(side / stride)  # halves to the even multiple, as upstream
+    return max(steps, 1) * stride
 
 
 def resize_det(
@@ -70,19 +68,22 @@ def resize_det(
     limit_type: str = "max",
     max_side_limit: int = 4000,
     max_pixels: int = 0,
+    stride: int = SHORTEST,
+    rounding: str = "nearest",
 ) -> np.ndarray:
     """The picture in the size that `det_size` gives; pictures with height + width < 64 are padded with black first."""
     height, width = checked(image).shape[:2]
     full = padded_size(height, width)
     if full != (height, width):
         image = cv2.copyMakeBorder(image, 0, full[0] - height, 0, full[1] - width, cv2.BORDER_CONSTANT)
-    height, width = det_size(height, width, limit_side_len, limit_type, max_side_limit, max_pixels)
+    height, width = det_size(height, width, limit_side_len, limit_type, max_side_limit, max_pixels, stride, rounding)
     return resize(image, width, height)
 
 
 def det_input(image: np.ndarray, pre: DetPreprocess, out: np.ndarray | None = None) -> np.ndarray:
     """Network input of a page: float32 (3, H, W), written into `out` if given."""
-    image = resize_det(image, pre.limit_side_len, pre.limit_type, pre.max_side_limit, pre.max_pixels)
+    limits = (pre.limit_side_len, pre.limit_type, pre.max_side_limit, pre.max_pixels)
+    image = resize_det(image, *limits, pre.stride, pre.rounding)
     norm = pre.normalize
     return normalize(image, norm.mean, norm.std, norm.scale, norm.order, out)
 
@@ -110,6 +111,7 @@ REGIONS: dict[str, Callable[[Sequence[np.ndarray], tuple[int, int], Any], Region
     "db": db_regions,
     "east": east_regions,
     "pse": pse_regions,
+    "sast": sast_regions,
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ptocr.errors import InputError
 
+SHORTEST = 32  # pixels: the shortest side that detectors get
 ROW_TOLERANCE = 10  # pixels; boxes whose first corners differ less in height are in one row
 SHORT_MAX = 32767  # OpenCV before 5 refuses to warp from or to larger pictures
 QUARTER = 1.5  # regions this many times as high as wide are turned a quarter before they are read
@@ -20,6 +21,13 @@ class Crop(NamedTuple):
 
     image: np.ndarray
     turned: bool
+
+
+def padded_size(height: int, width: int) -> tuple[int, int]:
+    """(height, width) of the canvas that detectors see: tiny pictures are padded to 32 px a side."""
+    if height + width < 2 * SHORTEST:
+        return max(SHORTEST, height), max(SHORTEST, width)
+    return height, width
 
 
 def min_area_quad(points: np.ndarray) -> tuple[list[list[float]], float]:

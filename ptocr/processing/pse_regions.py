@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ptocr.processing.geometry import clip_points, filter_quads
+from ptocr.processing.geometry import clip_points, filter_quads, padded_size
 from ptocr.spec.settings import PSEPostprocess
 
 STRIDE = 4  # the network's input is so many times as high and wide as its maps
@@ -92,7 +92,7 @@ def _outlines(
     """A box or outline (n, 2) int32, in pixels of the picture, of every region that is large and sure enough."""
     counts = np.bincount(labels.ravel())
     sums = np.bincount(labels.ravel(), weights=score.ravel())
-    extent = np.array(size[::-1], np.float64)
+    extent = np.array(padded_size(*size)[::-1], np.float64)
     ratio = extent / np.array(labels.shape[::-1], np.float64)
     rows, columns = np.nonzero(labels)
     order = np.argsort(labels[rows, columns], kind="stable")

@@ -39,8 +39,7 @@ _BATCH = Axis("batch", 1, 1, 1024)
 def sizes_of(checkpoint: Checkpoint) -> tuple[Sizes, ...]:
     """The inputs of a network, in the order of its `forward`."""
     spec = checkpoint.spec
-    varying = {} if spec.preprocess.fixed else spec.row.varying
-    return (Sizes("x", (2, *spec.probe), {0: _BATCH, **varying}),)
+    return (Sizes("x", (2, *spec.probe), {0: _BATCH, **spec.varying}),)
 
 
 def key_of(checkpoint: Checkpoint) -> list[Any]:
@@ -62,7 +61,7 @@ def examples(
 ) -> tuple[tuple[torch.Tensor, ...], tuple[dict[int, Any], ...]]:
     """Inputs to trace a network with, pictures channels last, and of each which axes may vary.
 
-    Batch always; height and width of detectors in steps of 32; the width of lines; height and width of pages.
+    Batch always; height and width of detectors in their steps; the width of lines; height and width of pages.
     """
     tensors, dynamic = [], []
     for sizes in sizes_of(checkpoint):

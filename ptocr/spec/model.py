@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeAlias, Union
 
@@ -19,6 +20,7 @@ from ptocr.errors import SpecError
 from ptocr.spec.settings import DetPostprocess, DetPreprocess, Preprocess, RecPostprocess, RecPreprocess, Settings
 from ptocr.spec.tasks import (
     TASKS,
+    Axis,
     ClsPostprocess,
     ClsPreprocess,
     LayoutPostprocess,
@@ -111,7 +113,16 @@ class ModelSpec(Settings, Generic[Pre, Post]):
     @property
     def probe(self) -> tuple[int, int, int]:
         """A picture size (C, H, W) that the network takes."""
-        return self.preprocess.shape or self.row.probe
+        channels, *sides = self.row.probe
+        height, width = (-(-side // self.preprocess.step) * self.preprocess.step for side in sides)
+        return self.preprocess.shape or (channels, height, width)
+
+    @property
+    def varying(self) -> Mapping[int, Axis]:
+        """Which axes of a batch (N, C, H, W) may vary beside the first: the task's, in the steps of the model's."""
+        if self.preprocess.fixed:
+            return {}
+        return {axis: side.in_steps(self.preprocess.step) for axis, side in self.row.varying.items()}
 
     def load_charset(self) -> Vocabulary | None:
         """The official vocabulary, None for models that read no text."""

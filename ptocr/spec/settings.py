@@ -20,7 +20,7 @@ SideLimit = Annotated[int, Field(ge=32)]  # networks that find text halve their 
 PixelLimit = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Ratio = Annotated[float, Field(gt=0)]
-LimitType = Literal["max", "min", "resize_long"]
+LimitType = Literal["max", "min", "resize_long", "resize_short"]
 Shape = tuple[Positive, Positive, Positive]  # (C, H, W)
 
 
@@ -73,19 +73,30 @@ class Preprocess(Settings):
         """Whether `shape` is the only size that the network takes."""
         return False
 
+    @property
+    def step(self) -> int:
+        """What the sides of the input are multiples of, where these vary."""
+        return 1
+
 
 class DetPreprocess(Preprocess):
-    """Detector input: sides limited, rounded to multiples of 32 (upstream DetResizeForTest), then normalised.
+    """Detector input: sides limited, rounded to multiples of `stride` (upstream DetResizeForTest), then normalised.
 
-    max_pixels bounds the memory of large pages (about 200 MB a megapixel for the mobile models); 0 lifts the bound, as
-    upstream has none.
+    rounding: to the nearest multiple or to the next one, upwards. max_pixels bounds the memory of large pages (about
+    200 MB a megapixel for the mobile models); 0 lifts the bound, as upstream has none.
     """
 
     limit_side_len: Positive = 960
     limit_type: LimitType = "max"
     max_side_limit: SideLimit = 4000
     max_pixels: PixelLimit = 4_000_000
+    stride: Annotated[int, Field(ge=32, le=1024, multiple_of=32)] = 32
+    rounding: Literal["nearest", "up"] = "nearest"
     normalize: Normalize = IMAGENET
+
+    @property
+    def step(self) -> int:
+        return self.stride
 
 
 class RecPreprocess(Preprocess):
@@ -195,6 +206,40 @@ class EASTPostprocess(DetPostprocess):
         if value != "quad":
             raise ValueError("EAST finds quads alone")
         return value
+
+
+class SASTPostprocess(DetPostprocess):
+    """Pixels of centre lines, shared among quads by the centre that each points at (arXiv 1908.05498).
+
+    thresh: least score of a pixel of a centre line; box_thresh: least sum of its scores for the area of a quad;
+    nms_thresh: overlap from which on quads are one; sample_pts_num: points of the centre line (0: by its length), two
+    for "quad"; expand_scale: borders are moved outwards by so much; shrink_ratio_of_width: ends are moved outwards by
+    so many heights. None: 2, 1.0, 0.3 for "quad" and 6, 1.2, 0.2 for "poly". Upstream: SASTPostProcess.
+    """
+
+    name: Literal["sast"] = "sast"
+    thresh: Share = 0.5
+    box_thresh: Share = 0.1
+    nms_thresh: Share = 0.2
+    sample_pts_num: Annotated[int, Field(ge=0)] | None = None
+    expand_scale: Annotated[float, Field(ge=1)] | None = None
+    shrink_ratio_of_width: Annotated[float, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _two_pairs_are_a_quad(self) -> SASTPostprocess:
+        if self.box_type == "quad" and self.sample_pts_num not in (None, 2):
+            raise ValueError("sample_pts_num is 2 where box_type is 'quad'")
+        if self.sample_pts_num == 1:
+            raise ValueError("sample_pts_num is 0 or at least 2")
+        return self
+
+    @property
+    def outline(self) -> tuple[int, float, float]:
+        """sample_pts_num, expand_scale and shrink_ratio_of_width, as given or those of the box type."""
+        own = (self.sample_pts_num, self.expand_scale, self.shrink_ratio_of_width)
+        usual = (2, 1.0, 0.3) if self.box_type == "quad" else (6, 1.2, 0.2)
+        points, expand, shrink = (u if o is None else o for o, u in zip(own, usual, strict=True))
+        return int(points), expand, shrink
 
 
 class RecPostprocess(Postprocess):

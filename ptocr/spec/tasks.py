@@ -24,6 +24,7 @@ from ptocr.spec.settings import (
     Ratio,
     RecPostprocess,
     RecPreprocess,
+    SASTPostprocess,
     Shape,
     Share,
     SideLimit,
@@ -43,6 +44,13 @@ class Axis:
     def holds(self, size: int) -> bool:
         """Whether a side of so many pixels is among them."""
         return size % self.step == 0 and self.least <= size // self.step <= self.most
+
+    def in_steps(self, step: int) -> Axis:
+        """The same sides as far as they are multiples of `step` pixels too, a multiple of the own step or 1."""
+        if step <= self.step:
+            return self
+        ratio = step // self.step
+        return Axis(self.name, step, -(-self.least // ratio), self.most // ratio)
 
 
 @dataclass(frozen=True)
@@ -168,7 +176,7 @@ TASKS: dict[str, Task] = {
         title="text detection",
         folder="det",
         preprocess=DetPreprocess,
-        postprocess={"db": DBPostprocess, "east": EASTPostprocess, "pse": PSEPostprocess},
+        postprocess={"db": DBPostprocess, "east": EASTPostprocess, "pse": PSEPostprocess, "sast": SASTPostprocess},
         probe=(3, 320, 384),
         # two steps at least: a map one pixel high is a special case of several operators
         varying={2: Axis("rows", 32, 2, 512), 3: Axis("columns", 32, 2, 512)},

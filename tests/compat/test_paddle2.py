@@ -76,6 +76,13 @@ def test_options_of_the_chosen_detector_act(tmp_path: Path) -> None:
         list(create_model("det_mv3_east", model_dir=str(path)).predict(PAGE, unclip_ratio=2.0))
 
 
+def test_options_of_sast_act() -> None:
+    given = {"det_model_path": "sast.pth", "det_algorithm": "SAST", "det_sast_score_thresh": "0.4"}
+    call = paddle2.translate({**given, "det_sast_polygon": "true"})
+    assert call.predict == {"text_det_thresh": 0.4, "text_det_box_type": "poly"} and not call.ignored
+    assert paddle2.translate({**given, "det_sast_polygon": False}).predict["text_det_box_type"] == "quad"
+
+
 def test_a_gpu_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     call = paddle2.translate({"use_gpu": True})

@@ -175,7 +175,7 @@ def test_what_does_nothing_warns_once() -> None:
     ("options", "message"),
     [
         ({"det_db_tresh": 0.3}, r"unknown option 'det_db_tresh'; did you mean .*det_db_thresh"),
-        ({"det_algorithm": "SAST"}, "det_algorithm='SAST' cannot be had"),
+        ({"det_algorithm": "TextSnake"}, "det_algorithm='TextSnake' cannot be had"),
         ({"det_algorithm": "EAST"}, "give its weights with det_model_path"),
         ({"rec_algorithm": "SATRN"}, "there is SVTR_LCNet"),
         ({"text_rec_input_shape": [3, 48, 320]}, "lines keep their proportions"),

@@ -53,3 +53,26 @@ def pse(seed: int) -> np.ndarray:
     levels = [_filled(grown if n == 0 else boxes, 4, 1 - 0.1 * n) for n in range(7)]
     noise = rng.normal(0, 0.6, (7, *levels[0].shape))
     return (np.stack(levels) * 6.0 - 3.0 + noise).astype(np.float32)
+
+
+def sast(seed: int) -> tuple[np.ndarray, ...]:
+    """Score (1, H / 4, W / 4), offsets of the borders (4, ...), corners (8, ...) and centres (2, ...)."""
+    rng = np.random.default_rng(seed + 300)
+    shape = (SIZE[0] // 4, SIZE[1] // 4)
+    score = rng.uniform(0, 0.45, (1, *shape))
+    borders, corners, centers = (rng.normal(0, 20, (n, *shape)) for n in (4, 8, 2))
+    for box in quads(seed):
+        box = box / 4
+        rows, columns = np.nonzero(_filled([box * 4], 4, 0.5))
+        pixels = np.stack([columns, rows], axis=1)
+        noise = rng.normal(0, 0.25, (len(rows), 14))
+        score[0, rows, columns] = rng.uniform(0.6, 1.0, len(rows))
+        corners[:, rows, columns] = (np.tile(pixels, 4) - box.reshape(8) - noise[:, :8]).T
+        centers[:, rows, columns] = (pixels - box.mean(0) - noise[:, 8:10]).T
+        along = (box[1] + box[2] - box[0] - box[3]) / 2
+        down = (box[2] + box[3] - box[0] - box[1]) / 2
+        place = ((pixels - box[0]) @ down / (down @ down))[:, None]  # 0 at the upper border, 1 at the lower
+        bent = (np.sin((pixels - box[0]) @ along / (along @ along) * np.pi))[:, None]
+        reach = np.concatenate([-down[::-1] * (place + 0.2 * bent), down[::-1] * (1 - place - 0.2 * bent)], axis=1)
+        borders[:, rows, columns] = (reach + noise[:, 10:]).T
+    return tuple(part.astype(np.float32) for part in (score, borders, corners, centers))

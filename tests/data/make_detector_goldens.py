@@ -25,6 +25,27 @@ def post(module: str, name: str, **settings: object) -> object:
     return getattr(importlib.import_module(f"ppocr.postprocess.{module}"), name)(**settings)
 
 
+def add(found: dict[str, np.ndarray], name: str, polys: object, scores: object = None) -> None:
+    """Keep polygons of any number of corners, in pixels, and their scores."""
+    found[name] = np.concatenate([np.asarray(p, np.float64) for p in polys])  # type: ignore[attr-defined]
+    found[f"{name}_lengths"] = np.array([len(p) for p in polys])  # type: ignore[attr-defined]
+    if scores is not None:
+        found[f"{name}_scores"] = np.array(scores, np.float64)
+
+
+SAST = {"quad": (2, 1.0, 0.3), "poly": (6, 1.2, 0.2), "line": (0, 1.0, 0.3)}  # of predict_det, and by length
+
+
+def sast(found: dict[str, np.ndarray], seed: int, shape: list[np.ndarray]) -> None:
+    score, borders, corners, centers = (part.transpose(1, 2, 0) for part in inputs.sast(seed))
+    height, width, down, across = shape[0]
+    for kind, (points, expand, shrink) in SAST.items():
+        algorithm = post("sast_postprocess", "SASTPostProcess", sample_pts_num=points)
+        maps = (score, corners, borders, centers)  # not by its call, which makes one array of polygons of any length
+        polys = algorithm.detect_sast(*maps, across, down, width, height, shrink, 0.5, expand)  # type: ignore[attr-defined]
+        add(found, f"sast_{kind}_{seed}", polys)
+
+
 def main() -> None:
     (height, width), (rows, columns) = inputs.PICTURE, inputs.SIZE
     shape = [np.array([height, width, rows / height, columns / width])]
@@ -42,6 +63,7 @@ def main() -> None:
             found[f"pse_{kind}_{seed}"] = np.concatenate([np.asarray(p, np.int32) for p in result["points"]])
             found[f"pse_{kind}_{seed}_lengths"] = np.array([len(p) for p in result["points"]])
             found[f"pse_{kind}_{seed}_scores"] = np.array(result["scores"], np.float64)
+        sast(found, seed, shape)
     np.savez_compressed(HERE / "detectors.npz", **found)
     print({name: array.shape for name, array in found.items()})
 

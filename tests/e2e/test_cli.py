@@ -159,7 +159,10 @@ def test_flags_that_do_nothing_are_named_once(images: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--det_algorithm", "SAST"], "det_algorithm='SAST' cannot be had: this detector is not here yet; there is DB"),
+        (
+            ["--det_algorithm", "Snake"],
+            "det_algorithm='Snake' cannot be had: this detector is not here yet; there is DB",
+        ),
         (["--rec_algorithm", "SATRN"], "there is SVTR_LCNet"),
         (["--det_limit_side_len", "960.5"], "960.5"),
         (["--lang", "klingon"], "unknown language 'klingon'"),

@@ -10,7 +10,7 @@ import pytest
 from ptocr.errors import SpecError
 from ptocr.processing.det import REGIONS
 from ptocr.processing.geometry import clip_points, filter_quads
-from ptocr.spec.settings import EASTPostprocess, PSEPostprocess
+from ptocr.spec.settings import DetPostprocess, EASTPostprocess, PSEPostprocess, SASTPostprocess
 from tests.data import detector_inputs as inputs
 
 GOLDEN = Path(__file__).resolve().parents[1] / "data" / "detectors.npz"
@@ -50,11 +50,47 @@ def test_pse(kind: str, seed: int, golden: dict[str, np.ndarray]) -> None:
     np.testing.assert_allclose(sorted(scores), sorted(golden[f"{name}_scores"]), atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "post"), [("east", EASTPostprocess()), ("pse", PSEPostprocess())])
-def test_an_empty_page(name: str, post: EASTPostprocess | PSEPostprocess) -> None:
-    nothing = np.full((8, 20, 30), -9.0, np.float32)
-    maps = [np.zeros((1, 20, 30), np.float32), nothing] if name == "east" else [nothing]
+def polygons(golden: dict[str, np.ndarray], name: str) -> list[np.ndarray]:
+    """The polygons that `make_detector_goldens.py` keeps under a name."""
+    return np.split(golden[name], np.cumsum(golden[f"{name}_lengths"])[:-1])
+
+
+SAST = {
+    "quad": SASTPostprocess(),
+    "poly": SASTPostprocess(box_type="poly"),
+    "line": SASTPostprocess(box_type="poly", sample_pts_num=0, expand_scale=1.0, shrink_ratio_of_width=0.3),
+}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("kind", SAST)
+def test_sast(kind: str, seed: int, golden: dict[str, np.ndarray]) -> None:
+    polys, scores = REGIONS["sast"](inputs.sast(seed), inputs.PICTURE, SAST[kind])
+    wanted = [clip_points(poly, inputs.PICTURE) for poly in polygons(golden, f"sast_{kind}_{seed}")]
+    close(polys, list(filter_quads(np.array(wanted), inputs.PICTURE)[0]) if kind == "quad" else wanted)
+    assert all(0.6 < score <= 1 for score in scores)
+
+
+def zeros(*channels: int) -> list[np.ndarray]:
+    return [np.zeros((n, 20, 30), np.float32) for n in channels]
+
+
+# maps of a page without text
+EMPTY: list[tuple[str, DetPostprocess, list[np.ndarray]]] = [
+    ("east", EASTPostprocess(), zeros(1, 8)),
+    ("pse", PSEPostprocess(), [np.full((8, 20, 30), -9.0, np.float32)]),
+    ("sast", SASTPostprocess(), zeros(1, 4, 8, 2)),
+]
+
+
+@pytest.mark.parametrize(("name", "post", "maps"), EMPTY)
+def test_an_empty_page(name: str, post: DetPostprocess, maps: list[np.ndarray]) -> None:
     assert REGIONS[name](maps, (80, 120), post) == ([], [])
+
+
+def test_sast_makes_quads_of_two_pairs() -> None:
+    with pytest.raises(SpecError, match="sample_pts_num is 2"):
+        SASTPostprocess().with_(sample_pts_num=6)
 
 
 def test_east_makes_no_outlines() -> None:

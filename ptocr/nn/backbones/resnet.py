@@ -18,7 +18,7 @@ WIDTHS = (64, 128, 256, 512)
 class PlainBottleneck(nn.Module):
     """Reduce, 3x3 (with the stride), expand by 4; the shortcut of a stage's first block is a strided convolution."""
 
-    def __init__(self, in_channels: int, width: int, stride: int, change: bool, deformable: bool) -> None:
+    def __init__(self, in_channels: int, width: int, stride: int, change: bool, deformable: bool = False) -> None:
         super().__init__()
         self.conv0 = ConvBatchNorm(in_channels, width, 1, act="relu")
         if deformable:

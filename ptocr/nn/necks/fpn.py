@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.fuse import Fusible, fold_bn
-from ptocr.nn.layers import ConvBN
+from ptocr.nn.layers import ConvBN, activation
 
 
 def resized_to(x: Tensor, other: Tensor) -> Tensor:
@@ -42,18 +42,19 @@ class FPN(nn.Module):
 
 
 class DeconvBN(Fusible):
-    """Transposed convolution 4x4 of stride 2, batch norm, ReLU: doubles height and width."""
+    """Transposed convolution 4x4 of stride 2, batch norm, activation: doubles height and width."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, act: str | None = None) -> None:
         super().__init__()
         self.deconv = nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
         self.bn = nn.BatchNorm2d(out_channels)
+        self.act = activation(act)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn(self.deconv(x)))
+        return self.act(self.bn(self.deconv(x)))
 
     def fused(self) -> nn.Module:
-        return nn.Sequential(fold_bn(self.deconv, self.bn), nn.ReLU())
+        return nn.Sequential(fold_bn(self.deconv, self.bn), self.act)
 
 
 class EASTFPN(nn.Module):
@@ -63,11 +64,11 @@ class EASTFPN(nn.Module):
         super().__init__()
         width = 128 if model_name == "large" else 64
         self.out_channels = width
-        self.g0_deconv = DeconvBN(in_channels[3], width)
+        self.g0_deconv = DeconvBN(in_channels[3], width, act="relu")
         for level, channels in enumerate(reversed(in_channels[:3]), 1):
             self.add_module(f"h{level}_conv", ConvBN(width + channels, width, 3, act="relu"))
-        self.g1_deconv = DeconvBN(width, width)
-        self.g2_deconv = DeconvBN(width, width)
+        self.g1_deconv = DeconvBN(width, width, act="relu")
+        self.g2_deconv = DeconvBN(width, width, act="relu")
         self.g3_conv = ConvBN(width, width, 3, act="relu")
 
     def forward(self, maps: list[Tensor]) -> Tensor:
