@@ -120,12 +120,31 @@ def hops(call: Callable[[], Any], network: str) -> list[str]:
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hops", action="store_true", help="run predict_det, predict_rec and predict_system")
+    parser.add_argument("--hops", action="store_true", help="run predict_det, predict_rec, predict_system and train")
     args = parser.parse_args()
     for key, value in {**sizes(), **arrows()}.items():
         print(f"{key}: {value}")
     for name, passed in walks().items() if args.hops else ():
         print(f"hops, {name}: {len(passed)} ({', '.join(passed)})")
+
+
+def train_one_step(folder: Path) -> None:
+    """`ptocr train` of a detector on one picture with one box."""
+    from ptocr.cli.commands import main
+
+    picture = ROOT / "docs" / "images" / "latin_page.png"
+    box = '[{"transcription": "text", "points": [[40, 40], [400, 40], [400, 90], [40, 90]]}]'
+    (folder / "labels.txt").write_text(f"{picture}\t{box}\n", encoding="utf-8")
+    settings = {
+        **{f"data.{part}": f"[{{path: {folder / 'labels.txt'}}}]" for part in ("train", "val")},
+        "start": "null",
+        "data.batch_size": 1,
+        "data.workers": 0,
+        "augment.crop_size": "[64, 64]",
+        "run.max_steps": 1,
+        "run.output": folder / "run",
+    }
+    main(["train", "-c", "PP-OCRv3_mobile_det", *(f"-o{key}={value}" for key, value in settings.items())])
 
 
 def walks() -> dict[str, list[str]]:
@@ -146,6 +165,7 @@ def walks() -> dict[str, list[str]]:
             "predict_rec": (lambda: predict_rec(["--image_dir", str(line), *quiet]), "nn/decode.py"),
             "predict_system, to the detector": (system, "nn/build.py"),
             "predict_system, to the recogniser": (system, "nn/decode.py"),
+            "train": (lambda: train_one_step(Path(folder)), "nn/build.py"),
         }
         for name, (call, network) in calls.items():
             with contextlib.redirect_stdout(io.StringIO()):

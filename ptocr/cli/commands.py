@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from ptocr.cli.arguments import Parser, meant
 from ptocr.cli.guard import INTERRUPTED, USAGE, guarded
@@ -35,15 +36,21 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _main(arguments)
+        chosen = _chosen(list(sys.argv[1:] if argv is None else argv))
+        if isinstance(chosen, int):
+            return chosen
+        module, args = chosen
+        with guarded(args) as failures:
+            module.run(args, failures)
+        return failures.code
     except KeyboardInterrupt:  # before the command itself began
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
 
 
-def _main(arguments: list[str]) -> int:
+def _chosen(arguments: list[str]) -> tuple[ModuleType, argparse.Namespace] | int:
+    """The subcommand's module and what it was given, or an exit code where all is said."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_usage())
         return 0 if arguments else USAGE
@@ -70,10 +77,7 @@ def _main(arguments: list[str]) -> int:
     last = parser.add_argument_group("about this command")
     last.add_argument("-h", "--help", action="help", help="show this list")
     last.add_argument("--show_log", action="store_true", help="say what is being done (default: warnings only)")
-    args = parser.parse_args(rest)
-    with guarded(args) as failures:
-        module.run(args, failures)
-    return failures.code
+    return module, parser.parse_args(rest)
 
 
 def _usage() -> str:

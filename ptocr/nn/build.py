@@ -52,7 +52,7 @@ from ptocr.nn.necks.csp_pan import CSPPAN
 from ptocr.nn.necks.db_fpn import DBFPN, LKPAN, RSEFPN
 from ptocr.nn.necks.fpn import EASTFPN, FPN
 from ptocr.nn.necks.light_svtr import EncoderWithLightSVTR
-from ptocr.nn.necks.rep_lk import AuxPyramid, RepLKFPN, RepLKPAN
+from ptocr.nn.necks.rep_lk import RepLKFPN, RepLKPAN
 from ptocr.nn.necks.sast_fpn import SASTFPN
 from ptocr.nn.necks.sequence import EncoderWithSVTR, RecurrentSequence, Reshape, SequenceEncoder
 from ptocr.nn.network import Network
@@ -220,10 +220,8 @@ class OCRNet(Network):
     def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """What the losses need, by name; wants a network built with train=True."""
         maps = self.maps(x)
-        if isinstance(self.neck, AuxPyramid):
-            features, merged = self.neck.forward_train(maps)
-            return self.head.forward_train(features, targets, merged)
-        return self.head.forward_train(maps if self.neck is None else self.neck(maps), targets)
+        features, *beside = (maps,) if self.neck is None else self.neck.forward_train(maps)
+        return self.head.forward_train(features, targets, *beside)
 
 
 def build_network(architecture: dict[str, Any], classes: int | None, train: bool = False) -> nn.Module:

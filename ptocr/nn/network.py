@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 
@@ -23,6 +25,14 @@ class Network(nn.Module):
     def answer(self, x: Tensor) -> Tensor:
         """What a teacher says of pictures (knowledge distillation): logits, or the probability map of detectors."""
         return self(x)
+
+
+class Neck(nn.Module):
+    """Base of necks."""
+
+    def forward_train(self, maps: Any) -> tuple[Any, ...]:
+        """What the head is given in training: the features, and what it is told beside the targets."""
+        return (self(maps),)
 
 
 class Head(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -63,12 +63,13 @@ class Learner:
         """The learning rate now, of the fastest layers."""
         return float(max(self.schedule.get_last_lr()))
 
-    def step(self, batch: dict[str, Any], boundary: bool) -> dict[str, float]:
-        """Forward and backward of one batch; at a boundary the weights move. Returns the losses."""
-        with nullcontext() if boundary else self.accelerator.no_sync(self.objective):
-            with self.accelerator.autocast():
-                losses = self.objective(batch)
-            self.accelerator.backward(losses["loss"] / self.accumulate)
+    def sharing(self, boundary: bool) -> AbstractContextManager[Any]:
+        """Around the forward and backward of a batch: processes share gradients at boundaries alone."""
+        return nullcontext() if boundary else self.accelerator.no_sync(self.objective)
+
+    def learn(self, losses: dict[str, Tensor], boundary: bool) -> dict[str, float]:
+        """Backward of one batch's losses; at a boundary the weights move. Returns the losses as numbers."""
+        self.accelerator.backward(losses["loss"] / self.accumulate)
         if boundary:
             if self.part.clip is not None:
                 self.accelerator.clip_grad_norm_(self.objective.parameters(), self.part.clip)

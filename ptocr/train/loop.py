@@ -35,12 +35,14 @@ def fit(recipe: TrainRecipe, resume: bool = False, overwrite: bool = False, show
     stopped = ""
     with interrupt_flag() as flag:
         while progress.epoch < part.epochs and not stopped:
-            total = len(run.feed)
-            bar = _bar(run, show)
+            total, bar = len(run.feed), _bar(run, show)
             for batch in bar:
                 # the last batch of an epoch ends an accumulation too, so that checkpoints never fall into one
                 boundary = (progress.batch + 1) % part.accumulate == 0 or progress.batch + 1 == total
-                losses = run.learner.step(batch, boundary)
+                with run.learner.sharing(boundary):
+                    with run.accelerator.autocast():
+                        made = run.learner.objective(batch)
+                    losses = run.learner.learn(made, boundary)
                 run.count(losses, boundary)
                 if boundary and progress.step % part.log_every == 0:
                     bar.set_postfix({"loss": f"{losses['loss']:.4f}", "best": f"{max(progress.best, 0):.4f}"})

@@ -45,7 +45,7 @@ def find_rate(recipe: TrainRecipe, steps: int = 60, low: float = 1e-7, high: flo
             rate = low * (high / low) ** (step / max(1, steps - 1))
             for group, scale in zip(run.learner.optimizer.param_groups, base, strict=True):
                 group["lr"] = rate * scale
-            values = [run.learner.step(batch, last)["loss"] for batch, last in next(batches)]
+            values = [learn_from(run, batch, last) for batch, last in next(batches)]
             loss = sum(values) / len(values)
             mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
             smooth = mean / (1 - SMOOTHING ** (step + 1))
@@ -55,6 +55,14 @@ def find_rate(recipe: TrainRecipe, steps: int = 60, low: float = 1e-7, high: flo
             losses.append(smooth)
         samples = recipe.data.batch_size * recipe.run.accumulate * run.accelerator.num_processes
     return RateTest(tuple(rates), tuple(losses), samples, suggestion(rates, losses))
+
+
+def learn_from(run: Run, batch: dict[str, Any], last: bool) -> float:
+    """The loss of a batch, from which the network learns."""
+    with run.learner.sharing(last):
+        with run.accelerator.autocast():
+            losses = run.learner.objective(batch)
+        return run.learner.learn(losses, last)["loss"]
 
 
 def suggestion(rates: Sequence[float], losses: Sequence[float]) -> float | None:

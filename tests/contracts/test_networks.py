@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from ptocr import paths
 from ptocr.checkpoint import Checkpoint, network_of
 from ptocr.errors import SpecError, WeightsError
-from ptocr.nn.build import build_network
+from ptocr.nn.build import HEADS, NECKS, build_network
 from ptocr.nn.fuse import Fusible, Reparam, fuse
+from ptocr.nn.network import Head, Neck
 from ptocr.spec.model import ModelSpec, list_specs, load_spec, parse_spec
 from ptocr.spec.settings import DBPostprocess
 from ptocr.spec.tasks import TASKS
@@ -61,6 +62,12 @@ COMPUTED = [
 def on_meta(spec: ModelSpec, classes: int | None, train: bool) -> nn.Module:
     with torch.device("meta"):
         return build_network(spec.architecture, classes, train)
+
+
+def test_blocks_answer_when_asked() -> None:
+    for table, base in ((NECKS, Neck), (HEADS, Head)):
+        for name, block in table.items():
+            assert not isinstance(block, type) or issubclass(block, base), name
 
 
 @pytest.mark.parametrize("name", NAMES)

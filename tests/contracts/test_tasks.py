@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -20,9 +19,8 @@ from ptocr.spec.model import SPECS, list_specs, load_spec
 from ptocr.spec.settings import Postprocess, Preprocess
 from ptocr.spec.tasks import TASKS
 from ptocr.spec.vocabulary import LAYOUTS
+from ptocr.train.recipe import load_recipe, recipes_folder
 from ptocr.train.trainings import OBJECTIVES
-
-SHARED = os.environ.get("PTOCR_SHARED", "")
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -74,8 +72,14 @@ def test_every_model_takes_its_probe(task: str) -> None:
     assert bool(load_spec(list_specs(task)[0]).load_charset()) == TASKS[task].vocabulary
 
 
-@pytest.mark.skipif(not SHARED, reason="PTOCR_SHARED does not say where the reference data are")
 @pytest.mark.parametrize("task", TASKS)
-def test_a_golden_of_each_task(task: str) -> None:
-    folders = [Path(SHARED) / "parity", Path(SHARED) / "parity_structure"]
-    assert any((folder / name / "golden.npz").is_file() for folder in folders for name in list_specs(task))
+def test_a_golden_of_each_task(task: str, checkout: Path) -> None:
+    """Numbers that Paddle computed; the tests in tests/parity compare with them."""
+    folders = [checkout / "tests" / "data" / name for name in ("parity", "parity_structure")]
+    assert any((folder / f"{name}.npz").is_file() for folder in folders for name in list_specs(task))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_with_recipes_has_objectives(task: str) -> None:
+    trained = {load_spec(load_recipe(recipe.stem).model).task for recipe in recipes_folder().glob("*.yaml")}
+    assert (task in trained) == (task in OBJECTIVES)

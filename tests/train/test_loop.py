@@ -85,15 +85,15 @@ def test_resume_without_a_run_is_an_error(rec_recipe):
 
 
 def test_ctrl_c_saves_and_resumes(rec_recipe, monkeypatch):
-    step, done = Learner.step, []
+    learn, done = Learner.learn, []
 
-    def interrupting(self, batch, boundary):
+    def interrupting(self, losses, boundary):
         done.append(boundary)
         if len(done) == 2:
             os.kill(os.getpid(), signal.SIGINT)
-        return step(self, batch, boundary)
+        return learn(self, losses, boundary)
 
-    monkeypatch.setattr(Learner, "step", interrupting)
+    monkeypatch.setattr(Learner, "learn", interrupting)
     if threading.current_thread() is not threading.main_thread():
         pytest.skip("signals reach the main thread only")
     outcome = run(rec_recipe)

@@ -125,14 +125,14 @@ def test_losses_that_are_no_numbers_end_the_run(quick, tmp_path, capsys):
 
 
 def test_a_lost_run_names_its_last_good_checkpoint(quick, monkeypatch):
-    step, done = Learner.step, []
+    learn, done = Learner.learn, []
 
-    def failing(self, batch, boundary):
+    def failing(self, losses, boundary):
         done.append(boundary)
-        losses = step(self, batch, boundary)
-        return losses if len(done) < 4 else {**losses, "loss": float("nan")}
+        values = learn(self, losses, boundary)
+        return values if len(done) < 4 else {**values, "loss": float("nan")}
 
-    monkeypatch.setattr(Learner, "step", failing)
+    monkeypatch.setattr(Learner, "learn", failing)
     with pytest.raises(TrainError, match=r"step 4: .*last\.pth of step 2"):
         run(changed(quick, epochs=4))
 

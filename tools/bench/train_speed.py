@@ -61,6 +61,7 @@ def measure(name: str, steps: int, batch: int | None, settings: list[str]) -> di
     import torch
 
     from ptocr.spec.model import load_spec
+    from ptocr.train.rate_finder import learn_from
     from ptocr.train.recipe import load_recipe
     from ptocr.train.run import Run
 
@@ -84,9 +85,9 @@ def measure(name: str, steps: int, batch: int | None, settings: list[str]) -> di
         for number, one in enumerate(run.feed.epoch(0)):
             if number == BEFORE:
                 begun = time.process_time()
-            losses = run.learner.step(one, True)
+            loss = learn_from(run, one, True)
         spent = time.process_time() - begun
-    return {"batch": batch, "speed": steps * batch / spent, "mib": _peak() - before, "loss": losses["loss"]}
+    return {"batch": batch, "speed": steps * batch / spent, "mib": _peak() - before, "loss": loss}
 
 
 def _peak() -> float:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ptocr.nn.fuse import Fusible, fold_bn
 from ptocr.nn.layers import ConvBN
+from ptocr.nn.network import Neck
 
 KERNEL = 5  # of depthwise convolutions
 
@@ -73,7 +74,7 @@ class Laterals(nn.Module):
         return [conv(x) for conv, x in zip(self.convs, maps, strict=True)]
 
 
-class CSPPAN(nn.Module):
+class CSPPAN(Neck):
     """Maps, finest first -> as many maps of `out_channels`, each of the size it had.
 
     blocks: bottlenecks of every merge; extra: whether one more map follows, half as large as the last one.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ptocr.nn.fuse import Fusible
 from ptocr.nn.layers import SE
 from ptocr.nn.necks.intracl import IntraCLBlock
+from ptocr.nn.network import Neck
 
 
 def merge_top_down(laterals: list[Tensor]) -> list[Tensor]:
@@ -62,7 +63,7 @@ class ScaleFusion(nn.Module):
         return stacked * weights.repeat_interleave(stacked.shape[1] // weights.shape[1], dim=1)
 
 
-class DBFPN(nn.Module):
+class DBFPN(Neck):
     """The first pyramid of DB (PP-OCRv2 and before): 1x1 laterals, top-down sums, 3x3 smoothing.
 
     Four maps, finest first -> (N, out_channels, H / 4, W / 4). use_asf: with adaptive scale fusion (DB++).
@@ -100,7 +101,7 @@ class RSELayer(nn.Module):
         return self.se_block.residual(x) if self.shortcut else self.se_block(x)
 
 
-class RSEFPN(nn.Module):
+class RSEFPN(Neck):
     """Residual squeeze-excite pyramid (PP-OCRv3 and later mobile detectors).
 
     Four maps, finest first -> (N, out_channels, H / 4, W / 4).
@@ -118,7 +119,7 @@ class RSEFPN(nn.Module):
         return self.join(coarsest_first(self.inp_conv, merged))
 
 
-class LKPAN(nn.Module):
+class LKPAN(Neck):
     """Pyramid of 9 x 9 kernels with a bottom-up path behind the top-down one (server detectors).
 
     Four maps, finest first -> (N, out_channels, H / 4, W / 4). intracl: an intra-class block at the end of every level.

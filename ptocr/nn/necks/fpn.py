@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ptocr.nn.fuse import Fusible, fold_bn
 from ptocr.nn.layers import ConvBN, activation
+from ptocr.nn.network import Neck
 
 
 def resized_to(x: Tensor, other: Tensor) -> Tensor:
@@ -20,7 +21,7 @@ def resized_to(x: Tensor, other: Tensor) -> Tensor:
     return F.interpolate(x, other.shape[2:], mode="bilinear", align_corners=False)
 
 
-class FPN(nn.Module):
+class FPN(Neck):
     """Top-down pyramid whose maps are enlarged and stacked: finest first -> (N, 4 * out_channels, H / 4, W / 4)."""
 
     def __init__(self, in_channels: list[int], out_channels: int = 256) -> None:
@@ -57,7 +58,7 @@ class DeconvBN(Fusible):
         return nn.Sequential(fold_bn(self.deconv, self.bn), self.act)
 
 
-class EASTFPN(nn.Module):
+class EASTFPN(Neck):
     """U-shaped merging of EAST: four maps, finest first -> (N, width, H / 4, W / 4)."""
 
     def __init__(self, in_channels: list[int], model_name: Literal["large", "small"] = "large") -> None:

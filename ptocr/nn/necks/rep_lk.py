@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ptocr.nn.fuse import Reparam, fold_bn, merge_convs
 from ptocr.nn.layers import SE, with_bias
 from ptocr.nn.necks.db_fpn import LKPAN, Join, RSELayer, coarsest_first, merge_top_down
+from ptocr.nn.network import Neck
 
 # size of the merged kernel -> (kernel, dilation) of the branches beside it
 DILATED: dict[int, tuple[tuple[int, int], ...]] = {
@@ -74,7 +75,7 @@ class DilatedRepConv(Reparam):
         return nn.Sequential(OrderedDict(dw=self.dw, pw=fold_bn(self.pw, self.bn)))
 
 
-class AuxPyramid(nn.Module):
+class AuxPyramid(Neck):
     """A pyramid that shows its top-down maps to the auxiliary heads in training.
 
     Four maps, finest first -> (N, out_channels, H / 4, W / 4).

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ptocr.nn.layers import ConvBN
 from ptocr.nn.necks.fpn import DeconvBN
+from ptocr.nn.network import Neck
 
 Layer = Callable[[Tensor], Tensor]
 WIDTHS = (256, 256, 192, 192, 128)  # of the maps on the way up, coarsest first
@@ -92,7 +93,7 @@ class CrossAttention(nn.Module):
         return self.f_attn_conv(torch.cat([rows, columns], dim=1))
 
 
-class SASTFPN(nn.Module):
+class SASTFPN(Neck):
     """Seven maps (picture, stem, five stages) -> (N, 128, H / 4, W / 4). with_cab: attention at the end."""
 
     def __init__(self, in_channels: list[int], with_cab: bool = False) -> None:

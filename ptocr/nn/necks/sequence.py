@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.layers import ConvNorm, Size
+from ptocr.nn.network import Neck
 
 
 def to_sequence(x: Tensor) -> Tensor:
@@ -126,7 +127,7 @@ class RecurrentEncoder(nn.Module):
         return self.lstm(x)[0]
 
 
-class RecurrentSequence(nn.Module):
+class RecurrentSequence(Neck):
     """Columns of a map read by a recurrent encoder: (N, C, 1, W) -> (N, W, 2 * hidden_size)."""
 
     def __init__(self, in_channels: int, hidden_size: int) -> None:
@@ -138,7 +139,7 @@ class RecurrentSequence(nn.Module):
         return self.encoder(to_sequence(x))
 
 
-class Reshape(nn.Module):
+class Reshape(Neck):
     """No encoder at all: (N, C, 1, W) -> (N, W, C)."""
 
     def __init__(self, in_channels: int) -> None:
