@@ -6,8 +6,6 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -98,57 +96,6 @@ def test_threads_of_a_runtime_are_those_of_its_session() -> None:
     host, device = (TorchSession(torch.sum, torch.device(name), torch.float32) for name in ("cpu", "cuda"))
     assert (host.parallel, host.batch) == (True, 1)
     assert (device.parallel, device.batch) == (False, None)
-
-
-WITHOUT_KERNELS = """
-import sys
-sys.modules["ptocr.runtime.cpu"] = None  # what is imported now is as if the folder were not there
-import numpy as np, torch
-from ptocr.runtime.compiled import package_path
-from ptocr.runtime.eager import PlacedNetwork
-from ptocr.runtime.options import RuntimeOptions
-from ptocr.runtime.runtime import Runtime
-from ptocr.predictors.classification import Classifier
-from ptocr.predictors.detection import TextDetector
-from ptocr.predictors.recognition import TextRecognizer
-from tests.random_models import random_checkpoint
-
-options = RuntimeOptions(device="cpu", compile="auto")
-page = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
-out = {}
-det = Runtime(random_checkpoint("PP-OCRv4_mobile_det"), options)
-TextDetector(det)(page)
-out["det"] = det.run(np.random.default_rng(1).standard_normal((1, 3, 64, 96), dtype=np.float32))[0]
-rec = Runtime(random_checkpoint("PP-OCRv4_mobile_rec"), options)
-TextRecognizer(rec)([page, page[:, :50]])
-out["rec"] = rec.all_classes.run(np.random.default_rng(2).standard_normal((1, 3, 48, 96), dtype=np.float32))[0]
-cls = Runtime(random_checkpoint("ch_ppocr_mobile_v2.0_cls"), options)
-Classifier(cls)([page])
-assert not any(name.startswith("ptocr.runtime.cpu.") for name in sys.modules)
-assert not hasattr(torch.ops.ptocr, "convs")
-print(package_path(PlacedNetwork(cls.checkpoint, torch.device("cpu"), torch.float32)).name)
-np.savez(sys.argv[1], **out)
-"""
-
-
-def test_everything_works_without_the_folder_of_kernels(tmp_path: Path, checkout: Path) -> None:
-    """Its own answers, to rounding, and packages under keys of their own."""
-    from ptocr.runtime.compiled import package_path
-
-    file = tmp_path / "out.npz"
-    command = [sys.executable, "-c", WITHOUT_KERNELS, str(file)]
-    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    cls = random_checkpoint("ch_ppocr_mobile_v2.0_cls")
-    assert done.stdout.strip() != package_path(PlacedNetwork(cls, CPU, torch.float32)).name
-    options = RuntimeOptions(device="cpu")
-    det = Runtime(random_checkpoint("PP-OCRv4_mobile_det"), options)
-    rec = Runtime(random_checkpoint("PP-OCRv4_mobile_rec"), options)
-    with np.load(file) as theirs:
-        x = np.random.default_rng(1).standard_normal((1, 3, 64, 96), dtype=np.float32)
-        np.testing.assert_allclose(theirs["det"], det.run(x)[0], atol=1e-5)
-        x = np.random.default_rng(2).standard_normal((1, 3, 48, 96), dtype=np.float32)
-        np.testing.assert_allclose(theirs["rec"], rec.all_classes.run(x)[0], atol=1e-5)
 
 
 FORBIDDEN = {"autocast", "inference_mode", "compile"}
