@@ -36,6 +36,14 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("allow_private", flag, "let addresses lead to private and loopback hosts", "false"),
         Option("url_timeout", Number(float, 0.001), "seconds that one download may take", "30"),
         Option("url_max_bytes", _COUNT, "bytes that one download may have", "67108864"),
+        Option(
+            "isolate",
+            OneOf("auto", "always", "never"),
+            "decode in processes of their own: auto PDFs and what addresses lead to, always every file, never none",
+            "auto",
+        ),
+        Option("page_timeout", Number(float, 0.1), "seconds that decoding a page may take, where isolated", "60"),
+        Option("page_memory", _COUNT, "bytes that decoding a page may take", "1610612736"),
     ),
     "which way up (PaddleOCR 3.x names, as in the groups below)": (
         Option("use_doc_orientation_classify", flag, "turn pages by a classifier"),

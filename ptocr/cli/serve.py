@@ -70,6 +70,13 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     add("--max_pages", type=Number(int, 0), default=10, metavar="N",
         help="pages read of each PDF, 0 = all (default: 10)")  # fmt: skip
     add("--max_pixels", type=count, metavar="N", help="of a picture; larger ones are refused (default: 178956970)")
+    add("--isolate", type=OneOf("auto", "always", "never"), default="always", metavar="{auto,always,never}",
+        help="decode in processes of their own: always every file, auto PDFs and what addresses lead to, never none "
+        "(default: always)")  # fmt: skip
+    add("--page_timeout", type=seconds, default=20.0, metavar="SECONDS",
+        help="for decoding a page, where isolated (default: 20)")  # fmt: skip
+    add("--page_memory", type=count, default=512 << 20, metavar="BYTES",
+        help="for decoding a page; pictures that need more are refused (default: 536870912)")  # fmt: skip
     add("--max_body", type=count, default=64 << 20, metavar="BYTES", help="of one request (default: 67108864)")
     add("--max_bodies", type=count, default=512 << 20, metavar="BYTES",
         help="of all requests in memory (default: 536870912)")  # fmt: skip
@@ -113,7 +120,6 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
 
 def _serve(listener: socket.socket, pipeline: Any, args: argparse.Namespace, key: str | None) -> None:
     """Listen at once, load the models meanwhile: /health answers, /ready says when."""
-    from ptocr.document.fonts import font_of
     from ptocr.serving import create_app
     from ptocr.serving.admission import Limits
     from ptocr.serving.server import Connections, Server
@@ -121,7 +127,7 @@ def _serve(listener: socket.socket, pipeline: Any, args: argparse.Namespace, key
     workers = args.workers or pipeline.width
     limits = Limits(
         workers, args.queue, args.deadline, args.max_per_client, args.max_body, args.max_bodies, args.body_timeout,
-        args.max_pages, args.max_pixels,
+        args.max_pages, args.max_pixels, args.isolate, args.page_timeout, args.page_memory,
     )  # fmt: skip
     app = create_app(
         pipeline, visualize=args.visualize, allow_private=args.allow_private, docs=args.docs, limits=limits,
@@ -133,9 +139,7 @@ def _serve(listener: socket.socket, pipeline: Any, args: argparse.Namespace, key
 
     def load() -> None:
         try:
-            pipeline.warm_up(**dict.fromkeys(args.preload, True))
-            if args.visualize:
-                font_of(12, "\u5b57")  # drawing results would fetch it
+            _load(pipeline, args)
             os.environ["PTOCR_OFFLINE"] = "1"  # requests never fetch
             app.state.service.loaded.set()
             say(ready)
@@ -151,6 +155,18 @@ def _serve(listener: socket.socket, pipeline: Any, args: argparse.Namespace, key
     _run(server, listener, app)
     if errors:
         raise errors[0]
+
+
+def _load(pipeline: Any, args: argparse.Namespace) -> None:
+    """Whatever the first request would wait for."""
+    from ptocr.document.fonts import font_of
+    from ptocr.inputs import isolation
+
+    pipeline.warm_up(**dict.fromkeys(args.preload, True))
+    if args.isolate != "never":
+        isolation.warm_up()
+    if args.visualize:
+        font_of(12, "\u5b57")  # drawing results would fetch it
 
 
 def _run(server: Any, listener: socket.socket, app: Any) -> None:

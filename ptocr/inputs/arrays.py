@@ -67,7 +67,10 @@ def _integers_to_uint8(array: np.ndarray, name: str) -> np.ndarray:
     if low < 0:
         raise InputError(f"{name}: pixel values from {low} to {high}; negative ones have no meaning")
     bits = max(8, high.bit_length() + high.bit_length() % 2)  # cameras and scanners store 8, 10, 12, 14 or 16 bits
-    return (array >> (bits - 8)).astype(np.uint8)
+    out = np.empty(array.shape, np.uint8)
+    for top in range(0, array.shape[0], _ROWS):
+        out[top : top + _ROWS] = array[top : top + _ROWS] >> (bits - 8)
+    return out
 
 
 def _floats_to_uint8(array: np.ndarray, name: str) -> np.ndarray:
@@ -101,10 +104,13 @@ def blend_alpha(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 def _background(color: np.ndarray, alpha: np.ndarray) -> int:
     """White (255) or black (0): what stands out from the content where it borders on transparency."""
-    visible = (alpha >= 128).astype(np.uint8)
-    inner = cv2.erode(visible, np.ones((3, 3), np.uint8), iterations=2, borderValue=1)
-    weight = (visible - inner).astype(np.float32)
-    if not weight.any():  # faint all over, or nothing but hard edges of the page
-        weight = alpha.astype(np.float32)
-    grey = color.astype(np.float32).mean(axis=2)
-    return 255 if float((grey * weight).sum()) <= 127.5 * float(weight.sum()) else 0
+    visible = (alpha >= 128).view(np.uint8)
+    edge = visible - cv2.erode(visible, np.ones((3, 3), np.uint8), iterations=2, borderValue=1)
+    if not edge.any():  # faint all over, or nothing but hard edges of the page
+        edge = alpha
+    bright = total = 0.0
+    for top in range(0, color.shape[0], _ROWS):
+        weight = edge[top : top + _ROWS].astype(np.float32)
+        bright += float((color[top : top + _ROWS].astype(np.float32).mean(axis=2) * weight).sum())
+        total += float(weight.sum())
+    return 255 if bright <= 127.5 * total else 0

@@ -15,7 +15,8 @@ from PIL import Image, ImageOps
 
 from ptocr.errors import InputError
 from ptocr.inputs.arrays import to_bgr
-from ptocr.inputs.page import ReadOptions, check_pixels, select_pages
+from ptocr.inputs.page import ReadOptions, check_bytes, check_pixels, select_pages
+from ptocr.inputs.pillow import bytes_of_a_pixel, pillow_to_bgr
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ _PILLOW_MAGIC = (
     b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51", b"\0\0\1\0", b"\x0a\x05\x01", b"\x01\xda",
 )  # fmt: skip
 HEAD_BYTES = 1024
+_ORIENTATION = 0x112  # of EXIF
+_NO_MEMORY = -4  # StsNoMem of OpenCV
 # Small files that keep a decoder busy are refused by what their structure claims.
 MOST_SCANS = 500  # of a JPEG: progressive ones have about ten, each goes over the whole picture
 MOST_FRAMES = 10_000
@@ -100,6 +103,8 @@ def _decode_jpeg(data: bytes, name: str, options: ReadOptions) -> tuple[np.ndarr
         raise InputError(f"{name}: cannot be decoded, the JPEG is cut off before the picture begins")
     width, height, components, precision = frame
     check_pixels(width, height, options, name)
+    each = (6 if components in (1, 3) else 13) + (6 if b"\xff\xc2" in data[:start_of_scan] else 0)  # progressive
+    check_bytes((width, height), each, options, name)
     if data.count(b"\xff\xda") > MOST_SCANS:  # in a scan's own data 0xff is never followed by it
         raise InputError(f"{name}: refused, the JPEG has more than {MOST_SCANS} scans")
     if data.rfind(b"\xff\xd9") < start_of_scan:
@@ -141,9 +146,19 @@ class _Png:
     damage: str | None
 
     @property
+    def channels(self) -> int:
+        """Numbers of a pixel."""
+        return {2: 3, 4: 2, 6: 4}.get(self.color, 1)
+
+    @property
     def raw(self) -> int:
         """Bytes of the pixels before compression, about."""
-        return self.height * (1 + self.width * self.depth * {2: 3, 4: 2, 6: 4}.get(self.color, 1) // 8)
+        return self.height * (1 + self.width * self.depth * self.channels // 8)
+
+    @property
+    def bytes_of_a_pixel(self) -> int:
+        """What decoding takes: the numbers, the page, and where there is transparency also what is laid on it."""
+        return 6 + (self.channels * self.depth // 8 + 4 if self.channels in (2, 4) or self.depth == 16 else 0)
 
 
 def _png_header(data: bytes, name: str) -> _Png:
@@ -173,6 +188,7 @@ def _decode_png(data: bytes, name: str, options: ReadOptions) -> tuple[np.ndarra
     """(image, None), or (None, damage) for Pillow to try."""
     png = _png_header(data, name)
     check_pixels(png.width, png.height, options, name)
+    check_bytes((png.width, png.height), png.bytes_of_a_pixel, options, name)
     if png.stream > 2 * png.raw + SPARE_BYTES:
         raise InputError(f"{name}: refused, the PNG holds {png.stream} bytes for {png.width} x {png.height} pixels")
     if png.damage:
@@ -189,7 +205,9 @@ def _decode_png(data: bytes, name: str, options: ReadOptions) -> tuple[np.ndarra
 def _imdecode(data: bytes, flags: int) -> np.ndarray | None:
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
+    except cv2.error as error:
+        if error.code == _NO_MEMORY:
+            raise MemoryError from None
         return None
 
 
@@ -219,6 +237,8 @@ def open_pillow(data: bytes, name: str) -> Image.Image:
         return Image.open(io.BytesIO(data), formats=[f for f in _PILLOW_FORMATS if f in _registered_formats()])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{name}: refused: {error}") from None
+    except MemoryError:
+        raise
     except Exception as error:  # plugins let any exception of a broken file through
         raise InputError(f"{name}: {_undecodable(data)}") from error
 
@@ -248,8 +268,9 @@ def _pillow_frames(
             try:
                 image.seek(index)
                 check_pixels(image.width, image.height, options, name)
+                check_bytes(image.size, bytes_of_a_pixel(image), options, name)
                 frame = _load(image, name, damage)
-            except InputError:
+            except (InputError, MemoryError):
                 raise
             except Exception as error:  # plugins let any exception of a broken file through
                 raise InputError(f"{name}: frame {index} cannot be decoded ({error})") from error
@@ -270,13 +291,16 @@ def _load(image: Image.Image, name: str, damage: str | None) -> np.ndarray:
         image.load()
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: refused: {error}") from None
+    except MemoryError:
+        raise
     except Exception as error:
         damage = damage or f"the picture is damaged ({error})"
         # nothing more to decode, so that the next load() hands out what has been decoded so far
         image.tile = []  # type: ignore[attr-defined]
     try:
-        pixels = pillow_to_bgr(ImageOps.exif_transpose(image), name)
-    except InputError:
+        turned = image.getexif().get(_ORIENTATION, 1) != 1
+        pixels = pillow_to_bgr(ImageOps.exif_transpose(image) if turned else image, name)
+    except (InputError, MemoryError):
         raise
     except Exception as error:
         raise InputError(f"{name}: cannot be decoded ({error})") from error
@@ -285,26 +309,3 @@ def _load(image: Image.Image, name: str, damage: str | None) -> np.ndarray:
             raise InputError(f"{name}: cannot be decoded, {damage} before any of the picture")
         log.warning("%s: %s; reading the part that is there", name, damage)
     return pixels
-
-
-def pillow_to_bgr(image: Image.Image, name: str = "picture") -> np.ndarray:
-    """A Pillow image of any mode -> BGR uint8 (H, W, 3). Pixels as they lie: no EXIF rotation here."""
-    mode = image.mode
-    if mode == "1":
-        image = image.convert("L")
-    elif mode in ("PA", "RGBa", "La") or (mode in ("P", "L", "RGB") and "transparency" in image.info):
-        image = image.convert("LA" if mode in ("L", "La") else "RGBA")
-    elif mode not in ("L", "LA", "RGB", "RGBA", "F", "I") and not mode.startswith("I;16"):
-        image = image.convert("RGB")  # palette, CMYK, YCbCr, LAB, HSV, RGBX
-    pixels = np.asarray(image)
-    if mode in ("F", "I"):
-        pixels = _stretch(pixels)
-    return to_bgr(pixels, name, order="rgb")
-
-
-def _stretch(pixels: np.ndarray) -> np.ndarray:
-    """Measurements of unknown range (float and 32-bit files): smallest value black, largest white, unless 0..255."""
-    low, high = float(np.nanmin(pixels)), float(np.nanmax(pixels))
-    if low >= 0 and high <= 255:
-        return pixels
-    return np.clip((pixels.astype(np.float64) - low) * (255.0 / max(high - low, 1e-6)), 0.0, 255.0)

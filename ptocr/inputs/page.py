@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -14,10 +15,16 @@ from ptocr.errors import InputError
 MAX_PIXELS = 178_956_970
 # A PDF page has no pixels of its own, so a page that is too large is rendered coarser instead of being refused.
 MAX_PDF_PIXELS = 50_000_000
+# Bytes that decoding one page may take: enough for the largest picture of 8-bit colours.
+PAGE_MEMORY = 3 * 2**29
 # Upstream renders PDF pages at twice 72 dpi.
 PDF_DPI = 144.0
 
+# Seconds in which a page is decoded or rendered; ordinary ones take a tenth of one.
+PAGE_TIMEOUT = 60.0
+
 PageRange = str | Sequence[int]
+Isolate = Literal["auto", "always", "never"]
 
 
 @dataclass(frozen=True)
@@ -74,12 +81,20 @@ class ReadOptions:
     allow_private: bool = False
     url_timeout: float = 30.0
     url_max_bytes: int = 64 * 2**20
+    isolate: Isolate = "auto"
+    page_timeout: float = PAGE_TIMEOUT
+    page_memory: int = PAGE_MEMORY
 
     def __post_init__(self) -> None:
         """Raises ValueError for values that no input could satisfy."""
         if self.max_pages < 0 or self.max_pixels <= 0 or self.pdf_dpi <= 0:
             raise ValueError(
                 f"max_pages={self.max_pages} must be >= 0; max_pixels={self.max_pixels} and pdf_dpi={self.pdf_dpi} > 0"
+            )
+        if self.isolate not in get_args(Isolate) or self.page_timeout <= 0 or self.page_memory <= 0:
+            raise ValueError(
+                f"isolate={self.isolate!r} must be one of {', '.join(get_args(Isolate))}; "
+                f"page_timeout={self.page_timeout} and page_memory={self.page_memory} > 0"
             )
         if self.page_range is not None:
             parse_page_range(self.page_range)
@@ -128,4 +143,14 @@ def check_pixels(width: int, height: int, options: ReadOptions, name: str) -> No
     if width * height > options.max_pixels:
         raise InputError(
             f"{name}: {width} x {height} pixels is more than the limit of {options.max_pixels} pixels (max_pixels)"
+        )
+
+
+def check_bytes(size: tuple[int, int], each: int, options: ReadOptions, name: str) -> None:
+    """Refuse a picture of `size` (width, height) by what decoding it takes, `each` bytes a pixel."""
+    needed = size[0] * size[1] * each
+    if needed > options.page_memory:
+        raise InputError(
+            f"{name}: {size[0]} x {size[1]} pixels of this kind take about {needed} bytes, more than the limit of "
+            f"{options.page_memory} bytes (page_memory)"
         )

@@ -17,9 +17,22 @@ from PIL import Image
 
 from ptocr.errors import InputError
 from ptocr.inputs.arrays import to_bgr
-from ptocr.inputs.image_files import HEAD_BYTES, decode_frames, describe_unknown, pillow_to_bgr, sniff
-from ptocr.inputs.page import MAX_PIXELS, PDF_DPI, Original, Page, PageRange, ReadOptions, check_pixels
-from ptocr.inputs.pdf import pdf_pages
+from ptocr.inputs.frames import file_data, kind_of
+from ptocr.inputs.image_files import HEAD_BYTES, sniff
+from ptocr.inputs.isolation import all_frames
+from ptocr.inputs.page import (
+    MAX_PIXELS,
+    PAGE_MEMORY,
+    PAGE_TIMEOUT,
+    PDF_DPI,
+    Isolate,
+    Original,
+    Page,
+    PageRange,
+    ReadOptions,
+    check_pixels,
+)
+from ptocr.inputs.pillow import pillow_to_bgr
 from ptocr.inputs.url import fetch_url, is_url
 
 log = logging.getLogger(__name__)
@@ -46,6 +59,9 @@ def iter_pages(
     allow_private: bool = False,
     url_timeout: float = 30.0,
     url_max_bytes: int = 64 * 2**20,
+    isolate: Isolate = "auto",
+    page_timeout: float = PAGE_TIMEOUT,
+    page_memory: int = PAGE_MEMORY,
     on_error: OnError | None = None,
 ) -> Iterator[Page]:
     """Yield the pages of `input` one after another; nothing is opened before its turn.
@@ -53,20 +69,22 @@ def iter_pages(
     input: a path, folder (its files sorted by name), glob pattern, http(s) URL, ndarray (see `to_bgr`), bytes or file
         object of a picture or PDF, Pillow image, `{"img": any of these}`, or an iterable mixing them. Files are told
         apart by content, never by suffix. EXIF rotation is applied to files, not to arrays and Pillow images.
-    recursive: enter the folders of a folder.
-    max_pages: read at most so many pages of each PDF or frames of each picture; 0 = all.
+    recursive: enter the folders of a folder. max_pages: read at most so many pages of each PDF or picture; 0 = all.
     page_range: '1-3,7,10-' or [1, 2, 7], numbers from 1, applied to each PDF and multi-frame picture.
     max_pixels: larger pictures are refused by their header; larger PDF pages are rendered coarser.
-    pdf_dpi: resolution of rendered PDF pages.
-    password: for encrypted PDFs.
+    pdf_dpi, password: resolution of rendered PDF pages; for encrypted ones.
     allow_private: let URLs lead to private and loopback addresses.
     url_timeout, url_max_bytes: limits of one download, in seconds and bytes.
+    isolate: decode in processes of their own, which are ended at a limit of time or memory: "auto" PDFs and what comes
+        from a URL, "always" every file, "never" none. Arrays and Pillow images are not files.
+    page_timeout, page_memory: seconds and bytes that decoding one page may take; the seconds hold where it is isolated.
     on_error: called with the InputError of each input that cannot be read, and the rest goes on. Without it the first
         such error is raised.
     """
     options = ReadOptions(
-        recursive, max_pages, page_range, max_pixels, pdf_dpi, password, allow_private, url_timeout, url_max_bytes
-    )
+        recursive, max_pages, page_range, max_pixels, pdf_dpi, password, allow_private, url_timeout, url_max_bytes,
+        isolate, page_timeout, page_memory,
+    )  # fmt: skip
     return _iter_input(input, options, on_error)
 
 
@@ -169,7 +187,6 @@ class _Source:
         self.name = name
 
 
-MAX_FILE = 1 << 30  # bytes of a picture file, which is read as a whole
 _DEEP = 32  # lists in lists; one that holds itself has no end
 _KEPT = ("pdf", "jpeg")  # kinds of files that can become pages of a PDF as they are
 _NOTHING_HERE = "(nothing to read here)"
@@ -317,54 +334,39 @@ def _pages_of(source: _Source, options: ReadOptions) -> Iterator[Page]:
 
 def _file_pages(path: str, options: ReadOptions) -> Iterator[Page]:
     try:
-        # without waiting: a named pipe may have taken the file's place since it was looked at
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
-            facts = os.fstat(file.fileno())
-            if not stat.S_ISREG(facts.st_mode):
-                raise InputError(f"{path}: is {_file_kind(facts.st_mode)}, not a file")
-            head = file.read(HEAD_BYTES)
-            kind = sniff(head)
-            if kind is None:
-                raise InputError(f"{path}: {describe_unknown(head)}")
-            if kind != "pdf" and facts.st_size > MAX_FILE:
-                raise InputError(f"{path}: a picture file of {facts.st_size} bytes; at most {MAX_FILE} are read")
-            data = path if kind == "pdf" else head + file.read()
-            original = Original(path, options.password) if kind in _KEPT else None
+        data = file_data(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: {_os_reason(error)}") from error
+    original = Original(path, options.password) if kind_of(data) in _KEPT else None
     yield from _data_pages(data, path, path, options, original)
 
 
-def _file_kind(mode: int) -> str:
-    if stat.S_ISFIFO(mode):
-        return "a named pipe"
-    if stat.S_ISSOCK(mode):
-        return "a socket"
-    return "a folder" if stat.S_ISDIR(mode) else "a device"
-
-
 def _data_pages(
-    data: str | bytes, name: str, input_path: str | None, options: ReadOptions, original: Original | None = None
+    data: str | bytes,
+    name: str,
+    input_path: str | None,
+    options: ReadOptions,
+    original: Original | None = None,
+    foreign: bool = False,
 ) -> Iterator[Page]:
     """data: bytes of a picture or PDF, or the path of a PDF. original: where the data came from a file."""
-    kind = "pdf" if isinstance(data, str) else sniff(data[:HEAD_BYTES])
+    kind = kind_of(data)
     if original is None and kind in _KEPT:
         original = Original(data, options.password)
-    if kind == "pdf":
-        for image, index, count, info in pdf_pages(data, name, options):
-            yield Page(image, input_path, index, count, info, original)
-        return
-    assert isinstance(data, bytes)
-    for image, index, count in decode_frames(data, name, options):
-        kept = original if count == 1 else None
-        yield Page(image, input_path, index if count > 1 else None, count, original=kept)
+    for image, index, count, pdf in all_frames(data, name, options, foreign):
+        if pdf is not None:
+            yield Page(image, input_path, index, count, pdf, original)
+        else:
+            yield Page(
+                image, input_path, index if count > 1 else None, count, original=original if count == 1 else None
+            )
 
 
 def _url_pages(url: str, options: ReadOptions) -> Iterator[Page]:
     data = fetch_url(
         url, timeout=options.url_timeout, max_bytes=options.url_max_bytes, allow_private=options.allow_private
     )
-    yield from _data_pages(data, url, url, options)
+    yield from _data_pages(data, url, url, options, foreign=True)
 
 
 def _stream_pages(stream: Any, name: str, options: ReadOptions) -> Iterator[Page]:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ptocr.errors import InputError
+from ptocr.inputs.page import Isolate
 
 Input: TypeAlias = (
     str | PathLike[str] | np.ndarray | bytes | IO[bytes] | Image.Image | Mapping[str, object] | Iterable[object]
@@ -33,6 +34,9 @@ class ReadingKeywords(TypedDict, total=False):
     allow_private: bool | None
     url_timeout: float | None
     url_max_bytes: int | None
+    isolate: Isolate | None
+    page_timeout: float | None
+    page_memory: int | None
     on_error: Callable[[InputError], None] | None
 
 

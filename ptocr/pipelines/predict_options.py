@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ptocr.errors import InputError, SpecError
-from ptocr.inputs.page import parse_page_range
+from ptocr.inputs.page import Isolate, parse_page_range
 from ptocr.spec.settings import LimitType, PixelLimit, Positive, Ratio, Shape, Share, SideLimit
 from ptocr.spec.yaml import explain
 
@@ -51,6 +51,9 @@ class ReadingOptions(_Options):
     allow_private: bool = False
     url_timeout: float | None = Field(default=None, gt=0)
     url_max_bytes: int | None = Field(default=None, ge=1)
+    isolate: Isolate | None = None
+    page_timeout: float | None = Field(default=None, gt=0)
+    page_memory: int | None = Field(default=None, ge=1)
     on_error: Callable[[InputError], None] | None = None
 
     @field_validator("page_range")

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ptocr.inputs.page import Isolate
 from ptocr.serving.body import Refused
 
 T = TypeVar("T")
@@ -26,7 +27,7 @@ class Limits:
     workers: requests that are read at once; queue: that may wait for a worker; deadline: seconds in which a request is
     answered, counted from when its body is here; per_client: requests of one client at a time, 0 = any; max_body: bytes
     of one body, bodies: of all in memory; body_timeout: seconds for a body; max_pages: of each PDF, 0 = all;
-    max_pixels: of each picture, None = as everywhere.
+    max_pixels: of each picture, None = as everywhere; isolate, page_timeout, page_memory: as in `iter_pages`.
     """
 
     workers: int = 2
@@ -38,6 +39,9 @@ class Limits:
     body_timeout: float = 30.0
     max_pages: int = 10
     max_pixels: int | None = None
+    isolate: Isolate = "always"
+    page_timeout: float = 20.0
+    page_memory: int = 512 << 20
 
 
 class Admission:

@@ -90,6 +90,7 @@ class Service:
             raise Refused(422, f"this server does not have {', '.join(absent)}, which these options need")
         reading: dict[str, Any] = {"max_pages": self.limits.max_pages, "allow_private": self.allow_private}
         reading |= {"max_pixels": self.limits.max_pixels, "url_max_bytes": self.limits.max_body}
+        reading |= {name: getattr(self.limits, name) for name in ("isolate", "page_timeout", "page_memory")}
         results = []
         pages = self.pipeline.predict(source, **asked, **reading)
         try:

@@ -239,3 +239,19 @@ def test_the_rows_of_a_cut_picture_are_kept(caplog: pytest.LogCaptureFixture) ->
     part = read(data[: len(data) // 2])
     np.testing.assert_array_equal(part[:100], whole[:100])
     assert "cut off" in caplog.text
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_floats_that_are_no_numbers(value: float, caplog: pytest.LogCaptureFixture) -> None:
+    """They neither hide the rest nor go unnoticed."""
+    values = np.linspace(-5, 5, 1200, dtype=np.float32).reshape(30, 40)
+    values[3, 4] = value
+    out = io.BytesIO()
+    Image.fromarray(values).save(out, "TIFF")
+    (page,) = iter_pages(out.getvalue())
+    assert "1 of its values are no finite numbers" in caplog.text
+    assert page.image[3, 4, 0] == (255 if value == np.inf else 0)
+    assert (page.image[0, 0, 0], page.image[-1, -1, 0]) == (0, 255)
+    with pytest.raises(InputError, match="none of its values is a finite number"):
+        Image.fromarray(np.full((9, 9), np.inf, np.float32)).save(out := io.BytesIO(), "TIFF")
+        list(iter_pages(out.getvalue()))

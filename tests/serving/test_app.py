@@ -20,6 +20,7 @@ from ptocr.errors import InputError, WeightsError
 from ptocr.serving.body import Body
 from ptocr.serving.schemas import OCRRequest
 from ptocr.serving.service import Service
+from tests.hostile_files import nested_forms
 from tests.pipelines.conftest import found_lines, offline, page, random_home
 
 __all__ = ["found_lines", "offline", "page", "random_home"]
@@ -128,6 +129,16 @@ def test_ways_to_send_a_file(client: Any, png: bytes, encoded: str) -> None:
     as_curl = {"Content-Type": "application/x-www-form-urlencoded"}
     bare = client.post("/ocr", content=json.dumps({"file": encoded, "visualize": False}), headers=as_curl)
     assert bare.json()["result"] == plain
+
+
+def test_a_pdf_that_would_take_for_ever(pipeline: Any, png: bytes) -> None:
+    client = testclient.TestClient(ptocr.serving.create_app(pipeline, limits=Limits(page_timeout=2)))
+    message = failed(client.post("/ocr", content=nested_forms()), 422)
+    assert message == "file: page 1: not decoded within 2 s (page_timeout)"
+    header = np.array([20_000, 8_000], ">u4").tobytes()  # the size is refused before anything is decoded
+    wide = png[:16] + header + png[24:]
+    assert "page_memory" in failed(client.post("/ocr", content=wide), 422)
+    assert client.post("/ocr?visualize=false", content=png).status_code == 200
 
 
 def test_documents(client: Any, png: bytes) -> None:

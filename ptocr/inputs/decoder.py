@@ -1,0 +1,174 @@
+"""Decoder process: renders and decodes files for the process that started it (`ptocr.inputs.isolation`).
+
+It gets a JSON object a line on its standard input and answers each with one on its standard output; files and
+pictures pass through a file that both have open. It ends with the other side, when it has had nothing to do for a
+while, and when a page takes much longer than it may: nothing is left running, however the other side ends.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ptocr.errors import InputError
+from ptocr.inputs.frames import Frame, frames
+from ptocr.inputs.page import ReadOptions
+
+try:
+    import resource
+except ImportError:  # Windows: no limit of memory
+    resource = None  # type: ignore[assignment]
+
+IDLE_SECONDS = 300.0
+SPARE_BYTES = 256 << 20  # beyond what pictures take: the libraries' own
+TIRED_BYTES = 512 << 20  # that decoding may leave behind before another process takes over
+KEPT_BYTES = 64 << 20  # of the shared file, between pictures
+
+
+class _Desk:
+    """Decodes one file at a time, a page per request."""
+
+    def __init__(self, shared: BinaryIO) -> None:
+        self.shared = shared
+        self.frames: Iterator[Frame] = iter(())
+        self.name, self.seconds, self.memory = "", 60.0, 0
+        self.at_first = address_space()
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What the request asks for, or why not."""
+        try:
+            if request["do"] == "open":
+                self._open(request)
+            set_alarm(1.5 * self.seconds + 5)
+            return self._next()
+        except InputError as error:
+            return {"error": str(error)}
+        except MemoryError:
+            return {"error": f"{self.name}: needs more than {self.memory} bytes of memory (page_memory)", "tired": True}
+        except Exception as error:  # of a broken file, through whatever library
+            return {"error": f"{self.name}: cannot be decoded ({type(error).__name__}: {error})", "tired": True}
+        finally:
+            set_alarm(0)
+
+    def _open(self, request: dict[str, Any]) -> None:
+        options = ReadOptions(**request["options"])
+        self.name, self.seconds, self.memory = request["name"], options.page_timeout, options.page_memory
+        data: str | bytes = request["path"] or read_shared(self.shared, request["bytes"])
+        set_limit(address_space() + 2 * request["bytes"] + SPARE_BYTES + options.page_memory)
+        self.frames = frames(data, self.name, options)
+
+    def _next(self) -> dict[str, Any]:
+        frame = next(self.frames, None)
+        if frame is None:
+            self.close()
+            return {"end": True, "tired": address_space() > self.at_first + TIRED_BYTES}
+        image, index, count, pdf = frame
+        write_shared(self.shared, np.ascontiguousarray(image).data)
+        where = None if pdf is None else [pdf.size, pdf.scale]
+        return {"shape": image.shape, "index": index, "count": count, "pdf": where}
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.frames = iter(())
+        set_limit(0)
+
+
+def read_shared(file: BinaryIO, count: int) -> bytes:
+    """The first `count` bytes of the shared file."""
+    data = bytearray(count)
+    fill(file, memoryview(data))
+    return bytes(data)
+
+
+def fill(file: BinaryIO, view: memoryview) -> None:
+    """Read the start of an unbuffered file into `view`. Raises EOFError when it is shorter."""
+    file.seek(0)
+    while view:
+        got = file.readinto(view)  # type: ignore[attr-defined]
+        if not got:
+            raise EOFError("the shared file is shorter than said")
+        view = view[got:]
+
+
+def write_shared(file: BinaryIO, data: memoryview) -> None:
+    """Write to the start of an unbuffered file; what a large picture took before is given back first."""
+    if file.seek(0, os.SEEK_END) > KEPT_BYTES:
+        file.truncate(0)
+    file.seek(0)
+    view = data.cast("B")
+    while view:
+        view = view[file.write(view) :]
+
+
+def address_space() -> int:
+    """Bytes of this process's address space; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def set_limit(size: int) -> None:
+    """Limit the address space to `size` bytes, 0 = any; on Linux, as other systems do not keep to it."""
+    if resource is not None and sys.platform == "linux":
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        wanted = size or hard
+        resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 else min(wanted, hard), hard))
+
+
+def set_alarm(seconds: float) -> None:
+    """End this process in so many seconds, whatever it is at; 0 = not. For a process that nobody waits for any more."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+class _Kept(logging.Handler):
+    """Log records for the other side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[tuple[str, int, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append((record.name, record.levelno, record.getMessage()))
+
+
+def _listen(requests: queue.SimpleQueue[dict[str, Any]]) -> None:
+    for line in sys.stdin.buffer:
+        requests.put(json.loads(line))
+    os._exit(0)  # the other side has ended, and may have left a page in work
+
+
+def main(place: str, level: int) -> None:
+    """Answer until there is nobody to. place: path or number of the shared file; level: of the log records to send."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the other side
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print is no answer
+    kept = _Kept()
+    logging.getLogger("ptocr").addHandler(kept)
+    logging.getLogger("ptocr").setLevel(level)
+    requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=[requests], daemon=True).start()
+    with open(int(place) if place.isdigit() else place, "r+b", buffering=0) as shared:
+        desk = _Desk(shared)  # type: ignore[arg-type]  # FileIO is one
+        answer: dict[str, Any] = {"ready": True}
+        while True:
+            answer["log"], kept.records = kept.records, []
+            answers.write(json.dumps(answer).encode("ascii") + b"\n")
+            answers.flush()
+            try:
+                while (request := requests.get(timeout=IDLE_SECONDS))["do"] == "close":  # needs no answer
+                    desk.close()
+            except queue.Empty:
+                return
+            answer = desk.answer(request)
