@@ -32,6 +32,12 @@ def _polygon(value: Any) -> str:
     return str(value) if value in ("poly", "quad") else "poly" if flag(value) else "quad"
 
 
+def _scales(value: Any) -> tuple[int, ...]:
+    """ "8,16,32", "[8, 16, 32]" or numbers."""
+    parts = value.strip("[]() ").split(",") if isinstance(value, str) else value
+    return tuple(int(part) for part in parts)
+
+
 LEGACY = ("PP-OCRv4", "PP-OCRv3")  # versions that PaddleOCR 2.x had: with them come its settings
 
 
@@ -112,7 +118,7 @@ ACTS: dict[str, Option] = {
 
 # Only these values can be had; any other would change the result.
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
-    "det_algorithm": (("DB", "DB++", "EAST", "PSE", "SAST"), "this detector is not here yet"),
+    "det_algorithm": (("DB", "DB++", "EAST", "PSE", "SAST", "FCE", "CT"), "this detector is not here yet"),
     "rec_algorithm": (("SVTR_LCNet", "SVTR_HGNet", "CRNN", *ALGORITHMS), "this recogniser is not here yet"),
     "e2e_algorithm": (("PGNet",), "end-to-end recognition is not here yet"),  # the default, where no e2e model is given
     "e2e_model_dir": ((), "end-to-end recognition is not here yet"),
@@ -133,8 +139,7 @@ IGNORED: dict[str, Callable[[Any], Any]] = {
     "mkldnn_cache_capacity": int, "use_fp16": flag, "use_pdserving": flag, "benchmark": flag, "save_log_path": str,
     "onnx_providers": str, "onnx_sess_options": str, "max_batch_size": int, "use_space_char": flag,
     "max_text_length": int, "rec_image_inverse": flag, "return_word_box": flag, "structure_version": str,
-    "scales": str, "alpha": float, "beta": float, "fourier_degree": int,
-    "det_fce_box_type": str, "e2e_limit_side_len": float, "e2e_limit_type": str, "e2e_pgnet_score_thresh": float,
+    "e2e_limit_side_len": float, "e2e_limit_type": str, "e2e_pgnet_score_thresh": float,
     "e2e_char_dict_path": str, "e2e_pgnet_valid_set": str, "e2e_pgnet_polygon": str, "e2e_pgnet_mode": str,
     "sr_image_shape": str, "sr_batch_num": int,
     # of document structure
@@ -147,9 +152,10 @@ IGNORED: dict[str, Callable[[Any], Any]] = {
     ), str),
 }
 # Options of one detector: its option -> ours, or the only value that can be had.
-OF_DETECTORS: dict[str, dict[str, tuple[Callable[[Any], Any], str | float]]] = {
+OF_DETECTORS: dict[str, dict[str, tuple[Callable[[Any], Any], Any]]] = {
     "DB": {},
     "DB++": {},
+    "CT": {},
     "EAST": {
         "det_east_score_thresh": (float, "text_det_thresh"), "det_east_cover_thresh": (float, "text_det_box_thresh"),
         "det_east_nms_thresh": (float, 0.2),
@@ -161,6 +167,10 @@ OF_DETECTORS: dict[str, dict[str, tuple[Callable[[Any], Any], str | float]]] = {
     "SAST": {
         "det_sast_score_thresh": (float, "text_det_thresh"), "det_sast_nms_thresh": (float, 0.2),
         "det_sast_polygon": (_polygon, "text_det_box_type"),
+    },
+    "FCE": {
+        "det_fce_box_type": (str, "text_det_box_type"), "alpha": (float, 1.0), "beta": (float, 1.0),
+        "scales": (_scales, (8, 16, 32)), "fourier_degree": (int, 5),
     },
 }
 IGNORED |= {name: kind for options in OF_DETECTORS.values() for name, (kind, _) in options.items()}
@@ -233,9 +243,17 @@ def translate(given: Mapping[str, Any]) -> Call:
 
 
 def _choose_of_detector(algorithm: str, set_: Mapping[str, Any], call: Call) -> None:
-    """The options of the chosen detector; those of others do nothing, as in 2.x."""
+    """The options of the chosen detector; those of others do nothing, as in 2.x.
+
+    Raises:
+        SpecError: a detector other than DB without weights, or with those of another.
+    """
     if algorithm != "DB" and "text_detection_model_dir" not in call.create:
         raise SpecError(f"det_algorithm={algorithm!r}: give its weights with det_model_path")
+    if set_.get("det_algorithm") and (weights := call.create.get("text_detection_model_dir")):
+        found = load_checkpoint(find(weights)).spec
+        if found.postprocess.name != ("db" if algorithm == "DB++" else algorithm.lower()):
+            raise SpecError(f"det_algorithm={algorithm!r}: {weights} holds {found.name}, of {found.family}")
     for name, (kind, ours) in OF_DETECTORS[algorithm].items():
         if name not in set_:
             continue

@@ -44,12 +44,18 @@ BACKBONES: dict[str, dict[str, str]] = {
 }
 # keys that say nothing new here: the input always has three channels, the task says what the switch says, ...
 IGNORED = {"in_channels", "text_rec", "fc_decay", "fix_nan", "use_pos_embed", "last_stage", "use_pool", "pretrained"}
-HEADS = ("DBHead", "EASTHead", "PSEHead", "SASTHead", "PFHeadLocal", "ClsHead", "MultiHead")
+HEADS = ("CT_Head", "DBHead", "EASTHead", "PSEHead", "FCEHead", "SASTHead", "PFHeadLocal", "ClsHead", "MultiHead")
 # upstream's postprocessing of detectors -> ours, and its keys
 _DB_KEYS = ("thresh", "box_thresh", "unclip_ratio", "max_candidates", "use_dilation", "score_mode", "box_type")
 DETECTORS: dict[str, tuple[str, dict[str, str]]] = {
     "DBPostProcess": ("db", {key: key for key in _DB_KEYS}),
+    "CTPostProcess": ("ct", {"min_score": "box_thresh", "min_area": "min_area"}),
     "EASTPostProcess": ("east", {"score_thresh": "thresh", "cover_thresh": "box_thresh", "nms_thresh": "nms_thresh"}),
+    "FCEPostProcess": (
+        "fce",
+        {"score_thr": "thresh", "nms_thr": "nms_thresh"}
+        | {key: key for key in ("scales", "alpha", "beta", "fourier_degree", "num_reconstr_points", "box_type")},
+    ),
     "SASTPostProcess": (
         "sast",
         {key: key for key in ("nms_thresh", "sample_pts_num", "expand_scale", "shrink_ratio_of_width", "box_type")}
@@ -57,6 +63,8 @@ DETECTORS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "PSEPostProcess": ("pse", {key: key for key in ("thresh", "box_thresh", "min_area", "box_type", "scale")}),
 }
+KERNELS = {"CT_Head": "num_classes", "PSEHead": "out_channels"}  # one head: what counts its maps
+EXTRA = ("has_extra_convs", "extra_stage")
 GUIDES = ("NRTRHead", "SARHead")
 DISTILLED = ("Student", "Student2", "Teacher")
 
@@ -113,6 +121,7 @@ def architecture(where: str, settings: dict[str, Any], task: str) -> dict[str, A
     result["backbone"] = _backbone(where, dict(settings.get("Backbone") or {}), task)
     if settings.get("Neck"):
         neck = _kept(settings["Neck"])
+        neck = {key: value for key, value in neck.items() if value or key not in EXTRA}  # FCEFPN's switches
         result["neck"] = lines.sequence_neck(where, neck) if neck.get("name") == "SequenceEncoder" else neck
     result["head"] = _head(where, dict(settings.get("Head") or {}))
     if result.get("neck", {}).get("use_asf"):
@@ -163,6 +172,8 @@ def _head(where: str, block: dict[str, Any]) -> dict[str, Any]:
     if name not in HEADS:
         known = ", ".join(sorted({*HEADS, *lines.HEADS}))
         raise SpecError(f"{where}: head {name!r} has no counterpart; known: {known}")
+    if name in KERNELS and KERNELS[name] in block:
+        name, block["kernels"] = "PSEHead", block.pop(KERNELS[name])
     if name == "ClsHead":
         block.pop("class_dim", None)  # the labels say it
     if name != "MultiHead":
@@ -239,6 +250,9 @@ def _det_preprocess(steps: dict[str, Any]) -> dict[str, Any]:
             settings.update(
                 limit_side_len=resize.get("limit_side_len", 736), limit_type=resize.get("limit_type", "min")
             )
+    if "ScaleAlignedShort" in steps:
+        side = (steps["ScaleAlignedShort"] or {}).get("short_size", 640)
+        settings.update(limit_side_len=side, limit_type="resize_short", rounding="up")
     if normalize := steps.get("NormalizeImage"):
         settings["normalize"] = {"mean": normalize["mean"], "std": normalize["std"]}
         if "scale" in normalize:

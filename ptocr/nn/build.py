@@ -33,6 +33,7 @@ from ptocr.nn.heads.cppd import CPPDHead
 from ptocr.nn.heads.ctc import CTCHead
 from ptocr.nn.heads.db import DBHead, JoinedDBHead
 from ptocr.nn.heads.east import EASTHead
+from ptocr.nn.heads.fce import FCEHead
 from ptocr.nn.heads.multi import MultiHead
 from ptocr.nn.heads.nrtr import NRTRHead
 from ptocr.nn.heads.nrtr_reader import Transformer
@@ -49,7 +50,9 @@ from ptocr.nn.heads.sla import SLAHead
 from ptocr.nn.heads.srn import SRNHead
 from ptocr.nn.heads.visionlan import VLHead
 from ptocr.nn.necks.csp_pan import CSPPAN
+from ptocr.nn.necks.ct_fpn import CTFPN
 from ptocr.nn.necks.db_fpn import DBFPN, LKPAN, RSEFPN
+from ptocr.nn.necks.fce_fpn import FCEFPN
 from ptocr.nn.necks.fpn import EASTFPN, FPN
 from ptocr.nn.necks.light_svtr import EncoderWithLightSVTR
 from ptocr.nn.necks.rep_lk import RepLKFPN, RepLKPAN
@@ -112,8 +115,10 @@ BACKBONES: Table = {
 TRANSFORMS: Table = {"STN_ON": STN, "TPS": TPS}
 NECKS: Table = {
     "CSPPAN": CSPPAN,
+    "CTFPN": CTFPN,
     "DBFPN": DBFPN,
     "EASTFPN": EASTFPN,
+    "FCEFPN": FCEFPN,
     "FPN": FPN,
     "LKPAN": LKPAN,
     "RSEFPN": RSEFPN,
@@ -133,6 +138,7 @@ HEADS: Table = {
     "ClsHead": ClsHead,
     "DBHead": DBHead,
     "EASTHead": EASTHead,
+    "FCEHead": FCEHead,
     "JoinedDBHead": JoinedDBHead,
     "MultiHead": _multi_head,
     "PFHeadLocal": PFHeadLocal,

@@ -11,7 +11,9 @@ import numpy as np
 import pyclipper
 
 from ptocr.errors import InputError
+from ptocr.processing.ct_regions import ct_regions
 from ptocr.processing.east_regions import east_regions
+from ptocr.processing.fce_regions import fce_regions
 from ptocr.processing.geometry import SHORTEST, clip_points, filter_quads, min_area_quad, padded_size
 from ptocr.processing.image import checked, normalize, resize
 from ptocr.processing.pse_regions import pse_regions
@@ -109,7 +111,9 @@ def db_regions(maps: Sequence[np.ndarray], size: tuple[int, int], post: DBPostpr
 # Postprocessing of detectors by the name in a spec: (outputs for one picture, its size, settings) -> regions.
 REGIONS: dict[str, Callable[[Sequence[np.ndarray], tuple[int, int], Any], Regions]] = {
     "db": db_regions,
+    "ct": ct_regions,
     "east": east_regions,
+    "fce": fce_regions,
     "pse": pse_regions,
     "sast": sast_regions,
 }

@@ -28,6 +28,13 @@ def checked(image: np.ndarray) -> np.ndarray:
     return image
 
 
+def filled(mask: np.ndarray) -> np.ndarray:
+    """A mask (H, W) bool with its holes closed: background that no way of side steps leads out of."""
+    canvas = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    cv2.floodFill(canvas, None, (0, 0), 2)
+    return canvas[1:-1, 1:-1] != 2
+
+
 @lru_cache(maxsize=64)
 def _table(mean: float, std: float, scale: float) -> np.ndarray:
     """The 256 normalised values of a byte, (256,) float32: the formula of upstream's NormalizeImage, so bit-equal."""

@@ -208,6 +208,48 @@ class EASTPostprocess(DetPostprocess):
         return value
 
 
+class CTPostprocess(DetPostprocess):
+    """Centripetal text: kernels, and pixels that belong to the kernel they are shifted to (arXiv 2107.05945).
+
+    thresh: a pixel belongs to a kernel above it (logits); box_thresh: least mean probability of a kernel; min_kernel:
+    least number of its pixels; min_area: least number of a region's, of the network's input. Upstream: CTPostProcess.
+    """
+
+    name: Literal["ct"] = "ct"
+    thresh: float = 0.2
+    box_thresh: Share = 0.88
+    box_type: Literal["quad", "poly"] = "poly"
+    min_kernel: Positive = 10
+    min_area: Annotated[float, Field(ge=0)] = 16.0
+
+
+class FCEPostprocess(DetPostprocess):
+    """Contours from the Fourier coefficients of every sure pixel, the best of those that overlap (arXiv 2104.10442).
+
+    thresh: least score of a pixel, its probability of text to the power `alpha` times that of a text's centre to the
+    power `beta`; box_thresh: least score of a contour; nms_thresh: overlap from which on contours are one; scales: of
+    each map, how many times the network's input is as high and wide; fourier_degree: of the contours;
+    num_reconstr_points: their corners. Upstream: FCEPostProcess.
+    """
+
+    name: Literal["fce"] = "fce"
+    thresh: Share = 0.3
+    box_thresh: Share = 0.0
+    box_type: Literal["quad", "poly"] = "poly"
+    nms_thresh: Share = 0.1
+    alpha: Ratio = 1.0
+    beta: Ratio = 1.0
+    scales: Annotated[tuple[Positive, ...], Field(min_length=1)] = (8, 16, 32)
+    fourier_degree: Positive = 5
+    num_reconstr_points: Annotated[int, Field(ge=4, le=1000)] = 50
+
+    @model_validator(mode="after")
+    def _enough_points(self) -> FCEPostprocess:
+        if self.num_reconstr_points <= 2 * self.fourier_degree:
+            raise ValueError("num_reconstr_points is more than twice fourier_degree")
+        return self
+
+
 class SASTPostprocess(DetPostprocess):
     """Pixels of centre lines, shared among quads by the centre that each points at (arXiv 1908.05498).
 

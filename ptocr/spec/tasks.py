@@ -13,9 +13,11 @@ from pydantic import Field, model_validator
 
 from ptocr.spec.settings import (
     IMAGENET,
+    CTPostprocess,
     DBPostprocess,
     DetPreprocess,
     EASTPostprocess,
+    FCEPostprocess,
     Normalize,
     Positive,
     Postprocess,
@@ -176,7 +178,14 @@ TASKS: dict[str, Task] = {
         title="text detection",
         folder="det",
         preprocess=DetPreprocess,
-        postprocess={"db": DBPostprocess, "east": EASTPostprocess, "pse": PSEPostprocess, "sast": SASTPostprocess},
+        postprocess={
+            "db": DBPostprocess,
+            "ct": CTPostprocess,
+            "east": EASTPostprocess,
+            "fce": FCEPostprocess,
+            "pse": PSEPostprocess,
+            "sast": SASTPostprocess,
+        },
         probe=(3, 320, 384),
         # two steps at least: a map one pixel high is a special case of several operators
         varying={2: Axis("rows", 32, 2, 512), 3: Axis("columns", 32, 2, 512)},

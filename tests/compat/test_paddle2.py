@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
 
-from ptocr.checkpoint import load_checkpoint, save_checkpoint
+from ptocr.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ptocr.compat import paddle2
 from ptocr.errors import SpecError
 from ptocr.pipelines.predict_options import OCROptions
 from ptocr.pipelines.single import create_model
+from ptocr.spec.model import load_spec
 from tests.compat.matching import golden
 from tests.random_models import random_checkpoint
 
@@ -54,9 +56,16 @@ def test_version_4_brings_the_settings_of_2_10() -> None:
     assert not paddle2.translate({"ocr_version": "PP-OCRv6"}).defaults
 
 
+def weights_of(name: str, folder: Path) -> str:
+    """A file that says it holds a model, and holds no numbers."""
+    spec = load_spec(name)
+    save_checkpoint(folder / "weights.pth", Checkpoint(spec, spec.load_charset(), "train", {}, {}))
+    return str(folder / "weights.pth")
+
+
 def test_options_of_the_chosen_detector_act(tmp_path: Path) -> None:
     given = {
-        "det_model_path": "east.pth",
+        "det_model_path": weights_of("det_mv3_east", tmp_path),
         "det_algorithm": "EAST",
         "det_east_score_thresh": "0.7",
         "det_pse_thresh": 0.1,
@@ -68,6 +77,8 @@ def test_options_of_the_chosen_detector_act(tmp_path: Path) -> None:
         paddle2.translate({"det_algorithm": "PSE"})
     with pytest.raises(SpecError, match="det_east_nms_thresh"):
         paddle2.translate({**given, "det_east_nms_thresh": 0.5})
+    with pytest.raises(SpecError, match="holds det_mv3_east, of EAST"):
+        paddle2.translate({**given, "det_algorithm": "PSE"})
     path = tmp_path / "east.pth"
     save_checkpoint(path, random_checkpoint("det_mv3_east"))
     found = create_model("det_mv3_east", model_dir=str(path)).predict(PAGE, limit_side_len=128)
@@ -76,11 +87,27 @@ def test_options_of_the_chosen_detector_act(tmp_path: Path) -> None:
         list(create_model("det_mv3_east", model_dir=str(path)).predict(PAGE, unclip_ratio=2.0))
 
 
-def test_options_of_sast_act() -> None:
-    given = {"det_model_path": "sast.pth", "det_algorithm": "SAST", "det_sast_score_thresh": "0.4"}
-    call = paddle2.translate({**given, "det_sast_polygon": "true"})
-    assert call.predict == {"text_det_thresh": 0.4, "text_det_box_type": "poly"} and not call.ignored
-    assert paddle2.translate({**given, "det_sast_polygon": False}).predict["text_det_box_type"] == "quad"
+@pytest.mark.parametrize(
+    ("model", "given", "wanted"),
+    [
+        ("det_r50_vd_sast", {"det_sast_score_thresh": "0.4", "det_sast_polygon": "true"}, (0.4, "poly")),
+        ("det_r50_vd_sast", {"det_sast_nms_thresh": 0.2, "det_sast_polygon": False}, (None, "quad")),
+        ("det_r50_vd_dcn_fce", {"scales": "[8,16,32]", "alpha": 1, "det_fce_box_type": "quad"}, (None, "quad")),
+        ("det_r18_ct", {"det_box_type": "quad"}, (None, "quad")),
+    ],
+)
+def test_options_of_further_detectors(
+    model: str, given: dict[str, Any], wanted: tuple[float | None, str], tmp_path: Path
+) -> None:
+    weights = {"det_model_path": weights_of(model, tmp_path), "det_algorithm": load_spec(model).family}
+    call = paddle2.translate({**weights, **given})
+    assert (call.predict.get("text_det_thresh"), call.predict["text_det_box_type"]) == wanted
+
+
+def test_another_degree_is_the_specs_matter(tmp_path: Path) -> None:
+    weights = {"det_model_path": weights_of("det_r50_vd_dcn_fce", tmp_path), "det_algorithm": "FCE"}
+    with pytest.raises(SpecError, match="fourier_degree=4: only 5"):
+        paddle2.translate({**weights, "fourier_degree": 4})
 
 
 def test_a_gpu_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

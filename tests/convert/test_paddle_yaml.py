@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from ptocr.checkpoint import load_checkpoint
@@ -27,6 +28,46 @@ def test_upstreams_settings_give_our_specs(shared: Path) -> None:
         if not name.startswith(NOT_PADDLEOCR):
             settings = json.loads(file.read_text(encoding="utf-8"))["architecture"]
             assert architecture(name, settings, settings["model_type"]) == load_spec(name).architecture, name
+
+
+@pytest.mark.parametrize(
+    "name", ["det_mv3_east", "det_r50_vd_pse", "det_r50_vd_sast", "det_r50_vd_dcn_fce", "det_r18_ct"]
+)
+def test_upstreams_settings_of_further_detectors(name: str, shared: Path) -> None:
+    file = shared / "parity_more" / name / "manifest.json"
+    settings = json.loads(file.read_text(encoding="utf-8"))["architecture"]
+    assert built(architecture(name, settings, "det")) == built(load_spec(name).architecture)
+
+
+def built(settings: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The parameters of a network and their shapes."""
+    with torch.device("meta"):
+        return {key: tuple(value.shape) for key, value in build_network(settings, None).state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    ("steps", "after", "wanted"),
+    [
+        (
+            {"DetResizeForTest": {"resize_long": 768}},
+            {"name": "SASTPostProcess", "sample_pts_num": 6, "expand_scale": 1.2, "shrink_ratio_of_width": 0.2},
+            (((768, "resize_long", 128, "up"), "sast", "poly")),
+        ),
+        (
+            {"DetResizeForTest": {"limit_type": "min", "limit_side_len": 736}},
+            {"name": "FCEPostProcess", "scales": [8, 16, 32], "alpha": 1.0, "beta": 1.0, "box_type": "quad"},
+            ((736, "min", 32, "nearest"), "fce", "quad"),
+        ),
+        ({"ScaleAlignedShort": None}, {"name": "CTPostProcess"}, ((640, "resize_short", 32, "up"), "ct", "poly")),
+    ],
+)
+def test_further_detectors(steps: dict[str, Any], after: dict[str, Any], wanted: Any, tmp_path: Path) -> None:
+    architecture = {"model_type": "det", "Backbone": {"name": "ResNet_vd"}, "Head": {"name": "FCEHead"}}
+    content = {"Architecture": architecture, "PostProcess": after, "Eval": {"dataset": {"transforms": [steps]}}}
+    spec, _ = spec_from_paddle(written(tmp_path, content))
+    pre, post = spec.preprocess, spec.postprocess
+    found = (pre.limit_side_len, pre.limit_type, pre.stride, pre.rounding)
+    assert (found, post.name, post.box_type) == wanted
 
 
 TINY: dict[str, Any] = {

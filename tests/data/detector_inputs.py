@@ -76,3 +76,43 @@ def sast(seed: int) -> tuple[np.ndarray, ...]:
         reach = np.concatenate([-down[::-1] * (place + 0.2 * bent), down[::-1] * (1 - place - 0.2 * bent)], axis=1)
         borders[:, rows, columns] = (reach + noise[:, 10:]).T
     return tuple(part.astype(np.float32) for part in (score, borders, corners, centers))
+
+
+def fce(seed: int) -> list[np.ndarray]:
+    """Maps (26, H / s, W / s) of the scales s = 8, 16, 32: text, centre, and the Fourier coefficients of contours."""
+    rng = np.random.default_rng(seed + 400)
+    levels = []
+    for number, scale in enumerate((8, 16, 32)):
+        shape = (SIZE[0] // scale, SIZE[1] // scale)
+        probs = rng.uniform(0, 0.5, (2, *shape))
+        contours = rng.normal(0, 2, (22, *shape))
+        for box in quads(seed)[number % 2 :: 2] if number < 2 else quads(seed)[::3]:
+            rows, columns = np.nonzero(_filled([box], scale, 0.7))
+            if not len(rows):
+                rows, columns = (np.array([int(v / scale)]) for v in box.mean(0)[::-1])
+            probs[:, rows, columns] = rng.uniform(0.7, 1.0, (2, len(rows)))
+            sides = np.linspace(box, np.roll(box, -1, axis=0), 15, endpoint=False)  # along each side
+            outline = sides.transpose(1, 0, 2).reshape(-1, 2) @ [1, 1j] / scale
+            spectrum = np.fft.fft(outline) / len(outline)
+            known = np.concatenate([spectrum[-5:], spectrum[:6]])[:, None] + np.zeros(len(rows))
+            known[5] -= columns + 1j * rows
+            noise = rng.normal(0, 0.05, (22, len(rows)))
+            contours[:, rows, columns] = np.concatenate([known.real, known.imag]) + noise
+        text, center = probs
+        levels.append(np.concatenate([[1 - text, text, 1 - center, center], contours]).astype(np.float32))
+    return levels
+
+
+def ct(seed: int) -> list[np.ndarray]:
+    """One map (3, H / 4, W / 4): logits of kernels, and shifts towards them in x and y, in units of 10 pixels."""
+    rng = np.random.default_rng(seed + 500)
+    maps = rng.normal(0, 1.0, (3, SIZE[0] // 4, SIZE[1] // 4))
+    maps[0] -= 5
+    for box in quads(seed):
+        middle = box.mean(0) / 4
+        rows, columns = np.nonzero(_filled([box], 4))
+        pixels = np.stack([columns, rows], axis=1)
+        maps[1:, rows, columns] = ((middle + (pixels - middle) * 0.4 - pixels) / 2.5).T
+        rows, columns = np.nonzero(_filled([box], 4, 0.6))
+        maps[0, rows, columns] = rng.normal(4, 0.3, len(rows))
+    return [maps.astype(np.float32)]

@@ -46,6 +46,23 @@ def sast(found: dict[str, np.ndarray], seed: int, shape: list[np.ndarray]) -> No
         add(found, f"sast_{kind}_{seed}", polys)
 
 
+def fce(found: dict[str, np.ndarray], seed: int, shape: list[np.ndarray]) -> None:
+    maps = {f"level_{i}": level[None] for i, level in enumerate(inputs.fce(seed))}
+    for kind in ("poly", "quad"):
+        algorithm = post("fce_postprocess", "FCEPostProcess", scales=[8, 16, 32], box_type=kind)
+        result = algorithm(maps, np.array(shape))[0]  # type: ignore[operator]
+        add(found, f"fce_{kind}_{seed}", result["points"], result["scores"])
+
+
+def ct(found: dict[str, np.ndarray], seed: int) -> None:
+    maps = inputs.ct(seed)[0][None]
+    size = np.array([[*inputs.PICTURE, 3, *inputs.SIZE, 3]])
+    for kind, theirs in (("poly", "poly"), ("quad", "rect")):
+        algorithm = post("ct_postprocess", "CTPostProcess", box_type=theirs)
+        given = {"maps": maps, "score": 1 / (1 + np.exp(-maps[:, 0]))}
+        add(found, f"ct_{kind}_{seed}", algorithm(given, size)[0]["points"])  # type: ignore[operator]
+
+
 def main() -> None:
     (height, width), (rows, columns) = inputs.PICTURE, inputs.SIZE
     shape = [np.array([height, width, rows / height, columns / width])]
@@ -64,6 +81,8 @@ def main() -> None:
             found[f"pse_{kind}_{seed}_lengths"] = np.array([len(p) for p in result["points"]])
             found[f"pse_{kind}_{seed}_scores"] = np.array(result["scores"], np.float64)
         sast(found, seed, shape)
+        fce(found, seed, shape)
+        ct(found, seed)
     np.savez_compressed(HERE / "detectors.npz", **found)
     print({name: array.shape for name, array in found.items()})
 

@@ -1,4 +1,4 @@
-"""What the goldens hold of recognisers whose decoders give more than the probabilities of their classes."""
+"""What the goldens hold of models beside their networks' outputs, such as a decoder's steps."""
 
 from __future__ import annotations
 
@@ -45,7 +45,13 @@ def _parseq(network: Any, picture: Tensor, extra: Extra) -> Outputs:
     return network(picture), network.head.refine(extra["refine_tokens"], memory)
 
 
+def _ct(network: Any, picture: Tensor, extra: Extra) -> Outputs:
+    maps = network(picture)
+    return maps, maps[:, 0].sigmoid()
+
+
 OUTPUTS: dict[str, Callable[[Any, Tensor, Extra], Outputs]] = {
+    "det_r18_ct": _ct,
     "rec_mtb_nrtr": _nrtr,
     "rec_r31_robustscanner": _with_ratio,
     "rec_r31_sar": _with_ratio,

@@ -10,7 +10,14 @@ import pytest
 from ptocr.errors import SpecError
 from ptocr.processing.det import REGIONS
 from ptocr.processing.geometry import clip_points, filter_quads
-from ptocr.spec.settings import DetPostprocess, EASTPostprocess, PSEPostprocess, SASTPostprocess
+from ptocr.spec.settings import (
+    CTPostprocess,
+    DetPostprocess,
+    EASTPostprocess,
+    FCEPostprocess,
+    PSEPostprocess,
+    SASTPostprocess,
+)
 from tests.data import detector_inputs as inputs
 
 GOLDEN = Path(__file__).resolve().parents[1] / "data" / "detectors.npz"
@@ -71,6 +78,18 @@ def test_sast(kind: str, seed: int, golden: dict[str, np.ndarray]) -> None:
     assert all(0.6 < score <= 1 for score in scores)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("name", "post"), [("fce", FCEPostprocess()), ("ct", CTPostprocess())])
+@pytest.mark.parametrize("kind", ["quad", "poly"])
+def test_contours(name: str, post: DetPostprocess, kind: str, seed: int, golden: dict[str, np.ndarray]) -> None:
+    polys, scores = REGIONS[name](getattr(inputs, name)(seed), inputs.PICTURE, post.with_(box_type=kind))
+    wanted = [clip_points(poly, inputs.PICTURE) for poly in polygons(golden, f"{name}_{kind}_{seed}")]
+    close(polys, list(filter_quads(np.array(wanted), inputs.PICTURE)[0]) if kind == "quad" else wanted)
+    if (known := golden.get(f"{name}_{kind}_{seed}_scores")) is not None:
+        np.testing.assert_allclose(sorted(scores), sorted(known), rtol=1e-6)
+    assert all(0.3 < score <= 1 for score in scores)
+
+
 def zeros(*channels: int) -> list[np.ndarray]:
     return [np.zeros((n, 20, 30), np.float32) for n in channels]
 
@@ -80,6 +99,9 @@ EMPTY: list[tuple[str, DetPostprocess, list[np.ndarray]]] = [
     ("east", EASTPostprocess(), zeros(1, 8)),
     ("pse", PSEPostprocess(), [np.full((8, 20, 30), -9.0, np.float32)]),
     ("sast", SASTPostprocess(), zeros(1, 4, 8, 2)),
+    ("fce", FCEPostprocess(), zeros(26, 26, 26)),
+    ("fce", FCEPostprocess(box_type="quad"), zeros(26, 26, 26)),
+    ("ct", CTPostprocess(), zeros(3)),
 ]
 
 

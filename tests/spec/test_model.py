@@ -132,7 +132,7 @@ def test_defaults_of_a_task() -> None:
         ({"postprocess": {"box_tresh": 0.5}}, r"postprocess\.box_tresh: unknown key; allowed: .*box_thresh"),
         ({"postprocess": {"thresh": "high"}}, r"postprocess\.thresh: .*valid number.*, got 'high'"),
         ({"preprocess": {"limit_side_len": -5}}, r"preprocess\.limit_side_len: .*greater.*, got -5"),
-        ({"postprocess": {"name": "dbx"}}, r"postprocess: .*'dbx' .*'db', 'east'"),
+        ({"postprocess": {"name": "dbx"}}, r"postprocess: .*'dbx' .*'db', 'ct'"),
         ({"preprocess": {"normalize": {"mean": [0, 0, 0], "std": [1, 1, 1], "x": 1}}}, r"normalize\.x: unknown key"),
         ({"architecture": {"body": {}}}, r"architecture: unknown key 'body'; allowed: transform, backbone, neck, head"),
         ({"sources": ["cloud"]}, r"sources: unknown source 'cloud'; known: hub, inference, pretrained"),
