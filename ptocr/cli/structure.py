@@ -8,13 +8,14 @@ from ptocr.cli import ocr
 from ptocr.cli.guard import Failures
 
 DESCRIPTION = (
-    "Read pictures and PDFs, find tables and the kinds of blocks. Tables become tables in .md, cells with their boxes "
-    "in .json."
+    "Read pictures and PDFs, find tables and the kinds of blocks. Tables become tables in .md, .html, .docx, .xlsx, "
+    ".csv and .tex, cells with their boxes in .json."
 )
 USAGE_LINE = "ptocr structure IN ... [--output FILE or FOLDER/] [flags of ptocr ocr]"
 EXAMPLES = (
     "ptocr structure report.pdf --output report.md",
     "ptocr structure table.png --pipeline table_recognition --output table.md",
+    "ptocr structure report.pdf --output report.docx --output tables.xlsx",
     "ptocr structure scans/ --output scans.json",
 )
 

@@ -76,6 +76,27 @@ class Table:
             found[cell.row].append(cell)
         return found
 
+    def extents(self) -> list[tuple[Cell, int, int]]:
+        """Each cell with the rows and columns that it alone has: where spans overlap, the earlier cell has them."""
+        rows, columns = self.size
+        free = np.ones((rows, columns), bool)
+        out = []
+        for cell in self.cells:
+            places = free[cell.row : cell.row + cell.rows, cell.column : cell.column + cell.columns]
+            width = _run(np.asarray(places[0]))
+            height = _run(np.asarray(places[:, :width].all(axis=1)))
+            places[:height, :width] = False
+            out.append((cell, height, width))
+        return out
+
+    def grid(self) -> list[list[Cell | None]]:
+        """Which cell each place belongs to, None where there is none."""
+        owners: list[list[Cell | None]] = [[None] * self.size[1] for _ in range(self.size[0])]
+        for cell, height, width in self.extents():
+            for row in owners[cell.row : cell.row + height]:
+                row[cell.column : cell.column + width] = [cell] * width
+        return owners
+
     def to_html(self) -> str:
         """`<table>` with spans; text is escaped."""
         parts, rows = [], self.rows()
@@ -83,6 +104,11 @@ class Table:
             if part:
                 parts.append(f"<{tag}>{''.join(map(_row, part))}</{tag}>")
         return f"<table>{''.join(parts)}</table>"
+
+
+def _run(flags: np.ndarray) -> int:
+    """How many there are before the first that is not set."""
+    return len(flags) if flags.all() else int(flags.argmin())
 
 
 def _row(cells: Sequence[Cell]) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from ptocr.document.structure_results import StructureResult
 from ptocr.document.table import Table
 from ptocr.document.tree import Line
-from ptocr.document.writers.text import joined
+from ptocr.document.writers.elements import joined
 from ptocr.errors import InputError
 from ptocr.evaluation.layout_scores import Found, Labelled, average_precision, box_iou, matched
 from ptocr.evaluation.teds import comparable, teds

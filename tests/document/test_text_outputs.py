@@ -269,7 +269,7 @@ def test_suffixes() -> None:
     assert suffix_of("a/b.alto.xml") == ".alto.xml"
     assert suffix_of(Path("X.PDF")) == ".pdf"
     assert set(SUFFIXES) >= {".json", ".txt", ".md", ".tsv", ".hocr", ".alto.xml", ".pdf", ".png"}
-    for wrong in ("out", "out.docx", "out.xml", ".txt"):
+    for wrong in ("out", "out.odt", "out.xml", ".txt"):
         with pytest.raises(ValueError, match=r"unknown kind of output.*\.alto\.xml"):
             suffix_of(wrong)
 
@@ -280,7 +280,7 @@ def test_a_wrong_name_costs_no_reading(tmp_path: Path) -> None:
         yield
 
     with pytest.raises(ValueError, match="unknown kind"):
-        write_results(explode(), tmp_path / "out.docx")  # type: ignore[arg-type]
+        write_results(explode(), tmp_path / "out.odt")  # type: ignore[arg-type]
 
 
 def test_folders_are_made_and_failures_leave_nothing(tmp_path: Path) -> None:

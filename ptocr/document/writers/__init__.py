@@ -1,4 +1,4 @@
-"""Results as files: JSON, text, Markdown, TSV, hOCR, ALTO, searchable PDF and pictures."""
+"""Results as files: JSON, text, Markdown, HTML, Word, spreadsheets, LaTeX, TSV, hOCR, ALTO, searchable PDF, ..."""
 
 from ptocr.document.writers.write import SUFFIXES, suffix_of, write_results
 

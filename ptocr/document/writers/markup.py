@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +11,7 @@ from pathlib import PurePath
 import numpy as np
 
 from ptocr.document.tree import Block, Box, Line, Page
+from ptocr.document.writers.elements import without_controls
 
 _XHTML = "http://www.w3.org/1999/xhtml"
 _ALTO = "http://www.loc.gov/standards/alto/ns-v4#"
@@ -27,11 +27,6 @@ def _version() -> str:
         return version("ptocr")
     except PackageNotFoundError:
         return "0"
-
-
-def _clean(text: str) -> str:
-    """Without the characters that XML cannot hold."""
-    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)
 
 
 def _bbox(box: Box) -> str:
@@ -73,7 +68,7 @@ def _lang(languages: Sequence[str]) -> str:
 
 
 def _hocr_page(body: ET.Element, number: int, page: Page) -> None:
-    image = _clean(page.source or "").replace('"', "%22")
+    image = without_controls(page.source or "").replace('"', "%22")
     width, height = page.extent
     title = f'image "{image}"; bbox 0 0 {width} {height}; ppageno {number - 1}'
     division = _hocr(body, "div", "ocr_page", f"page_{number}", title)
@@ -96,7 +91,7 @@ def _hocr_line(paragraph: ET.Element, key: str, line: Line) -> None:
     for number, word in enumerate(line.words, 1):
         title = _bbox(word.box) + f"; x_wconf {round(100 * word.score)}"
         element = _hocr(span, "span", "ocrx_word", f"word_{key}_{number}", title)
-        element.text = _clean(word.text)
+        element.text = without_controls(word.text)
 
 
 def _hocr(parent: ET.Element, tag: str, kind: str, key: str, title: str) -> ET.Element:
@@ -123,7 +118,7 @@ def to_alto(pages: Iterable[Page]) -> str:
     layout = ET.SubElement(root, f"{{{_ALTO}}}Layout")
     names = []
     for number, page in enumerate(pages, 1):
-        names.append(_clean(PurePath(page.source or "").name))
+        names.append(without_controls(PurePath(page.source or "").name))
         _alto_page(layout, number, page)
     source.text = next((name for name in names if name), "")
     if not names:  # the schema wants a page
@@ -159,5 +154,5 @@ def _alto_block(space: ET.Element, key: str, block: Block) -> None:
             if word_number:
                 ET.SubElement(text_line, f"{{{_ALTO}}}SP")
             confidence = f"{min(1.0, max(0.0, word.score)):.4f}"
-            content = {"CONTENT": _clean(word.text), "WC": confidence}
+            content = {"CONTENT": without_controls(word.text), "WC": confidence}
             ET.SubElement(text_line, f"{{{_ALTO}}}String", content | _place(word.box))

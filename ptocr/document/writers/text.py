@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable
 
-import numpy as np
-
 from ptocr.document.table import Table
-from ptocr.document.tree import Block, Box, Line, Page
+from ptocr.document.tree import Block, Box, Page
+from ptocr.document.writers.elements import Element, elements_of, rows_of
 
 _TSV_HEAD = "level\tpage_num\tblock_num\tpar_num\tline_num\tword_num\tleft\ttop\twidth\theight\tconf\ttext"
-_HEADING = 1.4  # times the usual height of a line
 
 
 def to_txt(pages: Iterable[Page]) -> str:
@@ -26,41 +23,20 @@ def to_txt(pages: Iterable[Page]) -> str:
     return "\n\f\n".join(texts) + "\n"
 
 
-def rows_of(block: Block) -> list[list[Line]]:
-    """The rows of a block; of one whose content is no rows, a row per line."""
-    return [[line] for line in block.lines] if block.content is not None else block.rows
-
-
 def to_markdown(pages: Iterable[Page]) -> str:
     """Paragraphs in reading order; larger lines become headings, aligned rows tables, pages are ruled off."""
-    texts = []
-    for page in pages:
-        lines = page.lines
-        usual = float(np.median([line.height for line in lines])) if lines else 0.0
-        texts.append("\n\n".join(_markdown_block(block, usual) for block in page.blocks))
+    texts = ["\n\n".join(map(_markdown, elements_of(page))) for page in pages]
     return "\n\n---\n\n".join(texts) + "\n"
 
 
-def _markdown_block(block: Block, usual: float) -> str:
-    """Rows of one line each are running text; rows of several cells are tables or stay rows. Tables that were found as
-    such are pipe tables, or HTML where cells span."""
-    if isinstance(block.content, Table):
-        return _markdown_table(block.content)
-    if block.kind == "title" and block.rows:
-        return "## " + _escape(joined(block.lines))
-    parts = []
-    for cells, group in itertools.groupby(rows_of(block), key=lambda row: len(row) > 1):
-        rows = list(group)
-        parts.append(_markdown_rows(rows) if cells else _markdown_text([row[0] for row in rows], usual))
-    return "\n\n".join(parts)
-
-
-def _markdown_text(lines: list[Line], usual: float) -> str:
-    text = _escape(joined(lines))
-    size = float(np.median([line.height for line in lines]))
-    if len(lines) <= 2 and size >= _HEADING * usual:
-        return ("# " if size >= 1.8 * usual else "## ") + text
-    return text
+def _markdown(element: Element) -> str:
+    """Tables that were found as such are pipe tables, or HTML where cells span; rows of several cells are tables or
+    stay rows."""
+    if element.table is not None:
+        return _markdown_table(element.table)
+    if element.rows:
+        return _markdown_rows(element.rows)
+    return "#" * element.level + " " * bool(element.level) + _escape(element.text)
 
 
 def _markdown_table(table: Table) -> str:
@@ -73,25 +49,11 @@ def _markdown_table(table: Table) -> str:
     return "\n".join([texts[0], "|" + " --- |" * table.size[1], *texts[1:]])
 
 
-def _markdown_rows(rows: list[list[Line]]) -> str:
+def _markdown_rows(rows: list[list[str]]) -> str:
     if len(rows) < 2 or len({len(row) for row in rows}) > 1:
-        return "  \n".join("  ".join(_escape(line.text) for line in row) for row in rows)
-    table = ["| " + " | ".join(_escape(line.text).replace("|", "\\|") for line in row) + " |" for row in rows]
+        return "  \n".join("  ".join(map(_escape, row)) for row in rows)
+    table = ["| " + " | ".join(_escape(text).replace("|", "\\|") for text in row) + " |" for row in rows]
     return "\n".join([table[0], "|" + " --- |" * len(rows[0]), *table[1:]])
-
-
-def joined(lines: list[Line]) -> str:
-    """The lines of a paragraph as one: hyphenated words put together, no space between Chinese characters."""
-    text = ""
-    for line in lines:
-        piece = line.text.strip()
-        if re.search(r"[a-z]-$", text) and re.match(r"[a-z]", piece):
-            text = text[:-1] + piece
-        elif text and not (ord(text[-1]) >= 0x2E80 and ord(piece[0]) >= 0x2E80):
-            text += " " + piece
-        else:
-            text += piece
-    return text
 
 
 def _escape(text: str) -> str:
