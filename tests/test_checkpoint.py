@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from dataclasses import replace
@@ -13,6 +14,7 @@ import torch
 from ptocr import checkpoint as module
 from ptocr.checkpoint import Checkpoint, load_checkpoint, network_of, save_checkpoint
 from ptocr.errors import SpecError, WeightsError
+from ptocr.spec.model import load_spec
 from ptocr.spec.vocabulary import Vocabulary
 from tests.random_models import random_checkpoint
 
@@ -44,6 +46,16 @@ def test_readable_by_plain_torch(tmp_path: Path, small: Checkpoint) -> None:
     assert set(payload) == {"format", "spec", "charset", "form", "source", "state_dict"}
     assert payload["format"] == 1
     assert payload["spec"]["name"] == NAME
+
+
+def test_files_of_earlier_versions_open(tmp_path: Path, small: Checkpoint, checkout: Path) -> None:
+    """Specs as they stood in files of commit 24f4152, before tasks became rows: tests/data/earlier_specs.json."""
+    for name, spec in json.loads((checkout / "tests/data/earlier_specs.json").read_text("utf-8")).items():
+        save_checkpoint(tmp_path / "m.pth", small)
+        payload = torch.load(tmp_path / "m.pth", weights_only=True)
+        torch.save({**payload, "spec": spec}, tmp_path / "old.pth")
+        opened, today = load_checkpoint(tmp_path / "old.pth").spec, load_spec(name)
+        assert opened.model_dump(exclude={"sources"}) == today.model_dump(exclude={"sources"})
 
 
 def test_an_interrupted_write_leaves_the_old_file(
