@@ -14,10 +14,14 @@ ALGORITHMS = {
     "CPPD": "rec_svtrnet_cppd",
     "NRTR": "rec_mtb_nrtr",
     "PARSeq": "rec_vit_parseq",
+    "PREN": "rec_efficientb3_fpn_pren",
     "ParseQ": "rec_vit_parseq",
+    "RFL": "rec_resnet_rfl",
     "RARE": "rec_r34_vd_tps_bilstm_att",
     "RobustScanner": "rec_r31_robustscanner",
     "Rosetta": "rec_mv3_none_none_ctc",
+    "SEED": "rec_resnet_stn_bilstm_att",
+    "SPIN": "rec_r32_gaspin_bilstm_att",
     "SAR": "rec_r31_sar",
     "SRN": "rec_r50_fpn_srn",
     "STARNet": "rec_r34_vd_tps_bilstm_ctc",
@@ -31,24 +35,35 @@ ANY = object()
 # that training alone or the dictionary decides.
 Block = tuple[str, dict[str, Any]]
 TRANSFORMS: dict[str, Block] = {
+    "GA_SPIN": ("GA_SPIN", {"offsets": True, "loc_lr": ANY, "stn": True}),
     "STN_ON": ("STN_ON", {"stn_activation": "none"}),
     "TPS": ("TPS", {"loc_lr": ANY}),
 }
 BACKBONES: dict[str, Block] = {
+    "EfficientNetb3_PREN": ("EfficientNetB3", {}),
     "MTB": ("MTB", {"cnn_num": 2}),
     "ResNet": ("ResNetVdLine", {}),
     "ResNet31": ("ResNet31", {"init_type": ANY}),
+    "ResNet32": ("ResNet32", {"out_channels": 512}),
     "ResNet45": ("ResNet45", {}),
+    "ResNetRFL": ("ResNetRFL", {"use_cnt": True, "use_seq": True}),
+    "ResNet_ASTER": ("ResNetASTER", {}),
     "ResNetFPN": ("ResNetFPN", {}),
     "SVTRNet": ("SVTRNet", {"patch_merging": "Conv"}),
     "ViTParseQ": ("ViTParseQ", {"mlp_ratio": 4}),
     "ViTSTR": ("ViTSTR", {}),
 }
+NECKS: dict[str, Block] = {
+    "PRENFPN": ("PRENFPN", {"dropout": ANY}),
+    "RFAdaptor": ("RFAdaptor", {"use_v2s": True, "use_s2v": True}),
+}
 HEADS: dict[str, Block] = {
     "ABINetHead": ("ABINetHead", {"use_lang": True}),
+    "AsterHead": ("AsterHead", {"sDim": 512, "attDim": 512}),
     "AttentionHead": ("AttentionHead", {"l2_decay": ANY}),
     "CPPDHead": ("CPPDHead", {}),
     "CTCHead": ("CTCHead", {}),
+    "PRENHead": ("PRENHead", {}),
     "ParseQHead": (
         "ParseQHead",
         {
@@ -56,6 +71,7 @@ HEADS: dict[str, Block] = {
             "dropout": ANY, "decode_ar": True, "refine_iters": 1,
         },
     ),
+    "RFLHead": ("RFLHead", {"use_cnt": True, "use_seq": True}),
     "RobustScannerHead": (
         "RobustScannerHead",
         {
@@ -64,16 +80,21 @@ HEADS: dict[str, Block] = {
         },
     ),
     "SARHead": ("SARHead", {}),
+    "SPINAttentionHead": ("SPINAttentionHead", {}),
     "SRNHead": ("SRNHead", {"hidden_dims": 512}),
     "Transformer": ("Transformer", {"d_model": 512, "beam_size": ANY}),
     "VLHead": ("VLHead", {"n_dim": 512, "training_step": ANY}),
 }  # fmt: skip
+# Keys that ours call otherwise.
+RENAMED = {"max_len_labels": "steps", "batch_max_legnth": "steps"}
 # Steps of the data whose `image_shape` is not (C, H, W): what its numbers are.
 SHAPES = {
     "GrayRecResizeImg": "wh",
     "NRTRRecResizeImg": "wh",
+    "PRENResizeImg": "hw",
     "RobustScannerRecResizeImg": "ch-w",
     "SARRecResizeImg": "ch-w",
+    "SPINRecResizeImg": "wh",
 }
 
 
@@ -98,19 +119,28 @@ def block_of(where: str, table: dict[str, Block], block: dict[str, Any], classes
         if dropped.get(key, ANY) not in (ANY, value):
             raise SpecError(f"{where}: {block['name']}.{key} is {value!r}; only {dropped[key]!r} has a counterpart")
         if key != "name" and key not in dropped and not (classes and key == "out_channels"):
-            kept[key] = value
+            kept[RENAMED.get(key, key)] = value
     return kept
 
 
-def sequence_neck(where: str, block: dict[str, Any]) -> dict[str, Any]:
+def neck_of(where: str, block: dict[str, Any]) -> dict[str, Any]:
+    """A neck of upstream as one of ours; those of detectors are alike."""
+    if block.get("name") == "SequenceEncoder":
+        return _sequence_neck(where, block)
+    return block_of(where, NECKS, block) if block.get("name") in NECKS else block
+
+
+def _sequence_neck(where: str, block: dict[str, Any]) -> dict[str, Any]:
     """Upstream's SequenceEncoder. PaddleOCR2Pytorch's STAR-Net says `reshape` beside the size of the LSTM that its
     weights have: it is an LSTM."""
     kind, size = block.get("encoder_type"), block.get("hidden_size")
+    if kind == "cascadernn" and block.get("with_linear"):
+        return {"name": kind, "hidden_size": size, "out_channels": block["out_channels"]}
     if kind in ("reshape", "rnn") and size:
         return {"name": "rnn", "hidden_size": size}
     if kind == "reshape":
         return {"name": "reshape"}
-    raise SpecError(f"{where}: Neck.encoder_type {kind!r} has no counterpart; known: reshape, rnn with hidden_size")
+    raise SpecError(f"{where}: Neck.encoder_type {kind!r} has no counterpart; known: reshape, rnn, cascadernn")
 
 
 def line_mobilenet(block: dict[str, Any]) -> dict[str, Any]:
@@ -127,7 +157,12 @@ def line_shape(steps: dict[str, Any]) -> list[int] | None:
         shape = (settings or {}).get("image_shape") if name.endswith("ResizeImg") else None
         if shape:
             sides = SHAPES.get(name)
-            return {"wh": lambda s: [1, s[1], s[0]], "ch-w": lambda s: [s[0], s[1], s[3]]}.get(sides or "", list)(shape)
+            order: dict[str, Callable[[list[int]], list[int]]] = {
+                "wh": lambda s: [1, s[1], s[0]],
+                "hw": lambda s: [3, s[0], s[1]],
+                "ch-w": lambda s: [s[0], s[1], s[3]],
+            }
+            return order.get(sides or "", list)(shape)
     return None
 
 

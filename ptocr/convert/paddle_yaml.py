@@ -118,11 +118,13 @@ def architecture(where: str, settings: dict[str, Any], task: str) -> dict[str, A
         if transform.get("name") not in lines.TRANSFORMS:
             raise SpecError(f"{where}: Architecture.Transform {transform.get('name')!r} has no counterpart")
         result["transform"] = lines.block_of(where, lines.TRANSFORMS, _kept(transform))
+        if (channels := settings.get("in_channels", 3)) != 3:
+            result["transform"]["in_channels"] = channels
     result["backbone"] = _backbone(where, dict(settings.get("Backbone") or {}), task)
     if settings.get("Neck"):
         neck = _kept(settings["Neck"])
         neck = {key: value for key, value in neck.items() if value or key not in EXTRA}  # FCEFPN's switches
-        result["neck"] = lines.sequence_neck(where, neck) if neck.get("name") == "SequenceEncoder" else neck
+        result["neck"] = lines.neck_of(where, neck)
     result["head"] = _head(where, dict(settings.get("Head") or {}))
     if result.get("neck", {}).get("use_asf"):
         result["head"]["name"] = "JoinedDBHead"

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ptocr.errors import SpecError
+from ptocr.nn.backbones.efficientnet import EfficientNetB3
 from ptocr.nn.backbones.mobilenet_v1_enhance import MobileNetV1Enhance
 from ptocr.nn.backbones.mobilenet_v3 import MobileNetV3Det, MobileNetV3Line
 from ptocr.nn.backbones.mtb import MTB
@@ -20,6 +21,8 @@ from ptocr.nn.backbones.pplcnet_v3 import PPLCNetV3
 from ptocr.nn.backbones.pplcnet_v4 import PPLCNetV4
 from ptocr.nn.backbones.repsvtr import RepSVTR
 from ptocr.nn.backbones.resnet import ResNet
+from ptocr.nn.backbones.resnet_32 import ResNet32, ResNetRFL
+from ptocr.nn.backbones.resnet_aster import ResNetASTER
 from ptocr.nn.backbones.resnet_five import ResNetPG, ResNetSAST
 from ptocr.nn.backbones.resnet_fpn import ResNetFPN
 from ptocr.nn.backbones.resnet_vd import ResNetVd, ResNetVdLine
@@ -27,7 +30,7 @@ from ptocr.nn.backbones.svtr import SVTRNet
 from ptocr.nn.backbones.svtrv2 import SVTRv2
 from ptocr.nn.backbones.vit import ViTParseQ, ViTSTR
 from ptocr.nn.heads.abinet import ABINetHead
-from ptocr.nn.heads.attention import AttentionHead
+from ptocr.nn.heads.attention import AttentionHead, RFLHead, SPINAttentionHead
 from ptocr.nn.heads.classifier import ClsHead
 from ptocr.nn.heads.cppd import CPPDHead
 from ptocr.nn.heads.ctc import CTCHead
@@ -40,12 +43,13 @@ from ptocr.nn.heads.nrtr_reader import Transformer
 from ptocr.nn.heads.parseq import ParseQHead
 from ptocr.nn.heads.pf_local import PFHeadLocal
 from ptocr.nn.heads.pico import PicoHead
-from ptocr.nn.heads.position import TokenHead
+from ptocr.nn.heads.position import PRENHead, TokenHead
 from ptocr.nn.heads.pse import PSEHead
 from ptocr.nn.heads.robust_scanner import RobustScannerHead
 from ptocr.nn.heads.sar import SARHead
 from ptocr.nn.heads.sar_reader import SARReader
 from ptocr.nn.heads.sast import SASTHead
+from ptocr.nn.heads.seed import AsterHead
 from ptocr.nn.heads.sla import SLAHead
 from ptocr.nn.heads.srn import SRNHead
 from ptocr.nn.heads.visionlan import VLHead
@@ -55,10 +59,13 @@ from ptocr.nn.necks.db_fpn import DBFPN, LKPAN, RSEFPN
 from ptocr.nn.necks.fce_fpn import FCEFPN
 from ptocr.nn.necks.fpn import EASTFPN, FPN
 from ptocr.nn.necks.light_svtr import EncoderWithLightSVTR
+from ptocr.nn.necks.primitives import PRENFPN
+from ptocr.nn.necks.reciprocal import RFAdaptor
 from ptocr.nn.necks.rep_lk import RepLKFPN, RepLKPAN
 from ptocr.nn.necks.sast_fpn import SASTFPN
-from ptocr.nn.necks.sequence import EncoderWithSVTR, RecurrentSequence, Reshape, SequenceEncoder
+from ptocr.nn.necks.sequence import CascadeSequence, EncoderWithSVTR, RecurrentSequence, Reshape, SequenceEncoder
 from ptocr.nn.network import Network
+from ptocr.nn.transforms.spin import GASPIN
 from ptocr.nn.transforms.stn import STN
 from ptocr.nn.transforms.tps import TPS
 from ptocr.nn.uvdoc import UVDoc
@@ -89,6 +96,7 @@ def _light_svtr(**config: Any) -> SequenceEncoder:
 
 
 BACKBONES: Table = {
+    "EfficientNetB3": EfficientNetB3,
     "MobileNetV1Enhance": MobileNetV1Enhance,
     "MobileNetV3Det": MobileNetV3Det,
     "MobileNetV3Line": MobileNetV3Line,
@@ -101,10 +109,13 @@ BACKBONES: Table = {
     "RepSVTR": RepSVTR,
     "ResNet": ResNet,
     "ResNet31": ResNet31,
+    "ResNet32": ResNet32,
     "ResNet45": ResNet45,
+    "ResNetASTER": ResNetASTER,
     "ResNetFPN": ResNetFPN,
     "ResNetPG": ResNetPG,
     "ResNetSAST": ResNetSAST,
+    "ResNetRFL": ResNetRFL,
     "ResNetVd": ResNetVd,
     "ResNetVdLine": ResNetVdLine,
     "SVTRNet": SVTRNet,
@@ -112,7 +123,7 @@ BACKBONES: Table = {
     "ViTParseQ": ViTParseQ,
     "ViTSTR": ViTSTR,
 }
-TRANSFORMS: Table = {"STN_ON": STN, "TPS": TPS}
+TRANSFORMS: Table = {"GA_SPIN": GASPIN, "STN_ON": STN, "TPS": TPS}
 NECKS: Table = {
     "CSPPAN": CSPPAN,
     "CTFPN": CTFPN,
@@ -121,16 +132,20 @@ NECKS: Table = {
     "FCEFPN": FCEFPN,
     "FPN": FPN,
     "LKPAN": LKPAN,
+    "PRENFPN": PRENFPN,
+    "RFAdaptor": RFAdaptor,
     "RSEFPN": RSEFPN,
     "RepLKFPN": RepLKFPN,
     "RepLKPAN": RepLKPAN,
     "SASTFPN": SASTFPN,
+    "cascadernn": CascadeSequence,
     "reshape": Reshape,
     "rnn": RecurrentSequence,
 }
 ENCODERS: Table = {"svtr": _svtr, "lightsvtr": _light_svtr, "reshape": Reshape}
 GUIDES: Table = {"NRTRHead": NRTRHead, "SARHead": SARHead}
 HEADS: Table = {
+    "AsterHead": AsterHead,
     "AttentionHead": AttentionHead,
     "ABINetHead": ABINetHead,
     "CPPDHead": CPPDHead,
@@ -143,12 +158,15 @@ HEADS: Table = {
     "MultiHead": _multi_head,
     "PFHeadLocal": PFHeadLocal,
     "PicoHead": PicoHead,
+    "PRENHead": PRENHead,
+    "RFLHead": RFLHead,
     "SLAHead": SLAHead,
     "PSEHead": PSEHead,
     "ParseQHead": ParseQHead,
     "RobustScannerHead": RobustScannerHead,
     "SARHead": SARReader,
     "SASTHead": SASTHead,
+    "SPINAttentionHead": SPINAttentionHead,
     "SRNHead": SRNHead,
     "TokenHead": TokenHead,
     "Transformer": Transformer,

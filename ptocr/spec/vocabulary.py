@@ -46,6 +46,9 @@ LAYOUTS: dict[str, Layout] = {
     "srn": Layout(behind=("start", "end pad"), framed=False, stops=False),
     "abinet": Layout(before=("end pad",)),
     "vitstr": Layout(before=("start pad", "end")),
+    "spin": Layout(before=("start pad", "end"), stops=False),
+    "pren": Layout(before=("pad", "end", "unknown")),
+    "seed": Layout(behind=("end", "pad", "unknown")),
     "parseq": Layout(before=("end",), behind=("start", "pad")),
 }
 _LEFT_TO_RIGHT = re.compile("[a-zA-Z0-9 :*./%+-]")

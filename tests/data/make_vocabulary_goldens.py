@@ -23,8 +23,10 @@ CHARACTERS = [*"abcdefghij0123ABé一二", "ij", "%"]
 LENGTH = 12
 NAMES = {"ctc": "CTC", "attention": "Attn", "nrtr": "NRTR", "sar": "SAR", "srn": "SRN"}
 NAMES |= {"abinet": "ABINet", "vitstr": "ViTSTR", "parseq": "ParseQ"}
-FRAMES = {"abinet": 1, "vitstr": 2}  # tokens that an encoder adds to the length it is given
+NAMES |= {"spin": "SPIN", "pren": "PREN", "seed": "SEED"}
+FRAMES = {"abinet": 1, "vitstr": 2, "spin": 2}  # tokens that an encoder adds to the length it is given
 SPECIAL = {"sos", "eos", "blank", "<unk>", "<s>", "</s>", "<UKN>", "<BOS/EOS>", "<PAD>", "[B]", "[E]", "[P]"}
+SPECIAL |= {"<EOS>", "<UNK>", "padding", "unknown"}
 
 
 def official(path: str) -> Any:
@@ -76,6 +78,8 @@ def main() -> None:
         path.write_text("\n".join(CHARACTERS) + "\n", encoding="utf-8")
         for layout, name in NAMES.items():
             encoder = getattr(ops, f"{name}LabelEncode")(LENGTH - FRAMES.get(layout, 0), str(path), True)
+            if layout == "spin":
+                encoder.lower = False
             if layout == "abinet":
                 encoder.ignore_index = 0  # upstream's 100 is no class
             decoder = getattr(post, f"{name}LabelDecode")(str(path), True)

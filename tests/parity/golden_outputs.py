@@ -50,6 +50,17 @@ def _ct(network: Any, picture: Tensor, extra: Extra) -> Outputs:
     return maps, maps[:, 0].sigmoid()
 
 
+def _rfl(network: Any, picture: Tensor, extra: Extra) -> Outputs:
+    features = network.features(picture)
+    return network.head.counts(features), network.head(features)
+
+
+def _seed(network: Any, picture: Tensor, extra: Extra) -> Outputs:
+    features = network.features(picture)
+    tokens = network.head.search(features)
+    return tokens, network.head.meaning(features), network.head.forced(features, tokens)
+
+
 OUTPUTS: dict[str, Callable[[Any, Tensor, Extra], Outputs]] = {
     "det_r18_ct": _ct,
     "rec_mtb_nrtr": _nrtr,
@@ -58,5 +69,7 @@ OUTPUTS: dict[str, Callable[[Any, Tensor, Extra], Outputs]] = {
     "rec_r45_abinet": _abinet,
     "rec_r45_visionlan": _visionlan,
     "rec_r50_fpn_srn": _srn,
+    "rec_resnet_rfl": _rfl,
+    "rec_resnet_stn_bilstm_att": _seed,
     "rec_vit_parseq": _parseq,
 }

@@ -32,6 +32,7 @@ DATA = Path(__file__).resolve().parents[1] / "data" / "parity"
 NAMES = sorted(path.stem for path in DATA.glob("*.json"))
 EAGER, FUSED = 1e-5, 1e-4  # largest allowed difference of an output, unless rounding alone does more (UVDoc)
 ROUNDING = 20  # times the difference between Paddle's own result in float32 and in float64
+STEPS = {"rec_resnet_stn_bilstm_att": {"steps": 25}}
 TAP = 1e-5  # largest allowed difference of an inner map, relative to its largest value
 
 
@@ -58,6 +59,13 @@ class Golden:
         return [(e, torch.from_numpy(synthetic.picture(**self.facts["inputs"][e["input"]]))) for e in entries]
 
 
+def shortened(name: str) -> dict[str, Any]:
+    """The architecture with as many steps of decoding as the golden has, where the published setting has more."""
+    architecture = json.loads(json.dumps(load_spec(name).architecture))
+    architecture.get("head", {}).update(STEPS.get(name, {}))
+    return dict(architecture)
+
+
 def class_count(name: str, facts: dict[str, Any]) -> int | None:
     if facts.get("bar") == "rounding":  # counted without the special tokens or with them, as each algorithm likes
         return load_spec(name).classes
@@ -74,7 +82,7 @@ def golden(request: pytest.FixtureRequest) -> Iterator[Golden]:
     facts = json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
     with np.load(DATA / f"{name}.npz") as file:
         arrays = dict(file)
-    architecture, classes = load_spec(name).architecture, class_count(name, facts)
+    architecture, classes = shortened(name), class_count(name, facts)
     network = empty_network(architecture, classes)
     state, report = map_state(synthetic.state(facts, layout(network)), network, name)
     report.check(name)
@@ -155,7 +163,7 @@ def test_inner_maps(golden: Golden) -> None:
     assert taps or not golden.facts["intermediates"]
     for entry in golden.facts["intermediates"]:
         if (tap := taps.get(entry["name"])) is not None:
-            tap = tap[int(entry["name"][-1])] if isinstance(tap, list) else tap
+            tap = tap[int(entry["name"][-1])] if isinstance(tap, list | tuple) else tap
             want = golden.arrays[entry["name"]]
             bar = TAP * abs(want).max()
             if getattr(golden.network, "transform", None) is not None:  # sampling a picture multiplies rounding errors

@@ -18,6 +18,11 @@ UPSTREAM = {
     "rec_r45_visionlan": (0.298039, 0.490196, 0.878431, 0.886275, 0.499685),
     "rec_r50_fpn_srn": (57.0, 195.0, 104.0, 0.0, 96.629089),
     "rec_r31_sar": (-0.121569, -0.913725, 0.662745, -1.0, -0.325467),
+    "rec_resnet_rfl": (-0.819608, 0.458824, 0.074510, -0.341176, 0.011529),
+    "rec_r32_gaspin_bilstm_att": (-0.780392, 0.388235, 0.074510, -0.294118, 0.010686),
+    # of the data's steps: PRENResizeImg, RecResizeImg without padding
+    "rec_efficientb3_fpn_pren": (-0.921569, 0.796078, -0.545098, 0.098039, -0.000630),
+    "rec_resnet_stn_bilstm_att": (-0.921569, 0.796078, -0.545098, 0.098039, -0.000630),
     # of the picture as RGB, which its recipe reads and predict_rec.py does not
     "rec_r45_abinet": (-1.432914, 0.374205, 1.752290, 2.029978, 0.226128),
 }

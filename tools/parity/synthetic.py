@@ -46,11 +46,12 @@ def state(golden: Mapping[str, Any], names: Iterable[str] | None = None) -> dict
     return made
 
 
-def picture(seed: int, shape: Sequence[int]) -> np.ndarray:
-    """A float32 batch (N, C, H, W) about unit scale: 8 x 8 patches of one value, and noise."""
+def picture(seed: int, shape: Sequence[int], clip: Sequence[float] | None = None) -> np.ndarray:
+    """A float32 batch (N, C, H, W) about unit scale: 8 x 8 patches of one value, and noise; clip: to this range."""
     n, channels, height, width = shape
     random = np.random.RandomState(seed)
     patches = random.standard_normal((n, channels, math.ceil(height / 8), math.ceil(width / 8)))
     noise = random.standard_normal((n, channels, height, width))
     coarse = np.kron(patches, np.ones((8, 8)))[:, :, :height, :width]
-    return (0.8 * coarse + 0.4 * noise).astype(np.float32)
+    values = (0.8 * coarse + 0.4 * noise).astype(np.float32)
+    return values if clip is None else np.clip(values, *np.asarray(clip, np.float32))

@@ -14,7 +14,7 @@ from ptocr.nn.fuse import Fusible, with_folded
 from ptocr.nn.layers import FoldingSequential, Size, same_padding
 
 
-class _Body(nn.Module):
+class Body(nn.Module):
     """Two convolutions and a shortcut."""
 
     conv1: nn.Module
@@ -28,7 +28,7 @@ class _Body(nn.Module):
         return F.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
-class PlainBlock(_Body, Fusible):
+class PlainBlock(Body, Fusible):
     """Two convolutions of `kernels`, the second of which may have a stride, and a shortcut that fits."""
 
     def __init__(self, in_channels: int, channels: int, kernels: Sequence[int] = (3, 3), stride: Size = 1) -> None:
@@ -44,7 +44,7 @@ class PlainBlock(_Body, Fusible):
             self.downsample = FoldingSequential(shortcut, nn.BatchNorm2d(channels))
 
     def fused(self) -> nn.Module:
-        return with_folded(self, _Body, {"conv1": "bn1", "conv2": "bn2"})
+        return with_folded(self, Body, {"conv1": "bn1", "conv2": "bn2"})
 
 
 class _Stem45(nn.Module):

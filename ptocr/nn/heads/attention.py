@@ -1,4 +1,7 @@
-"""Attention decoder of RARE (arXiv 1603.03915) and its relatives. Upstream: ppocr/modeling/heads/rec_att_head.py."""
+"""Attention decoder of RARE (arXiv 1603.03915) and its relatives: SPIN (arXiv 2005.13117), RFL (arXiv 2105.06229).
+
+Upstream: ppocr/modeling/heads/rec_att_head.py, rec_spin_att_head.py, rec_rfl_head.py.
+"""
 
 from __future__ import annotations
 
@@ -18,38 +21,57 @@ class AttentionCell(nn.Module):
         self.i2h = nn.Linear(in_channels, hidden, bias=False)
         self.h2h = nn.Linear(hidden, hidden)
         self.score = nn.Linear(hidden, 1, bias=False)
-        self.rnn = nn.GRUCell(in_channels + classes, hidden)
+        self.rnn: nn.Module = nn.GRUCell(in_channels + classes, hidden)
+
+    def seen(self, state: Tensor, sequence: Tensor, keys: Tensor, last: Tensor) -> Tensor:
+        """What the recurrent cell is given: the mean of the sequence by attention, and the last class."""
+        weights = self.score(torch.tanh(keys + self.h2h(state).unsqueeze(1))).softmax(1)  # (N, T, 1)
+        context = (weights.transpose(1, 2) @ sequence).squeeze(1)
+        return torch.cat([context, last], dim=1)
 
     def forward(self, state: Tensor, sequence: Tensor, keys: Tensor, last: Tensor) -> Tensor:
         """state (N, hidden), sequence (N, T, C), keys = i2h(sequence), last (N, classes) one-hot -> state."""
-        weights = self.score(torch.tanh(keys + self.h2h(state).unsqueeze(1))).softmax(1)  # (N, T, 1)
-        context = (weights.transpose(1, 2) @ sequence).squeeze(1)
-        return self.rnn(torch.cat([context, last], dim=1), state)
+        return self.rnn(self.seen(state, sequence, keys, last), state)
+
+
+class LSTMAttentionCell(AttentionCell):
+    """The same step with an LSTM cell. Its state is (N, 2 * hidden): what it shows, then what it remembers."""
+
+    def __init__(self, in_channels: int, hidden: int, classes: int) -> None:
+        super().__init__(in_channels, hidden, classes)
+        self.rnn = nn.LSTMCell(in_channels + classes, hidden)
+
+    def forward(self, state: Tensor, sequence: Tensor, keys: Tensor, last: Tensor) -> Tensor:
+        shown, remembered = state.chunk(2, dim=1)
+        return torch.cat(self.rnn(self.seen(shown, sequence, keys, last), (shown, remembered)), dim=1)
 
 
 class AttentionHead(Head):
     """(N, T, C) -> class probabilities (N, steps, classes), decoded greedily in exactly `steps` steps.
 
-    Class 0 starts the sequence, the last class ends it. forward_train: targets["tokens"] (N, L), the classes that are
+    Class 0 starts the sequence. forward_train: targets["tokens"] (N, L), the classes that are
     fed in (teacher forcing) -> logits (N, L, classes).
     """
+
+    LAYOUT = "attention"
+    CELL, STATES = AttentionCell, 1
 
     def __init__(self, in_channels: int, classes: int, hidden_size: int = 256, steps: int = 25) -> None:
         super().__init__()
         self.classes, self.steps, self.hidden = classes, steps, hidden_size
-        self.attention_cell = AttentionCell(in_channels, hidden_size, classes)
+        self.attention_cell = self.CELL(in_channels, hidden_size, classes)
         self.generator = nn.Linear(hidden_size, classes)
 
     def logits(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
         """(N, steps, classes): greedy, or with `tokens` (N, L) fed in."""
-        state, keys = x.new_zeros(len(x), self.hidden), self.attention_cell.i2h(x)
+        state, keys = x.new_zeros(len(x), self.STATES * self.hidden), self.attention_cell.i2h(x)
         last = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         outputs = []
         for step in range(self.steps if tokens is None else tokens.shape[1]):
             last = last if tokens is None else tokens[:, step]
             fed = F.one_hot(last, self.classes).to(x.dtype)
             state = self.attention_cell(state, x, keys, fed)
-            outputs.append(self.generator(state))
+            outputs.append(self.generator(state[:, : self.hidden]))
             last = outputs[-1].argmax(1)
         return torch.stack(outputs, dim=1)
 
@@ -65,4 +87,62 @@ class AttentionHead(Head):
         return GreedySteps(network)
 
     def class_rows(self) -> dict[str, str]:
-        return {"generator.weight": "attention", "generator.bias": "attention"}
+        return {"generator.weight": self.LAYOUT, "generator.bias": self.LAYOUT}
+
+
+class SPINAttentionHead(AttentionHead):
+    """The same with an LSTM cell, and with the end token beside the start."""
+
+    LAYOUT = "spin"
+    CELL, STATES = LSTMAttentionCell, 2
+
+    def __init__(self, in_channels: int, classes: int, hidden_size: int = 256, steps: int = 26) -> None:
+        super().__init__(in_channels, classes, hidden_size, steps)
+
+
+class SequenceHead(AttentionHead):
+    """The same with an LSTM cell alone (RFL)."""
+
+    CELL, STATES = LSTMAttentionCell, 2
+
+
+class CountingHead(nn.Module):
+    """A map (N, C, 1, columns) -> how often every class occurs, (N, classes); it takes lines of one width alone."""
+
+    def __init__(self, in_channels: int, classes: int, columns: int) -> None:
+        super().__init__()
+        self.Wv_fusion = nn.Linear(in_channels, in_channels, bias=False)
+        self.Prediction_visual = nn.Linear(columns * in_channels, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        columns = x.flatten(2).transpose(1, 2)
+        return self.Prediction_visual(self.Wv_fusion(columns).flatten(1))
+
+
+class RFLHead(Head):
+    """Maps for counting (N, C, 1, W), sequence for reading (N, W, C) -> class probabilities (N, steps, classes).
+
+    `counts` says how often every class occurs, which training alone needs.
+    """
+
+    def __init__(self, in_channels: int, classes: int, hidden_size: int = 256, steps: int = 25) -> None:
+        super().__init__()
+        self.cnt_head = CountingHead(in_channels, classes, steps + 1)
+        self.seq_head = SequenceHead(in_channels, classes, hidden_size, steps)
+
+    def counts(self, features: tuple[Tensor, Tensor]) -> Tensor:
+        """(N, classes), not rounded."""
+        return self.cnt_head(features[0])
+
+    def logits(self, features: tuple[Tensor, Tensor]) -> Tensor:
+        return self.seq_head.logits(features[1])
+
+    def forward(self, features: tuple[Tensor, Tensor]) -> Tensor:
+        return self.logits(features).softmax(2)
+
+    def decoding(self, network: nn.Module) -> nn.Module:
+        return GreedySteps(network)
+
+    def class_rows(self) -> dict[str, str]:
+        rows = ("cnt_head.Prediction_visual", "seq_head.generator")
+        return {f"{row}.{leaf}": "attention" for row in rows for leaf in ("weight", "bias")}

@@ -34,3 +34,17 @@ class TokenHead(PositionHead):
 
     def class_rows(self) -> dict[str, str]:
         return {"fc.weight": "vitstr", "fc.bias": "vitstr"}
+
+
+class PRENHead(PositionHead):
+    """Vectors of characters (N, T, C) -> probabilities (PREN)."""
+
+    def __init__(self, in_channels: int, classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_channels, classes)
+
+    def logits(self, x: Tensor) -> Tensor:
+        return self.linear(x)
+
+    def class_rows(self) -> dict[str, str]:
+        return {"linear.weight": "pren", "linear.bias": "pren"}

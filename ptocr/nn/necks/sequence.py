@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -137,6 +139,32 @@ class RecurrentSequence(Neck):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.encoder(to_sequence(x))
+
+
+class LinearLSTM(nn.Module):
+    """Bidirectional LSTM of one layer, then a linear layer: (N, W, C) -> (N, W, out_channels)."""
+
+    def __init__(self, in_channels: int, hidden: int, out_channels: int) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(in_channels, hidden, bidirectional=True, batch_first=True)
+        self.linear = nn.Linear(2 * hidden, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.rnn(x)[0])
+
+
+class CascadeSequence(Neck):
+    """Columns of a map read by several LSTMs in turn: (N, C, 1, W) -> (N, W, out_channels[-1])."""
+
+    def __init__(self, in_channels: int, hidden_size: int, out_channels: Sequence[int]) -> None:
+        super().__init__()
+        self.out_channels = out_channels[-1]
+        sizes = zip((in_channels, *out_channels), out_channels, strict=False)
+        layers = [LinearLSTM(before, hidden_size, after) for before, after in sizes]
+        self.encoder = nn.ModuleDict({"encoder": nn.Sequential(*layers)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.encoder["encoder"](to_sequence(x))
 
 
 class Reshape(Neck):
