@@ -181,7 +181,8 @@ def run_requests(name: str, requests: list[str], python: Path) -> list[bool]:
     with tempfile.TemporaryDirectory(prefix="ptocr-documents-") as temporary:
         folder = Path(temporary)
         furnish(folder)
-        command = [str(python.parent / "ptocr"), "serve", "--host", "127.0.0.1", "--port", address.split(":")[1]]
+        flags = ["--host", "127.0.0.1", "--port", address.split(":")[1], "--deadline", str(LIMIT)]
+        command = [str(python.parent / "ptocr"), "serve", *flags]
         with (
             (folder / "server.log").open("wb") as log,
             subprocess.Popen(command, cwd=folder, env=environment(python), stdout=log, stderr=log) as server,

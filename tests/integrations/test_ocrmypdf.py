@@ -1,9 +1,12 @@
-"""`ocrmypdf --plugin ptocr.ocrmypdf`, end to end. Needs `pip install ocrmypdf` and what it wants (Ghostscript)."""
+"""`ocrmypdf --plugin ptocr.ocrmypdf`, end to end. Needs `pip install ocrmypdf` and what it wants: Tesseract (which it
+looks for even where another engine reads), for PDF/A Ghostscript.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import unicodedata
@@ -14,7 +17,11 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("ocrmypdf")
-pytestmark = [pytest.mark.integrations, pytest.mark.weights("PP-OCRv6_small_det", "PP-OCRv6_small_rec")]
+pytestmark = [
+    pytest.mark.integrations,
+    pytest.mark.weights("PP-OCRv6_small_det", "PP-OCRv6_small_rec"),
+    pytest.mark.skipif(shutil.which("tesseract") is None, reason="OCRmyPDF does not start without Tesseract"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +96,7 @@ def test_a_page_on_its_head_is_turned(checkout: Path, tmp_path: Path, truth: dic
     assert pdfium.PdfDocument(tmp_path / "out.pdf")[0].get_rotation() == 180
 
 
+@pytest.mark.skipif(shutil.which("gs") is None, reason="PDF/A is made by Ghostscript")
 def test_pdfa_with_ghostscript(checkout: Path, tmp_path: Path, truth: dict[str, list[str]]) -> None:
     (text,) = ocrmypdf(checkout, scan(checkout, tmp_path, "latin_page.png"))
     assert squeezed(truth["latin_page.png"][0]) in squeezed(text)
