@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 import urllib.error
 import zipfile
 from collections.abc import Iterable
@@ -59,6 +60,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, urllib.error.HTTPError):
         return f"HTTP {error.code} {error.reason} ({error.url})"
     inner = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(inner, socket.gaierror):
+        return f"its host was not found; is there a network here? ({inner.strerror})"
     if isinstance(inner, TimeoutError):
         return f"no answer for {timeout():g} s (PTOCR_TIMEOUT sets the limit)"
     return f"{type(inner).__name__}: {inner}" if str(inner) else type(inner).__name__

@@ -128,6 +128,12 @@ def test_nobody_listens(folder: Path) -> None:
         fetch.fetch(url_source(f"{gone}/m.pdparams"), folder)
 
 
+def test_a_machine_without_a_network(folder: Path) -> None:
+    """The name of no host ends in `.invalid` (RFC 2606)."""
+    with pytest.raises(WeightsError, match="host was not found; is there a network here"):
+        fetch.fetch(url_source("https://weights.invalid/m.pdparams"), folder)
+
+
 def test_mirror_of_the_bucket(web: Web, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     web.pages["/m/paddlex/x_infer.tar"] = Answer(CONTENT)
     monkeypatch.setenv("PTOCR_BOS_URL", f"{web.url}/m/")
