@@ -74,16 +74,16 @@ def inline() -> list[str]:
 
 
 def with_weights(command: str) -> object:
-    """The command, with the models that it needs and not everybody has."""
-    marks = [pytest.mark.weights("korean_PP-OCRv5_mobile_rec")] if "--lang ko" in command else []
-    return pytest.param(command, marks=marks)
+    """The command, with the models that it needs."""
+    names = ["PP-OCRv6_small_det", "PP-OCRv6_small_rec", "ch_ppocr_mobile_v2.0_cls"]
+    names += ["korean_PP-OCRv5_mobile_rec"] if "--lang ko" in command else []
+    return pytest.param(command, marks=pytest.mark.weights(*names))
 
 
 _cached_runtime = functools.lru_cache(maxsize=32)(make_runtime)
 
 
-@pytest.mark.weights("PP-OCRv6_small_det", "PP-OCRv6_small_rec", "ch_ppocr_mobile_v2.0_cls")
-@pytest.mark.parametrize("command", map(with_weights, inline()))
+@pytest.mark.parametrize("command", [with_weights(command) for command in inline()])
 def test_commands_in_sentences(command: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(modules, "make_runtime", _cached_runtime)  # models are loaded once, not once per command
     command, _, source = command.partition(" < ")
