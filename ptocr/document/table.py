@@ -5,40 +5,18 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ptocr.document.cells import Cell, filled
+from ptocr.document.columns import columns_split
 from ptocr.document.tree import Line
-from ptocr.processing.geometry import box_of
+from ptocr.processing.geometry import box_corners
+from ptocr.processing.ruling_lines import RuledCell
 from ptocr.processing.table_cells import CELLS, Structure
-from ptocr.processing.words import character_quads, per_character
 
 _SPAN = re.compile(r' (rowspan|colspan)="(\d+)"')
-_TOKEN = re.compile(r"[⺀-￯]|[^\s⺀-￯]+")  # an ideograph, or a run of other characters
-
-
-@dataclass(eq=False)
-class Cell:
-    """A cell: where it begins in the grid, how many rows and columns it spans, its corners (4, 2) in pixels, its
-    lines in reading order."""
-
-    row: int
-    column: int
-    poly: np.ndarray
-    rows: int = 1
-    columns: int = 1
-    lines: list[Line] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        """The text of its lines, with spaces where the script has them."""
-        text = ""
-        for line in self.lines:
-            piece = line.text.strip()
-            wide = text and piece and ord(text[-1]) >= 0x2E80 and ord(piece[0]) >= 0x2E80
-            text += piece if not text or wide else f" {piece}"
-        return text
 
 
 @dataclass(eq=False)
@@ -125,14 +103,13 @@ def _cell(cell: Cell) -> str:
 def table_of(structure: Structure, lines: Sequence[Line]) -> Table | None:
     """The grid that HTML tokens describe, with every line in a cell, or its parts in several; None without cells."""
     cells, head = _grid(structure)
-    if not cells:
-        return None
-    for line in lines:
-        for cell, part in _placed(line, cells):
-            cell.lines.append(part)
-    for cell in cells:
-        cell.lines = _in_order(cell.lines)
-    return Table(cells, head)
+    return Table(columns_split(filled(cells, lines)), head) if cells else None
+
+
+def table_of_ruled(ruled: Sequence[RuledCell], lines: Sequence[Line]) -> Table:
+    """The grid that ruling lines make, with every line in a cell, or its parts in several."""
+    cells = [Cell(cell.row, cell.column, box_corners(cell.box), cell.rows, cell.columns) for cell in ruled]
+    return Table(filled(cells, lines))
 
 
 def _grid(structure: Structure) -> tuple[list[Cell], int]:
@@ -156,73 +133,3 @@ def _grid(structure: Structure) -> tuple[list[Cell], int]:
             taken |= {(r, c) for r in range(row, row + last.rows) for c in range(column, column + last.columns)}
             column += last.columns
     return cells, head
-
-
-def _placed(line: Line, cells: Sequence[Cell]) -> list[tuple[Cell, Line]]:
-    """A line with its cell; in parts where its words lie in several. A word between cells goes with its neighbours, a
-    line between cells to the nearest one."""
-    boxes = np.array([box_of([cell.poly]) for cell in cells], np.float64)
-    spans = [match.span() for match in _TOKEN.finditer(line.text)]
-    quads = _characters(line) if len(spans) > 1 else None
-    if quads is None:
-        return [(cells[_nearest(boxes, line.quad.mean(axis=0))], line)]
-    centers = [quads[a:b].reshape(-1, 2).mean(axis=0) for a, b in spans]
-    homes = [_holding(boxes, center) for center in centers]
-    known = [i for i, home in enumerate(homes) if home is not None]
-    if len({homes[i] for i in known}) < 2:
-        home = homes[known[0]] if known else None
-        return [(cells[_nearest(boxes, line.quad.mean(axis=0)) if home is None else home], line)]
-    homes = [homes[min(known, key=lambda k: abs(k - i))] for i in range(len(homes))]
-    parts: list[tuple[Cell, Line]] = []
-    first = 0
-    for i in range(1, len(homes) + 1):
-        if i == len(homes) or homes[i] != homes[first]:
-            home = homes[first]
-            assert home is not None
-            parts.append((cells[home], _part(line, spans[first][0], spans[i - 1][1], quads)))
-            first = i
-    return parts
-
-
-def _characters(line: Line) -> np.ndarray | None:
-    """Corners (len(text), 4, 2) of the characters, None where the recogniser did not say where they are."""
-    if line.columns is None or not len(line.columns) or line.steps <= 0:
-        return None
-    return character_quads(per_character(line.text, line.columns), line.steps, line.quad)
-
-
-def _part(line: Line, begin: int, end: int, quads: np.ndarray) -> Line:
-    """The characters from `begin` to `end` of a line as a line."""
-    first, last = quads[begin], quads[end - 1]
-    poly = np.rint([first[0], last[1], last[2], first[3]]).astype(line.poly.dtype)
-    scores = None if line.char_scores is None else per_character(line.text, line.char_scores)[begin:end]
-    score = line.score if scores is None or not len(scores) else float(np.mean(scores))
-    return Line(poly, line.text[begin:end], score, turned=line.turned, angle=line.angle)
-
-
-def _holding(boxes: np.ndarray, point: np.ndarray) -> int | None:
-    """The smallest box that holds a point."""
-    inside = ((boxes[:, :2] <= point) & (point <= boxes[:, 2:])).all(axis=1)
-    areas = np.where(inside, (boxes[:, 2:] - boxes[:, :2]).prod(axis=1), np.inf)
-    return int(areas.argmin()) if inside.any() else None
-
-
-def _nearest(boxes: np.ndarray, point: np.ndarray) -> int:
-    """The box that holds a point, or the nearest; rows are nearer to each other than columns, so height counts more."""
-    home = _holding(boxes, point)
-    if home is not None:
-        return home
-    gaps = np.maximum(np.maximum(boxes[:, :2] - point, point - boxes[:, 2:]), 0) * (1.0, 2.0)
-    return int(np.hypot(gaps[:, 0], gaps[:, 1]).argmin())
-
-
-def _in_order(lines: list[Line]) -> list[Line]:
-    """From top to bottom, on one level from left to right."""
-    rows: list[list[Line]] = []
-    for line in sorted(lines, key=lambda line: float(line.quad[:, 1].mean())):
-        level = float(line.quad[:, 1].mean())
-        if rows and abs(level - float(rows[-1][0].quad[:, 1].mean())) < 0.5 * max(line.height, 1.0):
-            rows[-1].append(line)
-        else:
-            rows.append([line])
-    return [line for row in rows for line in sorted(row, key=lambda line: float(line.quad[:, 0].mean()))]

@@ -172,7 +172,8 @@ def _markdown(title: str, rows: Mapping[str, Scores], columns: Sequence[str]) ->
     groups = dict[str, list[Scores]]()
     for name, row in rows.items():
         lines.append(_row(Path(name).stem, row, columns))
-        groups.setdefault(Path(name).stem.partition("_")[0], []).append(row)
+        if "_" in Path(name).stem and "/" in name:
+            groups.setdefault(Path(name).stem.partition("_")[0], []).append(row)
     named = {f"**{name} ({len(group)})**": group for name, group in groups.items() if len(group) > 1}
     for name, group in {**named, f"**all ({len(rows)})**": list(rows.values())}.items():
         lines.append(_row(name, _means(group, columns), columns))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptocr.document.order import reading_order
+from ptocr.document.arrange import FIGURE, arranged
 from ptocr.document.structure_results import StructureResult
-from ptocr.document.table import Table, table_of
+from ptocr.document.table import Table, table_of, table_of_ruled
 from ptocr.document.tree import Block, Line
 from ptocr.inputs.page import Page
 from ptocr.pipelines.config import StructureSpec
@@ -20,7 +20,8 @@ from ptocr.pipelines.predict_options import OCROptions, StructureOptions
 from ptocr.predictors.layout_detection import LayoutDetector
 from ptocr.predictors.table_structure import TableRecognizer
 from ptocr.processing.geometry import box_corners
-from ptocr.processing.layout import Region
+from ptocr.processing.layout import Region, shared_area, without_doubles
+from ptocr.processing.ruling_lines import out_to_rules, ruled_cells, ruled_tables
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ptocr.pipelines.keywords import Input, StructureKeywords
 
 TABLE = "table"
+_RULED = 0.7  # of the cells that the network sees, which lines must part for a table to be taken as ruled
 _MARGIN = 4  # pixels around a table that go with it into its network
 
 
@@ -54,12 +56,13 @@ class StructurePipeline(OCRPipeline):
         image = read.image
         assert image is not None
         lines = [line for line in read.regions if line.kept and line.text.strip()]
-        regions = self._regions(image, _structure(options))
+        whole = not self._finds_layout(_structure(options))
+        regions = self._regions(image, whole, lines)
         tables: list[Block] = []
-        for region in regions:
-            on = _on(region, lines) if region.label == TABLE else []
-            table = self._table(image, region, on) if region.label == TABLE else None
-            if table is not None:
+        for region in (region for region in regions if region.label == TABLE):
+            on = _on(region, lines)
+            table = self._table(image, region, on)
+            if table is not None and (whole or min(table.size) > 1):  # one row or column is no table
                 tables.append(Block(kind=TABLE, poly=box_corners(region.box), content=table))
                 placed = {id(line) for line in on}
                 lines = [line for line in lines if id(line) not in placed]
@@ -77,20 +80,40 @@ class StructurePipeline(OCRPipeline):
         asked = options.use_layout_detection
         return self.spec.use_layout_detection if asked is None else asked
 
-    def _regions(self, image: np.ndarray, options: StructureOptions) -> list[Region]:
-        """What the layout model finds, or the whole picture as a table."""
-        if not self._finds_layout(options):
+    def _regions(self, image: np.ndarray, whole: bool, lines: list[Line]) -> list[Region]:
+        """What the layout model finds, tables with their outer rules; or the whole picture as a table."""
+        if whole:
             height, width = image.shape[:2]
             return [Region(0, TABLE, 1.0, np.array([0.0, 0.0, width, height]))]
-        return self.models.get("LayoutDetection", LayoutDetector)(image)
+        detector = self.models.get("LayoutDetection", LayoutDetector)
+        found = without_doubles(detector(image), TABLE)
+        size = _text_height(lines)
+        found = [replace(r, box=out_to_rules(image, r.box, size)) if r.label == TABLE else r for r in found]
+        ruled = ruled_tables(image, size) if TABLE in detector.post.labels else []
+        more = [(Region(detector.post.labels.index(TABLE), TABLE, 1.0, box), cells) for box, cells in ruled]
+        return found + [r for r, cells in more if _is_new(r, found) and 2 * len(_on(r, lines)) >= cells]
 
     def _table(self, image: np.ndarray, region: Region, lines: list[Line]) -> Table | None:
-        """The table in a region with the lines that lie on it."""
+        """The table in a region with the lines that lie on it: as it is ruled, else as the network sees it."""
         height, width = image.shape[:2]
         x0, y0 = (max(0, int(v) - _MARGIN) for v in region.box[:2])
         x1, y1 = (min(int(v) + _MARGIN, most) for v, most in zip(region.box[2:], (width, height), strict=True))
-        structure = self.models.get("TableStructureRecognition", TableRecognizer)(image[y0:y1, x0:x1])
+        picture = image[y0:y1, x0:x1]
+        structure = self.models.get("TableStructureRecognition", TableRecognizer)(picture)
+        ruled = ruled_cells(picture, _text_height(lines))
+        if len(ruled) > _RULED * len(structure.cells):
+            return table_of_ruled([cell.moved(x0, y0) for cell in ruled], lines)
         return table_of(replace(structure, cells=structure.cells + np.array([x0, y0])), lines)
+
+
+def _is_new(region: Region, found: list[Region]) -> bool:
+    """Whether no table or figure that was found has to do with a region."""
+    rivals = [other for other in found if other.label in (TABLE, FIGURE)]
+    return not any(shared_area(region, other) > 0.3 * min(region.area, other.area) for other in rivals)
+
+
+def _text_height(lines: list[Line]) -> float:
+    return float(np.median([line.height for line in lines])) if lines else 0.0
 
 
 def _structure(options: OCROptions) -> StructureOptions:
@@ -103,40 +126,3 @@ def _on(region: Region, lines: list[Line]) -> list[Line]:
     x0, y0, x1, y1 = region.box
     middles = [(line, line.quad.mean(axis=0)) for line in lines]
     return [line for line, (x, y) in middles if x0 <= x <= x1 and y0 <= y <= y1]
-
-
-def arranged(
-    lines: list[Line], blocks: list[Block], regions: list[Region], angle: int, size: tuple[int, int]
-) -> list[Block]:
-    """Blocks in reading order: those that are given, and lines put together to paragraphs, of the kind of the smallest
-    region that most of them lie in ("text" where none does).
-
-    A given block takes its place as a line of its size would, so that what stands beside it is not read across it.
-    """
-    given = {}
-    for block in blocks:
-        x0, y0, x1, y1 = block.box
-        stand_in = Line(box_corners((x0, y0, x1, y1)), text="-")
-        given[id(stand_in)] = block
-        lines = [*lines, stand_in]
-    out: list[Block] = []
-    for rows in reading_order(lines, angle, size):
-        kept: list[list[Line]] = []
-        for row in rows:
-            if not any(id(line) in given for line in row):
-                kept.append(row)
-                continue
-            out += _paragraph(kept, regions)
-            kept = []
-            for line in row:
-                out += [given[id(line)]] if id(line) in given else _paragraph([[line]], regions)
-        out += _paragraph(kept, regions)
-    return out
-
-
-def _paragraph(rows: list[list[Line]], regions: list[Region]) -> list[Block]:
-    if not rows:
-        return []
-    lines = [line for row in rows for line in row]
-    holding = [r for r in sorted(regions, key=lambda r: r.area) if 2 * len(_on(r, lines)) > len(lines)]
-    return [Block(rows, holding[0].label if holding else "text")]

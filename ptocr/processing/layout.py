@@ -77,3 +77,19 @@ def suppress(boxes: np.ndarray, threshold: float) -> list[int]:
         union = np.maximum(areas[order] + areas[first] - overlap, 1e-9)
         order = order[overlap / union <= threshold]
     return kept
+
+
+def without_doubles(regions: list[Region], label: str, share: float = 0.5) -> list[Region]:
+    """The regions without those of a class that overlap a likelier one of it by more than a share of the smaller."""
+    kept: list[Region] = []
+    for region in sorted(regions, key=lambda region: -region.score):
+        rivals = [other for other in kept if other.label == region.label == label]
+        if not any(shared_area(region, other) > share * min(region.area, other.area) for other in rivals):
+            kept.append(region)
+    return [region for region in regions if any(region is other for other in kept)]
+
+
+def shared_area(region: Region, other: Region) -> float:
+    """Square pixels that lie in both regions."""
+    sides = np.minimum(region.box[2:], other.box[2:]) - np.maximum(region.box[:2], other.box[:2])
+    return float(np.clip(sides, 0, None).prod())

@@ -6,11 +6,11 @@ import itertools
 
 import numpy as np
 
+from ptocr.document.arrange import arranged
 from ptocr.document.table import Table, table_of
 from ptocr.document.tree import Block, Line, Page
 from ptocr.document.writers.text import to_markdown
 from ptocr.document.writers.web_page import to_html
-from ptocr.pipelines.structure import arranged
 from ptocr.processing.geometry import box_corners
 from ptocr.processing.layout import Region
 from ptocr.processing.table_cells import Structure
@@ -62,6 +62,34 @@ def test_a_line_over_several_cells_is_cut_between_its_words() -> None:
 def test_a_line_outside_of_all_cells_goes_to_the_nearest() -> None:
     made = table(line("note", 92, 46, 98, 58), line("below", 210, 64, 280, 80))
     assert [cell.text for cell in made.cells[4:]] == ["note", "", "below"]
+
+
+def test_ideographs_close_together_are_not_parted() -> None:
+    """A line of Chinese that reaches into the next cell stays whole; one with a gap is cut there."""
+    assert [cell.text for cell in table(line("行业评级", 60, 46, 150, 58)).cells[4:]] == ["", "行业评级", ""]
+    far = line("行业评级", 20, 46, 180, 58)
+    far.columns, far.steps = np.array([0, 1, 10, 11]), 12.0
+    assert [cell.text for cell in table(far).cells[4:]] == ["行业", "评级", ""]
+
+
+def test_a_column_whose_texts_stand_apart_is_two() -> None:
+    tokens = ("<tr>", "<td", ' colspan="2"', ">", "</td>", "</tr>") + ("<tr>", "<td></td>", "<td></td>", "</tr>") * 4
+    boxes = [(0, 0, 300, 18)] + [(x, 20 * r, x + 195 - x / 4, 20 * r + 18) for r in range(1, 5) for x in (0, 200)]
+    lines = [line("head", 5, 2, 60, 16)]
+    for row in range(1, 5):
+        lines += [
+            line(f"a{row}", 5, 20 * row + 2, 50, 20 * row + 16),
+            line(f"c{row}", 210, 20 * row + 2, 250, 20 * row + 16),
+        ]
+        lines += [line(f"b{row}", 120, 20 * row + 2, 190, 20 * row + 16)] if row < 4 else []
+    made = table_of(Structure(tokens, np.array([box_corners(b) for b in boxes], float), 1.0), lines)
+    assert made is not None and made.size == (5, 3)
+    assert [[cell.text for cell in row] for row in made.rows()] == [
+        ["head"], ["a1", "b1", "c1"], ["a2", "b2", "c2"], ["a3", "b3", "c3"], ["a4", "", "c4"],
+    ]  # fmt: skip
+    assert made.cells[0].columns == 3
+    fewer = table_of(Structure(tokens, np.array([box_corners(b) for b in boxes], float), 1.0), lines[:6])
+    assert fewer is not None and fewer.size == (5, 2)
 
 
 def test_a_structure_without_cells_is_no_table() -> None:
