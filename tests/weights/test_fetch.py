@@ -7,6 +7,7 @@ import hashlib
 import io
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from collections.abc import Iterator
@@ -17,8 +18,8 @@ import pytest
 
 from ptocr import paths
 from ptocr.errors import WeightsError
-from ptocr.spec.model import NAMED_SOURCES, WeightSource
-from ptocr.weights import fetch, http_source, kept, pip_source
+from ptocr.spec.model import NAMED_SOURCES, WeightSource, list_specs, load_spec
+from ptocr.weights import fetch, hashes, http_source, kept, pip_source
 from tests.web import Answer, Web, serve
 
 CONTENT = bytes(range(256)) * 2000  # more than one read
@@ -429,3 +430,97 @@ def test_bad_timeout(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("PTOCR_TIMEOUT", text)
     with pytest.raises(WeightsError, match=f"PTOCR_TIMEOUT='{text}'"):
         kept.timeout()
+
+
+# ------------------------------------------------------------------------------------------------------------- hashes
+
+
+def hub_source(files: dict[str, str]) -> WeightSource:
+    return WeightSource(kind="hf", location="P/NAME", files=files, format="paddle")
+
+
+@pytest.fixture
+def repository(web: Web, monkeypatch: pytest.MonkeyPatch) -> Web:
+    monkeypatch.setenv("HF_ENDPOINT", web.url)
+    for name in ("inference.pdiparams", "inference.json", "inference.yml"):
+        web.pages[f"/P/NAME/resolve/main/{name}"] = Answer(CONTENT + name.encode())
+    return web
+
+
+def known(**changes: str) -> dict[str, str]:
+    files = {
+        name: hashlib.sha256(CONTENT + name.encode()).hexdigest() for name in ("inference.pdiparams", "inference.json")
+    }
+    return {**files, "inference.yml": hashlib.sha256(CONTENT + b"inference.yml").hexdigest(), **changes}
+
+
+def test_files_of_a_repository_are_checked(repository: Web, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fetch.fetch(hub_source(known()), folder)
+    assert "not verified" not in caplog.text and not hashes.record().exists()
+
+
+@pytest.mark.parametrize("name", ["inference.pdiparams", "inference.json", "inference.yml"])
+def test_a_replaced_file_of_a_repository(repository: Web, folder: Path, name: str) -> None:
+    with pytest.raises(WeightsError, match=f"{name}: sha256 is .*, expected {'1' * 64}"):
+        fetch.fetch(hub_source(known(**{name: "1" * 64})), folder)
+
+
+def test_a_file_of_a_repository_that_nobody_knows(repository: Web, folder: Path) -> None:
+    files = known()
+    del files["inference.yml"]
+    with pytest.raises(WeightsError, match=r"has a file inference\.yml whose hash is not known"):
+        fetch.fetch(hub_source(files), folder)
+
+
+def test_files_of_an_archive_are_checked(web: Web, tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name in ("inference.pdiparams", "inference.json", "inference.yml"):
+            part = tarfile.TarInfo(f"NAME_infer/{name}")
+            part.size = len(CONTENT) + len(name)
+            archive.addfile(part, io.BytesIO(CONTENT + name.encode()))
+    web.pages["/NAME_infer.tar"] = Answer(packed.getvalue())
+    for number, files in enumerate((known(), known(**{"inference.json": "1" * 64}))):
+        source = WeightSource(kind="url", location=f"{web.url}/NAME_infer.tar", files=files, format="paddle")
+        (folder := tmp_path / str(number)).mkdir()
+        if number == 0:
+            fetch.fetch(source, folder)
+        else:
+            with pytest.raises(WeightsError, match=r"inference\.json: sha256"):
+                fetch.fetch(source, folder)
+
+
+def test_an_unknown_hash_is_said_and_expected_next_time(
+    web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = url_source(f"{web.url}/m.pdparams")
+    for content, warned, fails in ((CONTENT, True, False), (CONTENT, False, False), (CONTENT[1:], False, True)):
+        web.pages["/m.pdparams"] = Answer(content)
+        (folder := tmp_path / f"{warned}{fails}").mkdir()
+        caplog.clear()
+        if fails:
+            with pytest.raises(WeightsError, match=f"but was {DIGEST} when it was first fetched; .*hashes.json"):
+                fetch.fetch(source, folder)
+        else:
+            fetch.fetch(source, folder)
+        assert ("not verified, as its hash is not known" in caplog.text) == warned
+
+
+def test_only_known_hashes(repository: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PTOCR_REQUIRE_HASHES", "1")
+    repository.pages["/m.pdparams"] = Answer(CONTENT)
+    with pytest.raises(WeightsError, match="PTOCR_REQUIRE_HASHES"):
+        fetch.fetch(url_source(f"{repository.url}/m.pdparams"), tmp_path)
+    fetch.fetch(url_source(f"{repository.url}/m.pdparams", DIGEST), tmp_path)
+    (tmp_path / "hub").mkdir()
+    fetch.fetch(hub_source(known()), tmp_path / "hub")
+
+
+def test_official_hashes_are_pinned() -> None:
+    """RapidOCR's list has those of PP-OCRv5 and v6; none of another project's files under our names."""
+    pinned = [name for name in list_specs() if any(source.files for source in load_spec(name).sources)]
+    assert len(pinned) >= 20
+    assert {name for name in list_specs() if "PP-OCRv5" in name or "PP-OCRv6" in name} <= set(pinned)
+    for name in pinned:
+        for source in load_spec(name).sources:
+            assert source.format != "paddle" or all(len(digest) == 64 for digest in source.files.values())
