@@ -11,8 +11,10 @@ import json
 import logging
 import os
 import queue
+import re
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -28,6 +30,14 @@ try:
 except ImportError:  # Windows: no limit of memory
     resource = None  # type: ignore[assignment]
 
+log = logging.getLogger(__name__)
+
+_DAMAGE = re.compile(
+    r"corrupt|premature|bad|warning|invalid|error|decod|truncat|missing|unexpected|not enough|short", re.I
+)
+# about tags; or of JPEGs, of which `image_files` tells
+_HARMLESS = re.compile(r"TIFF(Read|Fetch)\w*: Warning|iCCP|sRGB|profile|metadata|[Ee]xif| JPEG")
+_MOST_COMPLAINTS = 3
 IDLE_SECONDS = 300.0
 SPARE_BYTES = 256 << 20  # beyond what pictures take: the libraries' own
 TIRED_BYTES = 512 << 20  # that decoding may leave behind before another process takes over
@@ -132,6 +142,26 @@ def set_alarm(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
+class _Said:
+    """What libraries print to standard output and error, which is how libjpeg and libtiff tell of damage."""
+
+    def __init__(self) -> None:
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the process)
+        for number in (1, 2):
+            os.dup2(self.file.fileno(), number)
+
+    def complaints(self) -> list[str]:
+        """The first few lines since the last time that tell of damage to pixels, each once."""
+        number = self.file.fileno()
+        size = os.lseek(number, 0, os.SEEK_CUR)  # the three share a position
+        os.lseek(number, 0, os.SEEK_SET)
+        lines = os.read(number, min(size, 1 << 16)).decode("utf-8", "replace").splitlines()
+        os.ftruncate(number, 0)
+        os.lseek(number, 0, os.SEEK_SET)
+        told = [line.strip() for line in lines if _DAMAGE.search(line) and not _HARMLESS.search(line)]
+        return list(dict.fromkeys(told))[:_MOST_COMPLAINTS]
+
+
 class _Kept(logging.Handler):
     """Log records for the other side."""
 
@@ -153,7 +183,7 @@ def main(place: str, level: int) -> None:
     """Answer until there is nobody to. place: path or number of the shared file; level: of the log records to send."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the other side
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print is no answer
+    said = _Said()
     kept = _Kept()
     logging.getLogger("ptocr").addHandler(kept)
     logging.getLogger("ptocr").setLevel(level)
@@ -172,3 +202,5 @@ def main(place: str, level: int) -> None:
             except queue.Empty:
                 return
             answer = desk.answer(request)
+            for complaint in said.complaints():
+                log.warning("%s: damaged, its decoder says: %s", desk.name, complaint)

@@ -32,6 +32,7 @@ _PILLOW_MAGIC = (
 )  # fmt: skip
 HEAD_BYTES = 1024
 _ORIENTATION = 0x112  # of EXIF
+_JPEG_DAMAGE = ("Corrupt", "Premature", "Unsupported marker", "Inconsistent progression", "Invalid", "Bogus")
 _NO_MEMORY = -4  # StsNoMem of OpenCV
 # Small files that keep a decoder busy are refused by what their structure claims.
 MOST_SCANS = 500  # of a JPEG: progressive ones have about ten, each goes over the whole picture
@@ -111,8 +112,23 @@ def _decode_jpeg(data: bytes, name: str, options: ReadOptions) -> tuple[np.ndarr
         return None, "the JPEG is cut off"
     if components not in (1, 3) or precision != 8:
         return None, None
+    if (complaint := _jpeg_complaint(data)) is not None:
+        log.warning("%s: the JPEG is damaged (%s); parts of it may look wrong", name, complaint)
     image = _imdecode(data, cv2.IMREAD_COLOR)
     return image, None if image is not None else "the JPEG is damaged"
+
+
+def _jpeg_complaint(data: bytes) -> str | None:
+    """What libjpeg says of damage, which OpenCV and Pillow keep to themselves. Read at an eighth of its size."""
+    try:
+        from simplejpeg import decode_jpeg
+    except ImportError:  # a system without it: such damage goes unnoticed
+        return None
+    try:
+        decode_jpeg(data, colorspace="GRAY", min_height=1, min_width=1, min_factor=8)
+    except ValueError as error:
+        return str(error) if str(error).startswith(_JPEG_DAMAGE) else None
+    return None
 
 
 def _jpeg_frame(data: bytes) -> tuple[tuple[int, int, int, int] | None, int]:
