@@ -11,6 +11,7 @@ from ptocr.spec.model import ModelSpec, load_spec
 # Upstream's `algorithm` (and `--rec_algorithm`) -> the model of ours that prepares and reads lines as it does.
 ALGORITHMS = {
     "ABINet": "rec_r45_abinet",
+    "CAN": "rec_d28_can",
     "CPPD": "rec_svtrnet_cppd",
     "NRTR": "rec_mtb_nrtr",
     "PARSeq": "rec_vit_parseq",
@@ -40,6 +41,7 @@ TRANSFORMS: dict[str, Block] = {
     "TPS": ("TPS", {"loc_lr": ANY}),
 }
 BACKBONES: dict[str, Block] = {
+    "DenseNet": ("DenseNet", {"bottleneck": True, "use_dropout": ANY, "input_channel": 1}),
     "EfficientNetb3_PREN": ("EfficientNetB3", {}),
     "MTB": ("MTB", {"cnn_num": 2}),
     "ResNet": ("ResNetVdLine", {}),
@@ -57,10 +59,16 @@ NECKS: dict[str, Block] = {
     "PRENFPN": ("PRENFPN", {"dropout": ANY}),
     "RFAdaptor": ("RFAdaptor", {"use_v2s": True, "use_s2v": True}),
 }
+CAN_DECODER = {
+    "is_train": ANY, "input_size": 256, "hidden_size": 256, "encoder_out_channel": 684, "dropout": ANY,
+    "dropout_ratio": ANY, "word_num": ANY, "counting_decoder_out_channel": ANY,
+    "attention": {"attention_dim": 512, "word_conv_kernel": 1},
+}  # fmt: skip
 HEADS: dict[str, Block] = {
     "ABINetHead": ("ABINetHead", {"use_lang": True}),
     "AsterHead": ("AsterHead", {"sDim": 512, "attDim": 512}),
     "AttentionHead": ("AttentionHead", {"l2_decay": ANY}),
+    "CANHead": ("CANHead", {"in_channel": 684, "out_channel": ANY, "ratio": 16, "attdecoder": CAN_DECODER}),
     "CPPDHead": ("CPPDHead", {}),
     "CTCHead": ("CTCHead", {}),
     "PRENHead": ("PRENHead", {}),
@@ -86,7 +94,7 @@ HEADS: dict[str, Block] = {
     "VLHead": ("VLHead", {"n_dim": 512, "training_step": ANY}),
 }  # fmt: skip
 # Keys that ours call otherwise.
-RENAMED = {"max_len_labels": "steps", "batch_max_legnth": "steps"}
+RENAMED = {"growthRate": "growth", "max_len_labels": "steps", "batch_max_legnth": "steps"}
 # Steps of the data whose `image_shape` is not (C, H, W): what its numbers are.
 SHAPES = {
     "GrayRecResizeImg": "wh",
@@ -106,6 +114,13 @@ def prepared_as(architecture: dict[str, Any]) -> ModelSpec | None:
     return load_spec(name) if name is not None and own else None
 
 
+def _is_had(value: Any, wanted: Any) -> bool:
+    """Whether a value of upstream's is the one that can be had, in a mapping key by key."""
+    if isinstance(wanted, dict) and isinstance(value, dict):
+        return all(_is_had(part, wanted.get(key)) for key, part in value.items())
+    return wanted is ANY or wanted == value
+
+
 def block_of(where: str, table: dict[str, Block], block: dict[str, Any], classes: bool = False) -> dict[str, Any]:
     """A block of upstream's `Architecture` as one of ours. classes: `out_channels` counts classes, which the
     dictionary does here.
@@ -116,7 +131,7 @@ def block_of(where: str, table: dict[str, Block], block: dict[str, Any], classes
     name, dropped = table[block["name"]]
     kept = {"name": name}
     for key, value in block.items():
-        if dropped.get(key, ANY) not in (ANY, value):
+        if not _is_had(value, dropped.get(key, ANY)):
             raise SpecError(f"{where}: {block['name']}.{key} is {value!r}; only {dropped[key]!r} has a counterpart")
         if key != "name" and key not in dropped and not (classes and key == "out_channels"):
             kept[RENAMED.get(key, key)] = value

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ptocr.errors import SpecError
+from ptocr.nn.backbones.densenet import DenseNet
 from ptocr.nn.backbones.efficientnet import EfficientNetB3
 from ptocr.nn.backbones.mobilenet_v1_enhance import MobileNetV1Enhance
 from ptocr.nn.backbones.mobilenet_v3 import MobileNetV3Det, MobileNetV3Line
@@ -31,6 +32,7 @@ from ptocr.nn.backbones.svtrv2 import SVTRv2
 from ptocr.nn.backbones.vit import ViTParseQ, ViTSTR
 from ptocr.nn.heads.abinet import ABINetHead
 from ptocr.nn.heads.attention import AttentionHead, RFLHead, SPINAttentionHead
+from ptocr.nn.heads.can import CANHead
 from ptocr.nn.heads.classifier import ClsHead
 from ptocr.nn.heads.cppd import CPPDHead
 from ptocr.nn.heads.ctc import CTCHead
@@ -96,6 +98,7 @@ def _light_svtr(**config: Any) -> SequenceEncoder:
 
 
 BACKBONES: Table = {
+    "DenseNet": DenseNet,
     "EfficientNetB3": EfficientNetB3,
     "MobileNetV1Enhance": MobileNetV1Enhance,
     "MobileNetV3Det": MobileNetV3Det,
@@ -148,6 +151,7 @@ HEADS: Table = {
     "AsterHead": AsterHead,
     "AttentionHead": AttentionHead,
     "ABINetHead": ABINetHead,
+    "CANHead": CANHead,
     "CPPDHead": CPPDHead,
     "CTCHead": CTCHead,
     "ClsHead": ClsHead,

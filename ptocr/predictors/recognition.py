@@ -15,7 +15,7 @@ from ptocr.errors import SpecError, WeightsError
 from ptocr.inputs.page import Page
 from ptocr.predictors.predictor import ModelOptions, Predictor, Reader, origin
 from ptocr.processing import ctc_search as ctc
-from ptocr.processing.fixed_line import fixed_line
+from ptocr.processing.fixed_line import fixed_line, inverted_picture
 from ptocr.processing.long_lines import line_windows, merge_windows
 from ptocr.processing.rec import line_batch, line_width, paddle_batch_width, paddle_width, stepped_width
 from ptocr.runtime.runtime import Runtime
@@ -181,6 +181,8 @@ class LineBatch:
     def make(self) -> np.ndarray:
         """The network's input, float32 (N, C, height, padded)."""
         lines = [self.images[i] for i in self.chosen]
+        if self.pre.resize == "inverted":
+            return np.stack([inverted_picture(line, self.pre) for line in lines])
         if self.pre.fixed:
             return np.stack([fixed_line(line, self.pre) for line in lines])
         return line_batch(lines, self.pre.image_shape[1], self.widths, self.padded)
@@ -204,6 +206,7 @@ def line_batches(
 def fixed_batches(images: Sequence[np.ndarray], batch_size: int, pre: RecPreprocess) -> Iterator[Batch]:
     """Batches of pictures that are all of one size."""
     width = pre.image_shape[2]
+    batch_size = 1 if pre.resize == "inverted" else batch_size  # each of its own size
     for start in range(0, len(images), batch_size):
         chosen = list(range(start, min(start + batch_size, len(images))))
         yield chosen, [width] * len(chosen), width

@@ -1,5 +1,5 @@
-"""Recogniser input of one size, whatever the line's aspect ratio. Upstream: ppocr/data/imaug/rec_img_aug.py and
-tools/infer/predict_rec.py."""
+"""Recogniser input of one size, whatever the line's aspect ratio, or of the picture's own. Upstream:
+ppocr/data/imaug/rec_img_aug.py and tools/infer/predict_rec.py."""
 
 from __future__ import annotations
 
@@ -57,6 +57,11 @@ def _bounded(image: np.ndarray, pre: RecPreprocess) -> Placed:
     _, height, width = pre.image_shape
     wanted = math.ceil(height * image.shape[1] / image.shape[0])
     return resized(in_channels(image, pre), min(width, max(pre.min_width, round(wanted / 4) * 4)), pre), -1.0
+
+
+def inverted_picture(image: np.ndarray, pre: RecPreprocess) -> np.ndarray:
+    """A picture (h, w, 3) uint8 BGR at its own size, black for white, float32 (C, h, w)."""
+    return normalized(255 - in_channels(checked(image), pre), pre.image_shape[0], pre.normalize)
 
 
 RESIZES: dict[str, Callable[[np.ndarray, RecPreprocess], Placed]] = {

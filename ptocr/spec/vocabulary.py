@@ -19,13 +19,16 @@ class Layout:
     rec_postprocess.py).
 
     before, behind: the special tokens before and behind the characters, in class order, by their roles: blank, start,
-    end, pad, unknown; several roles of one token are separated by a space. collapses: equal neighbours are one
+    end, pad, unknown; several roles of one token are separated by a space. listed: special tokens that the dictionary
+    itself begins with. joint: what stands between the entries of a text. collapses: equal neighbours are one
     character unless a blank stands between them (CTC). framed: labels begin with start, where there is one, and end
     with end. stops: decoding ends at the first end; without it all special tokens are skipped, wherever they stand.
     """
 
     before: tuple[str, ...] = ()
     behind: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
+    joint: str = ""
     collapses: bool = False
     framed: bool = True
     stops: bool = True
@@ -49,6 +52,7 @@ LAYOUTS: dict[str, Layout] = {
     "spin": Layout(before=("start pad", "end"), stops=False),
     "pren": Layout(before=("pad", "end", "unknown")),
     "seed": Layout(behind=("end", "pad", "unknown")),
+    "can": Layout(listed=("end pad", "start"), joint=" "),
     "parseq": Layout(before=("end",), behind=("start", "pad")),
 }
 _LEFT_TO_RIGHT = re.compile("[a-zA-Z0-9 :*./%+-]")
@@ -128,7 +132,8 @@ class Vocabulary:
                 entry = number - len(layout.before) + 1
                 raise SpecError(f"charset: entry {entry} is {character!r}; every entry must be a string")
             index[character] = number  # of a repeated character the last class encodes, as upstream
-        places = [*enumerate(layout.before), *enumerate(layout.behind, len(layout.before) + len(self.characters))]
+        behind = len(layout.before) + len(self.characters)
+        places = [*enumerate(layout.before), *enumerate(layout.listed), *enumerate(layout.behind, behind)]
         object.__setattr__(self, "_index", index)
         object.__setattr__(self, "_tokens", {role: place for place, roles in places for role in roles.split()})
 
@@ -191,7 +196,8 @@ class Vocabulary:
 
     def encode(self, text: str) -> list[int]:
         """Classes of a text; characters that are lacking are dropped (upstream: BaseRecLabelEncode)."""
-        return [self._index[c] for c in text if c in self._index]
+        entries = text.split(joint) if (joint := LAYOUTS[self.layout].joint) else text
+        return [self._index[entry] for entry in entries if entry in self._index]
 
     def label(self, text: str, length: int) -> list[int] | None:
         """A text as a label of `length` classes: between start and end where the layout says so, then padding.
@@ -199,7 +205,8 @@ class Vocabulary:
         None for texts that do not fit, or of which no character is known (upstream: the __call__ of label encoders).
         """
         classes, framed = self.encode(text), LAYOUTS[self.layout].framed
-        before = [self._tokens["start"]] if framed and "start" in self._tokens else []
+        starts = framed and "start" in self._tokens and not LAYOUTS[self.layout].listed
+        before = [self._tokens["start"]] if starts else []
         behind = [self.token("end")] if framed else []
         if not classes or len(text) > length or len(before) + len(classes) + len(behind) > length:
             return None
@@ -220,7 +227,7 @@ class Vocabulary:
         if self.right_to_left:
             places = places[_logical_order([self.characters[i] for i in steps[places] - self.first])]
         char_scores = probs[places]
-        text = "".join(self.characters[i] for i in steps[places] - self.first)
+        text = LAYOUTS[self.layout].joint.join(self.characters[i] for i in steps[places] - self.first)
         score = float(char_scores.mean()) if len(places) else 0.0
         spans = Spans(places, len(steps) * share) if LAYOUTS[self.layout].collapses else None
         return Text(text, score, char_scores, spans)
@@ -228,7 +235,8 @@ class Vocabulary:
     def _kept(self, steps: np.ndarray) -> np.ndarray:
         """Which steps give a character, (T,) bool."""
         layout = LAYOUTS[self.layout]
-        keep: np.ndarray = (steps >= self.first) & (steps < self.first + len(self.characters))
+        first = self.first + len(layout.listed)
+        keep: np.ndarray = (steps >= first) & (steps < self.first + len(self.characters))
         if layout.collapses:
             keep[1:] &= steps[1:] != steps[:-1]
         elif layout.stops:

@@ -67,6 +67,22 @@ def sequences(count: int, start: int, end: int, rng: random.Random) -> list[list
     return [*rows, [start] * LENGTH, [end] * LENGTH]
 
 
+def formulas(ops: Any, post: Any, path: str, rng: random.Random) -> dict[str, Any]:
+    """CAN's dictionary begins with its end and its start; entries are joined by spaces."""
+    encoder, decoder = ops.CANLabelEncode(path, 100, False, False), post.CANLabelDecode(path)
+    count = len(decoder.character)
+    ends = [rng.randrange(1, LENGTH) for _ in range(20)]
+    rows = [[rng.randrange(2, count) for _ in range(end)] + [0] * (LENGTH - end) for end in ends]
+    texts = ["a b ij %", "a zz b", "ij"]
+    return {
+        "characters": decoder.character,
+        "texts": texts,
+        "labels": [encoder({"label": text})["label"] for text in texts],
+        "rows": rows,
+        "read": [text for text, _ in decoder.decode(np.array(rows))],
+    }
+
+
 def main() -> None:
     stand_ins()
     ops, post = official("ppocr/data/imaug/label_ops.py"), official("ppocr/postprocess/rec_postprocess.py")
@@ -94,6 +110,8 @@ def main() -> None:
                 "probs": probs,
                 "read": [[text, None if np.isnan(score) else float(score)] for text, score, *_ in read],
             }
+        path.write_text("\n".join(["eos", "sos", *CHARACTERS]) + "\n", encoding="utf-8")
+        golden["can"] = formulas(ops, post, str(path), rng)
     OUT.write_text(json.dumps(golden, ensure_ascii=False), encoding="utf-8")
 
 

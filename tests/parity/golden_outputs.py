@@ -61,6 +61,12 @@ def _seed(network: Any, picture: Tensor, extra: Extra) -> Outputs:
     return tokens, network.head.meaning(features), network.head.forced(features, tokens)
 
 
+def _can(network: Any, picture: Tensor, extra: Extra) -> Outputs:
+    features, mask = network.features(picture), extra["mask"][:, :, ::16, ::16]
+    small, large = network.head.counts(features, mask)
+    return network.head.logits(features, mask), (small + large) / 2, small, large
+
+
 OUTPUTS: dict[str, Callable[[Any, Tensor, Extra], Outputs]] = {
     "det_r18_ct": _ct,
     "rec_mtb_nrtr": _nrtr,
@@ -69,6 +75,7 @@ OUTPUTS: dict[str, Callable[[Any, Tensor, Extra], Outputs]] = {
     "rec_r45_abinet": _abinet,
     "rec_r45_visionlan": _visionlan,
     "rec_r50_fpn_srn": _srn,
+    "rec_d28_can": _can,
     "rec_resnet_rfl": _rfl,
     "rec_resnet_stn_bilstm_att": _seed,
     "rec_vit_parseq": _parseq,

@@ -163,7 +163,10 @@ def test_inner_maps(golden: Golden) -> None:
     assert taps or not golden.facts["intermediates"]
     for entry in golden.facts["intermediates"]:
         if (tap := taps.get(entry["name"])) is not None:
-            tap = tap[int(entry["name"][-1])] if isinstance(tap, list | tuple) else tap
+            if isinstance(tap, list | tuple):
+                tap = tap[int(entry["name"][-1])]
+            elif entry["name"].endswith(("_1", "_2")):
+                continue  # what upstream's backbone hands on beside its map
             want = golden.arrays[entry["name"]]
             bar = TAP * abs(want).max()
             if getattr(golden.network, "transform", None) is not None:  # sampling a picture multiplies rounding errors

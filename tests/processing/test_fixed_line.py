@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ptocr.nn.heads.sar_reader import filled
-from ptocr.processing.fixed_line import fixed_line
+from ptocr.processing.fixed_line import fixed_line, inverted_picture
 from ptocr.spec.model import load_spec
 
 # Four values of the input (see `places`) and its mean.
@@ -26,6 +26,7 @@ UPSTREAM = {
     # of the picture as RGB, which its recipe reads and predict_rec.py does not
     "rec_r45_abinet": (-1.432914, 0.374205, 1.752290, 2.029978, 0.226128),
 }
+CAN = (0.894118, 0.290196, 0.474510, 0.607843, 0.494244)  # four values and the mean of norm_img_can's
 
 
 def line() -> np.ndarray:
@@ -48,6 +49,13 @@ def test_as_upstream(name: str) -> None:
     )
     assert made.shape == pre.image_shape and made.dtype == np.float32
     np.testing.assert_allclose((*places, made.mean(dtype=np.float64)), UPSTREAM[name], rtol=0, atol=2e-6)
+
+
+def test_formulas_keep_their_size_and_turn_white_on_black() -> None:
+    made = inverted_picture(line(), load_spec("rec_d28_can").preprocess)
+    assert made.shape == (1, 40, 90) and made.dtype == np.float32
+    places = (made[0, 20, 30], made[0, 13, 12], made[0, 1, 45], made[0, -2, -2], made.mean(dtype=np.float64))
+    np.testing.assert_allclose(places, CAN, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize(("width", "ratio"), [(50, 0.375), (90, 0.675), (10, 0.3), (300, 1.0)])
