@@ -1,4 +1,4 @@
-"""`tools/infer/predict_{system,det,rec,cls}.py`: PaddleOCR 2.x's flags over `create_pipeline` and `create_model`."""
+"""`tools/infer/predict_{system,det,rec,cls,e2e}.py`: PaddleOCR 2.x's flags over our pipelines and models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,9 +100,17 @@ def _add(group: Any, names: Sequence[str], kind: Callable[[str], Any], help: str
 class _Run:
     """The flags of one command line as options of ours, and what goes in and out."""
 
-    def __init__(self, args: argparse.Namespace, failures: Failures, alone: _Alone | None = None) -> None:
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        failures: Failures,
+        alone: _Alone | None = None,
+        own: Collection[str] = (),
+    ) -> None:
+        """own: names of flags that are the command's own matter."""
         self.args, self.failures = args, failures
-        given = {name: getattr(args, name) for name in (*paddle2.ACTS, *paddle2.REFUSED, *paddle2.IGNORED)}
+        names = [name for name in (*paddle2.ACTS, *paddle2.REFUSED, *paddle2.IGNORED) if name not in own]
+        given = {name: getattr(args, name) for name in names}
         if args.model_path is not None:
             if alone is None:
                 raise SpecError("model_path: of which model? give --det_model_path, --rec_model_path, --cls_model_path")
@@ -312,3 +320,28 @@ def _cls(args: argparse.Namespace, failures: Failures) -> None:
         label, score = result.label_names[0], result.scores[0]
         turned = label.startswith("180") and score > threshold
         run.emit(result, [{"text": label, "score": score, "turned": turned}])
+
+
+def predict_e2e(argv: Sequence[str] | None = None) -> int:
+    """Find and read lines with one network. Returns the exit code."""
+    args = parser_of("Find and read the text of pictures and PDFs with one end-to-end network.").parse_args(argv)
+    with guarded(args) as failures:
+        _e2e(args, failures)
+    return failures.code
+
+
+def _e2e(args: argparse.Namespace, failures: Failures) -> None:
+    args.e2e_model_dir, args.model_path = args.e2e_model_dir or args.e2e_model_path or args.model_path, None
+    args.e2e_model_path = args.e2e_model_dir
+    run = _Run(args, failures, own=paddle2.SPOTTING)
+    own = paddle2.translate_spotting({name: getattr(args, name) for name in paddle2.SPOTTING})
+    pipeline = create_pipeline("PGNet", **own, **run.runtime)
+    if args.warmup:
+        pipeline.warm_up()
+    with _ResultFile(run.folder, "e2e_results.txt") as record:
+        for result in run.progress(pipeline.predict(run.inputs, **run.reading)):
+            lines = _lines(result)
+            run.emit(result, lines)
+            record.add(result, [{"transcription": line["text"], "points": line["poly"]} for line in lines])
+            if run.folder:
+                result.save_to_img(run.folder)

@@ -120,10 +120,7 @@ ACTS: dict[str, Option] = {
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "det_algorithm": (("DB", "DB++", "EAST", "PSE", "SAST", "FCE", "CT"), "this detector is not here yet"),
     "rec_algorithm": (("SVTR_LCNet", "SVTR_HGNet", "CRNN", *ALGORITHMS), "this recogniser is not here yet"),
-    "e2e_algorithm": (("PGNet",), "end-to-end recognition is not here yet"),  # the default, where no e2e model is given
-    "e2e_model_dir": ((), "end-to-end recognition is not here yet"),
-    "e2e_model_path": ((), "end-to-end recognition is not here yet"),
-    "e2e_yaml_path": ((), "end-to-end recognition is not here yet"),
+    "e2e_algorithm": (("PGNet",), "this end-to-end algorithm is not here yet"),
     "sr_model_dir": ((), "super-resolution is not here yet"),
     "type": (("ocr",), "document structure is another command"),
     "rec_image_inverse": ((True, "true", "True"), "formulas are read as white on black"),
@@ -140,8 +137,7 @@ IGNORED: dict[str, Callable[[Any], Any]] = {
     "mkldnn_cache_capacity": int, "use_fp16": flag, "use_pdserving": flag, "benchmark": flag, "save_log_path": str,
     "onnx_providers": str, "onnx_sess_options": str, "max_batch_size": int, "use_space_char": flag,
     "max_text_length": int, "return_word_box": flag, "structure_version": str,
-    "e2e_limit_side_len": float, "e2e_limit_type": str, "e2e_pgnet_score_thresh": float,
-    "e2e_char_dict_path": str, "e2e_pgnet_valid_set": str, "e2e_pgnet_polygon": str, "e2e_pgnet_mode": str,
+    "e2e_limit_type": str, "e2e_pgnet_polygon": str,
     "sr_image_shape": str, "sr_batch_num": int,
     # of document structure
     **dict.fromkeys((
@@ -174,6 +170,14 @@ OF_DETECTORS: dict[str, dict[str, tuple[Callable[[Any], Any], Any]]] = {
         "scales": (_scales, (8, 16, 32)), "fourier_degree": (int, 5),
     },
 }
+# Options of predict_e2e: its option -> ours, or the only value that can be had. Elsewhere they do nothing.
+SPOTTING: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "e2e_model_dir": (str, "text_spotting_model_dir"), "e2e_model_path": (str, "text_spotting_model_dir"),
+    "e2e_yaml_path": (str, ""), "e2e_char_dict_path": (str, "text_spotting_charset"),
+    "e2e_limit_side_len": (whole, "e2e_limit_side_len"), "e2e_pgnet_score_thresh": (float, "e2e_thresh"),
+    "e2e_pgnet_valid_set": (str, "e2e_valid_set"), "e2e_pgnet_mode": (str, ("fast",)),
+}
+IGNORED |= {name: kind for name, (kind, _) in SPOTTING.items()}
 IGNORED |= {name: kind for options in OF_DETECTORS.values() for name, (kind, _) in options.items()}
 # Of the console command `paddleocr` alone: 2.x's constructor takes them and does nothing with them.
 CONSOLE = ("image_dir", "det", "rec", "savefile", "output", "binarize", "invert", "alphacolor")
@@ -264,6 +268,30 @@ def _choose_of_detector(algorithm: str, set_: Mapping[str, Any], call: Call) -> 
             call.ignored.remove(name)
         elif value != ours:
             raise SpecError(f"{name}={value}: only {ours} can be had; write it into the model's spec")
+
+
+def translate_spotting(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of predict_e2e that were given (None: not given) as those of `create_pipeline("PGNet")`.
+
+    Raises:
+        SpecError: a value that cannot be had. WeightsError: weights that a YAML does not describe.
+    """
+    options: dict[str, Any] = {}
+    for name, (kind, ours) in SPOTTING.items():
+        if given.get(name) is None or not ours:
+            continue
+        value = kind(given[name])
+        if isinstance(ours, str):
+            options[ours] = value
+        elif value not in ours:
+            raise SpecError(f"{name}={value!r} cannot be had; there is {', '.join(ours)}")
+    if (described := given.get("e2e_yaml_path")) is not None:
+        weights = options.get("text_spotting_model_dir")
+        if weights is None:
+            raise SpecError(f"e2e_yaml_path={described!r} describes weights; give e2e_model_path as well")
+        charset = options.pop("text_spotting_charset", None)
+        options["text_spotting_model_dir"] = _described(weights, described, charset)
+    return options
 
 
 def _parsed(name: str, option: Option, value: Any) -> Any:

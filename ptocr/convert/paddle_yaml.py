@@ -41,10 +41,16 @@ BACKBONES: dict[str, dict[str, str]] = {
         "SVTRv2": "SVTRv2",
     },
     "cls": {"MobileNetV3": "MobileNetV3Line"},
+    "e2e": {"ResNet": "ResNetPG"},
 }
 # keys that say nothing new here: the input always has three channels, the task says what the switch says, ...
-IGNORED = {"in_channels", "text_rec", "fc_decay", "fix_nan", "use_pos_embed", "last_stage", "use_pool", "pretrained"}
-HEADS = ("CT_Head", "DBHead", "EASTHead", "PSEHead", "FCEHead", "SASTHead", "PFHeadLocal", "ClsHead", "MultiHead")
+IGNORED = {
+    "character_dict_path", "fc_decay", "fix_nan", "in_channels", "last_stage", "pretrained", "text_rec", "use_pool",
+    "use_pos_embed",
+}  # fmt: skip
+HEADS = (
+    "CT_Head", "ClsHead", "DBHead", "EASTHead", "FCEHead", "MultiHead", "PFHeadLocal", "PGHead", "PSEHead", "SASTHead",
+)  # fmt: skip
 # upstream's postprocessing of detectors -> ours, and its keys
 _DB_KEYS = ("thresh", "box_thresh", "unclip_ratio", "max_candidates", "use_dilation", "score_mode", "box_type")
 DETECTORS: dict[str, tuple[str, dict[str, str]]] = {
@@ -233,11 +239,20 @@ def _cls(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _e2e(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:
+    side = (steps.get("E2EResizeForTest") or {}).get("max_side_len", 768)
+    after = {**(content.get("Global") or {}), **(content.get("PostProcess") or {})}
+    keys = {"score_thresh": "thresh", "valid_set": "valid_set", "point_gather_mode": "point_gather_mode"}
+    settings = {ours: after[theirs] for theirs, ours in keys.items() if theirs in after}
+    return {"preprocess": {"limit_side_len": side}, "postprocess": {"name": "pgnet", **settings}}
+
+
 # By task: what the configuration and the steps of its evaluation data say about preprocessing and postprocessing.
 PROCESSING: dict[str, Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]] = {
     "det": _det,
     "rec": _rec,
     "cls": _cls,
+    "e2e": _e2e,
 }
 
 

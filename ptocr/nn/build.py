@@ -44,6 +44,7 @@ from ptocr.nn.heads.nrtr import NRTRHead
 from ptocr.nn.heads.nrtr_reader import Transformer
 from ptocr.nn.heads.parseq import ParseQHead
 from ptocr.nn.heads.pf_local import PFHeadLocal
+from ptocr.nn.heads.pg import PGHead
 from ptocr.nn.heads.pico import PicoHead
 from ptocr.nn.heads.position import PRENHead, TokenHead
 from ptocr.nn.heads.pse import PSEHead
@@ -61,6 +62,7 @@ from ptocr.nn.necks.db_fpn import DBFPN, LKPAN, RSEFPN
 from ptocr.nn.necks.fce_fpn import FCEFPN
 from ptocr.nn.necks.fpn import EASTFPN, FPN
 from ptocr.nn.necks.light_svtr import EncoderWithLightSVTR
+from ptocr.nn.necks.pg_fpn import PGFPN
 from ptocr.nn.necks.primitives import PRENFPN
 from ptocr.nn.necks.reciprocal import RFAdaptor
 from ptocr.nn.necks.rep_lk import RepLKFPN, RepLKPAN
@@ -135,6 +137,7 @@ NECKS: Table = {
     "FCEFPN": FCEFPN,
     "FPN": FPN,
     "LKPAN": LKPAN,
+    "PGFPN": PGFPN,
     "PRENFPN": PRENFPN,
     "RFAdaptor": RFAdaptor,
     "RSEFPN": RSEFPN,
@@ -161,6 +164,7 @@ HEADS: Table = {
     "JoinedDBHead": JoinedDBHead,
     "MultiHead": _multi_head,
     "PFHeadLocal": PFHeadLocal,
+    "PGHead": PGHead,
     "PicoHead": PicoHead,
     "PRENHead": PRENHead,
     "RFLHead": RFLHead,

@@ -14,8 +14,9 @@ from ptocr.pipelines.config import PipelineConfig, load_pipeline, override_model
 from ptocr.pipelines.doc_preprocessor import DocPreprocessorPipeline
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.ocr import OCRPipeline
-from ptocr.pipelines.predict_options import DocOptions, OCROptions, ReadingOptions, StructureOptions
+from ptocr.pipelines.predict_options import DocOptions, OCROptions, ReadingOptions, SpottingOptions, StructureOptions
 from ptocr.pipelines.single import create_model
+from ptocr.pipelines.spotting_pipeline import SpottingPipeline
 from ptocr.pipelines.spread import SpreadPipeline
 from ptocr.pipelines.structure import StructurePipeline
 from ptocr.runtime.devices import device_list
@@ -48,6 +49,7 @@ PIPELINES: dict[str, PipelineRow] = {
     "OCR": PipelineRow(OCRPipeline, OCROptions, SpreadPipeline),
     "doc_preprocessor": PipelineRow(DocPreprocessorPipeline, DocOptions),
     "structure": PipelineRow(StructurePipeline, StructureOptions),
+    "PGNet": PipelineRow(SpottingPipeline, SpottingOptions),
 }
 # Taken so that calls written for PaddleX run.
 IGNORED = ("engine_config", "pp_option", "use_hpip", "hpi_config")
@@ -92,8 +94,9 @@ def create_pipeline(
     "PP-OCRv3" ... "PP-OCRv6": detector and recogniser of that version. device: as in `RuntimeOptions`; several
     ("gpu:0,1", "cpu,cpu") share the pages of a call between them. overrides: `text_detection_model_name`,
     `text_detection_model_dir` and the like of every module (`text_recognition_...`, `textline_orientation_...`,
-    `doc_orientation_classify_...`, `doc_unwarping_...`), and every option of `predict` as a default; of Paddle's own
-    engines' (`IGNORED`), a warning says that they mean nothing here. Models are loaded when first used.
+    `doc_orientation_classify_...`, `doc_unwarping_...`, `text_spotting_...`), and every option of `predict` as a
+    default; of Paddle's own engines' (`IGNORED`), a warning says that they mean nothing here. Models are loaded when
+    first used.
 
     Raises:
         SpecError: unknown pipeline, key, option or language. DeviceError: unknown or absent device, engine or dtype.

@@ -209,11 +209,42 @@ class StructureSpec(PipelineSpec):
         return models
 
 
+class SpottingConfig(ModuleConfig):
+    """An end-to-end model. charset: a dictionary file instead of the weights' own."""
+
+    charset: str | None = None
+
+    @property
+    def dictionary(self) -> str | None:
+        return self.charset
+
+
+class SpottingModules(Modules):
+    """The model of the end-to-end pipeline."""
+
+    TextSpotting: SpottingConfig = SpottingConfig(module_name="text_spotting", model_name="e2e_r50_vd_pg")
+
+
+class SpottingSpec(PipelineConfig):
+    """An end-to-end pipeline: one network finds lines and reads them."""
+
+    short: ClassVar[Mapping[str, tuple[str, ...]]] = {"text_spotting": ("SubModules", "TextSpotting")}
+    pipeline_name: Literal["PGNet"]
+    SubModules: SpottingModules = SpottingModules()
+
+    def modules(self) -> dict[str, ModuleConfig]:
+        return self.SubModules.present()
+
+    def used(self) -> dict[str, ModuleConfig]:
+        return self.modules()
+
+
 # The class of each pipeline's YAML, by `pipeline_name`.
 SPECS: dict[str, type[PipelineConfig]] = {
     "OCR": PipelineSpec,
     "doc_preprocessor": DocPreprocessor,
     "structure": StructureSpec,
+    "PGNet": SpottingSpec,
 }
 
 

@@ -47,6 +47,14 @@ class DocKeywords(ReadingKeywords, total=False):
     use_doc_unwarping: bool | None
 
 
+class SpottingKeywords(ReadingKeywords, total=False):
+    """Options of `SpottingPipeline.predict`; see `SpottingOptions`."""
+
+    e2e_limit_side_len: int | None
+    e2e_thresh: float | None
+    e2e_valid_set: Literal["totaltext", "partvgg"] | None
+
+
 class OCRKeywords(DocKeywords, total=False):
     """Options of `OCRPipeline.predict`; see `OCROptions`."""
 

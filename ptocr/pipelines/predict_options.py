@@ -76,6 +76,18 @@ class DocOptions(ReadingOptions):
     use_doc_unwarping: bool | None = None
 
 
+class SpottingOptions(ReadingOptions):
+    """Options of the end-to-end pipeline; None keeps the model's.
+
+    e2e_limit_side_len: largest height of the network's input; e2e_thresh: least score of a pixel of a centre line;
+    e2e_valid_set: outlines ("totaltext") or four corners ("partvgg").
+    """
+
+    e2e_limit_side_len: Positive | None = None
+    e2e_thresh: Share | None = None
+    e2e_valid_set: Literal["totaltext", "partvgg"] | None = None
+
+
 class OCROptions(DocOptions):
     """Options of the OCR pipeline; None keeps the pipeline's.
 

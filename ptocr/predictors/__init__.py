@@ -5,6 +5,7 @@ from ptocr.predictors.detection import TextDetector
 from ptocr.predictors.layout_detection import LayoutDetector
 from ptocr.predictors.predictor import Predictor
 from ptocr.predictors.recognition import TextRecognizer
+from ptocr.predictors.spotting import TextSpotter
 from ptocr.predictors.table_structure import TableRecognizer
 from ptocr.predictors.unwarping import Unwarper
 
@@ -15,6 +16,7 @@ PREDICTORS: dict[str, type[Predictor]] = {
     "unwarp": Unwarper,
     "layout": LayoutDetector,
     "table": TableRecognizer,
+    "e2e": TextSpotter,
 }
 
 __all__ = [
@@ -25,5 +27,6 @@ __all__ = [
     "TableRecognizer",
     "TextDetector",
     "TextRecognizer",
+    "TextSpotter",
     "Unwarper",
 ]

@@ -41,7 +41,7 @@ def sast_regions(
     polys, scores = [], []
     for quad, own in zip(quads, members, strict=True):
         if _is_text(quad, sure[own], post.box_thresh):
-            poly = _widened(_outline(quad, pixels[own], borders, post) * ratio, post.outline[2])
+            poly = widened(_outline(quad, pixels[own], borders, post) * ratio, post.outline[2])
             polys.append(np.clip(poly, 0, size[::-1]))
             scores.append(float(sure[own].mean()))
     if post.box_type == "poly":
@@ -92,7 +92,7 @@ def _points_by_length(quad: np.ndarray, pixels: np.ndarray) -> int:
     return max(2, int(np.linalg.norm(np.diff(dense, axis=0), axis=1).sum() / ((left + right) / 2)))
 
 
-def _widened(poly: np.ndarray, share: float) -> np.ndarray:
+def widened(poly: np.ndarray, share: float) -> np.ndarray:
     """The polygon (2k, 2) with its ends moved outwards by so many times the height of its first and last but one edge,
     as upstream has it."""
     half, result = len(poly) // 2, poly.copy()

@@ -24,8 +24,10 @@ from ptocr.spec.tasks import (
     Axis,
     ClsPostprocess,
     ClsPreprocess,
+    E2EPreprocess,
     LayoutPostprocess,
     LayoutPreprocess,
+    PGNetPostprocess,
     TablePostprocess,
     TablePreprocess,
     Task,
@@ -168,6 +170,7 @@ ClsSpec: TypeAlias = ModelSpec[ClsPreprocess, ClsPostprocess]
 UnwarpSpec: TypeAlias = ModelSpec[UnwarpPreprocess, None]
 LayoutSpec: TypeAlias = ModelSpec[LayoutPreprocess, LayoutPostprocess]
 TableSpec: TypeAlias = ModelSpec[TablePreprocess, TablePostprocess]
+E2ESpec: TypeAlias = ModelSpec[E2EPreprocess, PGNetPostprocess]
 
 
 def _postprocess_of(row: Task) -> Any:

@@ -173,6 +173,48 @@ class TablePostprocess(Postprocess):
         return ("sos", *self.tokens, "eos")
 
 
+class E2EPreprocess(Preprocess):
+    """End-to-end input: enlarged by `enlarge` unless the height would exceed `limit_side_len`, which it gets then;
+    sides rounded up to multiples of `stride`, then normalised (upstream E2EResizeForTest for Total-Text).
+
+    max_side_limit, max_pixels: bounds for large pages, as of detectors.
+    """
+
+    limit_side_len: Positive = 768
+    enlarge: Ratio = 1.25
+    max_side_limit: SideLimit = 4000
+    max_pixels: Positive = 4_000_000
+    stride: Annotated[int, Field(ge=64, le=1024, multiple_of=64)] = 128
+    normalize: Normalize = IMAGENET
+
+    @property
+    def step(self) -> int:
+        return self.stride
+
+
+class PGNetPostprocess(Postprocess):
+    """Characters gathered along thinned centre lines (arXiv 2104.05458; upstream PGPostProcess, mode "fast").
+
+    thresh: least score of a pixel of a centre line; valid_set: outlines for lines of any form ("totaltext") or four
+    corners ("partvgg"); widen: ends are moved
+    outwards by so many heights; point_gather_mode "align": characters are looked for at every pixel between the points
+    of a line. space, right_to_left: as of recognisers.
+    """
+
+    name: Literal["pgnet"] = "pgnet"
+    thresh: Share = 0.5
+    valid_set: Literal["totaltext", "partvgg"] = "totaltext"
+    widen: Annotated[float, Field(ge=0)] = 0.2
+    point_gather_mode: Literal["align"] | None = None
+    space: bool = False
+    right_to_left: bool = False
+
+    @property
+    def expand(self) -> float:
+        """How far out borders are drawn."""
+        return 1.2 if self.valid_set == "totaltext" else 1.0
+
+
 TASKS: dict[str, Task] = {
     "det": Task(
         title="text detection",
@@ -229,5 +271,14 @@ TASKS: dict[str, Task] = {
         postprocess={"cells": TablePostprocess},
         probe=(3, 128, 128),
         compiles=False,  # it runs as many steps as the table has tokens
+    ),
+    "e2e": Task(
+        title="text spotting",
+        folder="e2e",
+        preprocess=E2EPreprocess,
+        postprocess={"pgnet": PGNetPostprocess},
+        probe=(3, 256, 384),
+        varying={2: Axis("rows", 128, 1, 128), 3: Axis("columns", 128, 1, 128)},
+        vocabulary=True,
     ),
 }

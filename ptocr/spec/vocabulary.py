@@ -54,6 +54,7 @@ LAYOUTS: dict[str, Layout] = {
     "seed": Layout(behind=("end", "pad", "unknown")),
     "can": Layout(listed=("end pad", "start"), joint=" "),
     "parseq": Layout(before=("end",), behind=("start", "pad")),
+    "pgnet": Layout(behind=("blank pad",), collapses=True, framed=False),
 }
 _LEFT_TO_RIGHT = re.compile("[a-zA-Z0-9 :*./%+-]")
 

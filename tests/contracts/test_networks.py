@@ -55,7 +55,7 @@ COMPUTED = [
     name
     for name in DISTINCT
     if name == "rec_svtrnet_stn"
-    or (load_spec(name).task not in ("layout", "table") and not load_spec(name).preprocess.fixed)
+    or (load_spec(name).task not in ("layout", "table", "e2e") and not load_spec(name).preprocess.fixed)
 ]
 
 
@@ -76,7 +76,7 @@ def test_spec(name: str) -> None:
     file = paths.configs() / TASKS[spec.task].folder / f"{name}.yaml"
     assert spec.name == name and file.is_file()
     assert parse_spec(spec.model_dump(mode="json"), "dump") == spec
-    assert (spec.charset is not None) == (spec.task == "rec")
+    assert (spec.charset is not None) == (spec.task in ("rec", "e2e"))
     assert (spec.classes is None) == (spec.task in ("det", "unwarp"))
 
 

@@ -46,7 +46,7 @@ def test_settings_of_a_task_are_validated_classes_by_name(task: str) -> None:
         assert issubclass(kind, Postprocess)
         needed = {key: ["0"] for key in ("labels", "tokens") if key in kind.model_fields}
         assert kind.model_validate({"name": name, **needed}).name == name
-    assert not row.vocabulary or list(row.postprocess) == list(LAYOUTS)
+    assert not row.vocabulary or set(row.postprocess) <= set(LAYOUTS)
     assert all(axis in (2, 3) for axis in row.varying)
 
 

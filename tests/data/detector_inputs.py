@@ -116,3 +116,27 @@ def ct(seed: int) -> list[np.ndarray]:
         rows, columns = np.nonzero(_filled([box], 4, 0.6))
         maps[0, rows, columns] = rng.normal(4, 0.3, len(rows))
     return [maps.astype(np.float32)]
+
+
+def pgnet(seed: int) -> tuple[np.ndarray, ...]:
+    """Score (1, H / 4, W / 4), offsets of the borders (4, ...), logits of 36 characters and a blank (37, ...) and
+    reading direction (2, ...)."""
+    rng = np.random.default_rng(seed + 600)
+    shape = (SIZE[0] // 4, SIZE[1] // 4)
+    score = rng.uniform(0, 0.45, (1, *shape))
+    borders, logits, direction = (rng.normal(0, 1, (n, *shape)) for n in (4, 37, 2))
+    for box in quads(seed):
+        rows, columns = np.nonzero(_filled([box], 4, 0.5))
+        box = box / 4
+        pixels = np.stack([columns, rows], axis=1)
+        along, down = (box[1] + box[2] - box[0] - box[3]) / 2, (box[2] + box[3] - box[0] - box[1]) / 2
+        place = ((pixels - box[0]) @ down / (down @ down))[:, None]
+        reach = np.concatenate([-down[::-1] * place, down[::-1] * (1 - place)], axis=1)
+        borders[:, rows, columns] = (reach + rng.normal(0, 0.2, (len(rows), 4))).T
+        direction[:, rows, columns] = along[:, None] + rng.normal(0, 0.5, (2, len(rows)))
+        score[0, rows, columns] = rng.uniform(0.6, 1.0, len(rows))
+        letters = rng.integers(0, 36, 6)
+        share = np.clip((pixels - box[0]) @ along / (along @ along), 0, 0.999)
+        cells = (share * 12).astype(int)  # a character, a blank, a character, ...
+        logits[np.where(cells % 2, 36, letters[cells // 2]), rows, columns] += 8
+    return tuple(part.astype(np.float32) for part in (score, borders, logits, direction))

@@ -63,6 +63,22 @@ def ct(found: dict[str, np.ndarray], seed: int) -> None:
         add(found, f"ct_{kind}_{seed}", algorithm(given, size)[0]["points"])  # type: ignore[operator]
 
 
+def pgnet(found: dict[str, np.ndarray], seed: int, shape: list[np.ndarray]) -> None:
+    names = ("f_score", "f_border", "f_char", "f_direction")
+    maps = dict(zip(names, (part[None] for part in inputs.pgnet(seed)), strict=True))
+    dictionary = str(Path("ppocr/utils/ic15_dict.txt").resolve())
+    for kind, valid, gather in (
+        ("poly", "totaltext", None),
+        ("quad", "partvgg", None),
+        ("align", "totaltext", "align"),
+    ):
+        given = {"valid_set": valid, "score_thresh": 0.5, "mode": "fast", "point_gather_mode": gather}
+        algorithm = post("pg_postprocess", "PGPostProcess", character_dict_path=dictionary, **given)
+        result = algorithm(maps, shape)  # type: ignore[operator]
+        add(found, f"pgnet_{kind}_{seed}", result["points"])
+        found[f"pgnet_{kind}_{seed}_texts"] = np.array(result["texts"])
+
+
 def main() -> None:
     (height, width), (rows, columns) = inputs.PICTURE, inputs.SIZE
     shape = [np.array([height, width, rows / height, columns / width])]
@@ -83,6 +99,7 @@ def main() -> None:
         sast(found, seed, shape)
         fce(found, seed, shape)
         ct(found, seed)
+        pgnet(found, seed, shape)
     np.savez_compressed(HERE / "detectors.npz", **found)
     print({name: array.shape for name, array in found.items()})
 

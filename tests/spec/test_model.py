@@ -54,8 +54,8 @@ def test_every_spec(name: str) -> None:
     assert bool(loaded.sources) == published
     assert parse_spec(loaded.model_dump(mode="json"), "again") == loaded
     assert (loaded.classes is not None) == (loaded.task not in ("det", "unwarp"))
-    assert (loaded.charset is not None) == (loaded.task == "rec")
-    assert bool(loaded.languages) == (loaded.task in ("det", "rec"))
+    assert (loaded.charset is not None) == (loaded.task in ("rec", "e2e"))
+    assert bool(loaded.languages) == (loaded.task in ("det", "rec", "e2e"))
     assert all(isinstance(language, str) for language in loaded.languages)
     for source in loaded.sources:
         if source.kind == "pip":

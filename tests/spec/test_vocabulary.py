@@ -111,7 +111,8 @@ GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "vocabulary.json").rea
 WRITTEN = ("blank", "<unk>", "<s>", "<UKN>", "padding", "unknown")  # special tokens that PaddleOCR writes into texts
 
 
-@pytest.fixture(params=[name for name in LAYOUTS if not LAYOUTS[name].listed])
+# PGNet's class is not of the kind of recognisers'; tests/processing/test_pgnet.py compares its texts.
+@pytest.fixture(params=[name for name in LAYOUTS if not LAYOUTS[name].listed and name != "pgnet"])
 def layout(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
