@@ -185,8 +185,8 @@ class _Shelf:
         first = [Path(self.override)] if self.override else []
         if first and _open(first[0]) is None:
             log.warning("PTOCR_FONT=%s is not a font that can be opened; looking for another", self.override)
-        own = sorted(path for path in _files_below(self.folder) if path.suffix.lower() in _SUFFIXES)
-        found = [path for folder in _FOLDERS for path in _files_below(Path(folder))]
+        own = sorted(path for path in files_below(self.folder) if path.suffix.lower() in _SUFFIXES)
+        found = [path for folder in _FOLDERS for path in files_below(Path(folder))]
         rank = {name: number for number, name in enumerate(_NAMES)}
         known = sorted((p for p in found if p.name in rank), key=lambda path: (rank[path.name], str(path)))
         self.faces = [face for path in [*first, *own, *known] if (face := _open(path)) is not None]
@@ -253,13 +253,13 @@ def _fetched(source: WeightSource, folder: Path) -> Path:
     return target
 
 
-def _files_below(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
     return [Path(root) / name for root, _, names in os.walk(folder.expanduser()) for name in names]
 
 
 def system_fonts() -> tuple[Path, ...]:
     """Font files of this machine, sorted."""
-    files = (path for folder in _FOLDERS for path in _files_below(Path(folder)))
+    files = (path for folder in _FOLDERS for path in files_below(Path(folder)))
     return tuple(sorted(path for path in files if path.suffix.lower() in _SUFFIXES))
 
 

@@ -14,6 +14,7 @@ SCRIPTS = (
     "class_centers",
     "compare_official",
     "eval_corpus",
+    "eval_languages",
     "parity_report",
     "read_with_peer",
     "run_documents",
