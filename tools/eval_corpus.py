@@ -50,6 +50,11 @@ def main() -> int:
         return 2
     scores = {name: corpus.score(truths, read) for name, read in systems.items()}
     print(corpus.markdown({name: result["summary"] for name, result in scores.items()}), end="")
+    for name, found_lines in systems.items():
+        errors = {field: corpus.calibration(truths, found_lines, field) for field in ("score", "confidence")}
+        said = [f"of {field} {found[0]:.3f} ({found[1]} lines)" for field, found in errors.items() if found is not None]
+        if said:
+            print(f"{name}: expected calibration error {', '.join(said)}")
     if args.json:
         args.json.write_text(json.dumps(scores, indent=1, ensure_ascii=False), "utf-8")
     print(*(f"not read: {failure}" for failure in failed), sep="\n", end="\n" if failed else "", file=sys.stderr)

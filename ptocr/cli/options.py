@@ -93,13 +93,16 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("text_rec_score_thresh", Number(float, 0, 1), "leave lines that score less out of every output", "0"),
         Option("return_word_box", flag, "places of words, in JSON", "true for outputs that say where words are"),
         Option("return_char_box", flag, "places and scores of characters, in JSON", "false"),
+        Option("return_confidence", flag, "calibrated confidence, and whether the script is known, in JSON", "false"),
         Option("text_rec_allow", str, "characters that alone may be read", "the model's"),
         Option("text_rec_deny", str, "characters that may not be read", "none"),
         Option(
             "text_rec_lexicon", str, "regular expression; the best reading of a line that matches it is taken", "none"
         ),
         Option("text_rec_alternatives", Number(int, 0, 50), "so many readings of each line, in JSON", "0"),
-        Option("text_rec_gap_spaces", flag, "spaces where letters stand far apart", "false"),
+        Option(
+            "text_rec_gap_spaces", flag, "spaces where the picture has gaps", "true, but not with rec_padding paddle"
+        ),
         Option("text_rec_image_shape", shape, "input of the recogniser", "the model's"),
         Option(
             "rec_padding",

@@ -12,7 +12,10 @@ from ptocr.document.tree import Line, Page, Piece
 from ptocr.processing.geometry import is_turned
 
 # lists that a call has to ask for
-OPTIONAL = ("text_word", "char_boxes", "char_scores", "alternatives", "line_images", "polys_original")
+OPTIONAL = (
+    "text_word", "char_boxes", "char_scores", "alternatives", "confidences", "known_script", "line_images",
+    "polys_original",
+)  # fmt: skip
 
 
 class Lists(TypedDict, total=False):
@@ -31,6 +34,8 @@ class Lists(TypedDict, total=False):
     char_boxes: Sequence[Any] | None
     char_scores: Sequence[Sequence[float]] | None
     alternatives: Sequence[Sequence[tuple[str, float]]] | None
+    confidences: Sequence[float] | None
+    known_script: Sequence[bool] | None
     line_images: Sequence[np.ndarray] | None
 
 
@@ -69,6 +74,9 @@ def _read(lists: Lists) -> list[Line]:
     return lines
 
 
+_PLAIN = ("alternatives", "confidence", "known_script")
+
+
 def _parts(lists: Lists, number: int) -> dict[str, Any]:
     """What only some callers ask for, of one line."""
     parts: dict[str, Any] = {}
@@ -76,11 +84,12 @@ def _parts(lists: Lists, number: int) -> dict[str, Any]:
     if words is not None and regions is not None:
         parts["pieces"] = [Piece(*pair) for pair in zip(words[number], map(np.asarray, regions[number]), strict=True)]
     names = {"original": "polys_original", "char_quads": "char_boxes", "char_scores": "char_scores",
-             "alternatives": "alternatives", "crop": "line_images"}  # fmt: skip
+             "alternatives": "alternatives", "confidence": "confidences", "known_script": "known_script",
+             "crop": "line_images"}  # fmt: skip
     for field, name in names.items():
         values: Any = lists.get(name)
         if values is not None:
-            parts[field] = values[number] if field == "alternatives" else np.asarray(values[number])
+            parts[field] = values[number] if field in _PLAIN else np.asarray(values[number])
     return parts
 
 
@@ -154,6 +163,16 @@ class ListViews:
     def alternatives(self) -> list[list[tuple[str, float]]] | None:
         """Other readings of each line, None unless asked for."""
         return self._list("alternatives", lambda line: line.alternatives)
+
+    @property
+    def confidences(self) -> list[float] | None:
+        """Calibrated probability that each text is right, None unless asked for."""
+        return self._list("confidences", lambda line: float(line.confidence))
+
+    @property
+    def known_script(self) -> list[bool] | None:
+        """Whether each text seems to be in a script that the recogniser knows."""
+        return self._list("known_script", lambda line: bool(line.known_script))
 
     @property
     def line_images(self) -> list[np.ndarray] | None:

@@ -159,13 +159,13 @@ class OCRResult(ListViews, Result):
     More than PaddleX: `page` and what is in it (`text`, `lines`, `image`, what the polygons lie on; `page_size`; `pdf`;
     `page_angle`, degrees counter-clockwise by which the page was turned to be read, because its lines said so: the
     polygons still lie on `image`, each from the top left of its text), `polys_original` (rec_polys in the user's own
-    picture), `char_boxes`, `char_scores` and `alternatives` per line, `line_images` (the crops as they were read),
-    `timings`.
+    picture), `char_boxes`, `char_scores`, `alternatives`, `confidences` and `known_script` per line, `line_images` (the
+    crops as they were read), `timings`.
     """
 
     _more = (
         "image", "timings", "page", "text_word_region", "page_size", "page_angle", "pdf", "polys_original",
-        "char_boxes", "char_scores", "alternatives", "line_images",
+        "char_boxes", "char_scores", "alternatives", "confidences", "known_script", "line_images",
     )  # fmt: skip
 
     def __init__(
@@ -312,7 +312,8 @@ class OCRResult(ListViews, Result):
         }
         if self.text_word is not None:
             data |= {"text_word_boxes": self.text_word_boxes, "text_word": self.text_word}
-        asked = {name: getattr(self, name) for name in ("char_boxes", "char_scores", "alternatives")}  # not in PaddleX
+        more = ("char_boxes", "char_scores", "alternatives", "confidences", "known_script")  # not in PaddleX
+        asked = {name: getattr(self, name) for name in more}
         return data | {name: value for name, value in asked.items() if value is not None}
 
     @property

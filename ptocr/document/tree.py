@@ -62,8 +62,9 @@ class Line:
     to be read. angle: 1 read upside down, 0 as it stands, -1 not asked. kept: its score reached
     `text_rec_score_thresh`. columns: (m,) time steps at which the recogniser found the characters; steps: how many
     cover the line, may be fractional; char_scores: (m,) their confidence. char_quads: (len(text), 4, 2). pieces: words
-    by upstream's rule. alternatives: other readings with their probabilities, best first. original: poly in the
-    user's own picture. crop: (h, w, 3) uint8 BGR, the line as it was read.
+    by upstream's rule. alternatives: other readings with their probabilities, best first. confidence: calibrated
+    probability that the text is right; known_script: False where it seems to be in a script that the recogniser does
+    not know. original: poly in the user's own picture. crop: (h, w, 3) uint8 BGR, the line as it was read.
     """
 
     poly: np.ndarray
@@ -78,6 +79,8 @@ class Line:
     char_quads: np.ndarray | None = None
     pieces: list[Piece] | None = None
     alternatives: list[tuple[str, float]] = field(default_factory=list)
+    confidence: float = 0.0
+    known_script: bool = True
     original: np.ndarray | None = None
     crop: np.ndarray | None = None
 

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from ptocr.errors import InputError
-from ptocr.evaluation.text_metrics import fold, line_counts, line_scores, page_counts, page_scores
+from ptocr.evaluation.text_metrics import (
+    calibration_error,
+    fold,
+    line_counts,
+    line_scores,
+    page_counts,
+    page_scores,
+    without_space,
+)
 
 Lines = list[dict[str, Any]]
 Scores = dict[str, float | int | None]
@@ -97,6 +105,23 @@ def score(truths: Sequence[Truth], predictions: Mapping[str, Lines]) -> dict[str
         if is_page:
             summary[group]["cer_pages"] = counts["cer_pages"]
     return {"summary": summary, "files": files}
+
+
+def calibration(truths: Sequence[Truth], predictions: Mapping[str, Lines], field: str) -> tuple[float, int] | None:
+    """Expected calibration error of the lines of pages, and of how many lines; None where lines have no such field.
+
+    field: "score" or "confidence". A line is right when it occurs in what its page says, spaces apart.
+    """
+    given: list[float] = []
+    right: list[bool] = []
+    for truth in truths:
+        said = without_space("".join(fold(text, truth.ignore_case) for text in truth.lines))
+        for line in predictions.get(truth.key, []) if truth.is_page and truth.complete else ():
+            text = without_space(fold(line["text"], truth.ignore_case))
+            if field in line and text:
+                given.append(line[field])
+                right.append(text in said)
+    return (calibration_error(given, right), len(right)) if right else None
 
 
 def markdown(summaries: Mapping[str, Mapping[str, Scores]]) -> str:

@@ -58,14 +58,20 @@ def upright(models: Models, image: np.ndarray) -> np.ndarray:
 
 def read_line(models: Models, image: np.ndarray, padding: RecPadding) -> tuple[str, float]:
     """Text and score of one cropped line, (h, w, 3) uint8 BGR, as it stands."""
-    read = models.get("TextRecognition", TextRecognizer)([image], Decoding(padding))[0]
+    read = models.get("TextRecognition", TextRecognizer)([image], Decoding(padding, gap_spaces=padding == "invariant"))[
+        0
+    ]
     return read.text, float(read.score)
 
 
 def result_lines(result: OCRResult) -> Lines:
     """The lines of a result in the form that predictions files have."""
-    rows = zip(result["rec_texts"], result["rec_scores"], result["rec_polys"], strict=True)
     return [
-        {"text": text, "score": round(float(score), 6), "box": np.asarray(poly).astype(float).tolist()}
-        for text, score, poly in rows
+        {
+            "text": line.text,
+            "score": round(float(line.score), 6),
+            "confidence": round(float(line.confidence), 6),
+            "box": np.asarray(line.poly).astype(float).tolist(),
+        }
+        for line in result.kept
     ]

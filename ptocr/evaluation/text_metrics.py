@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 # Marks that printers and label files use for one another -> one of them.
@@ -116,6 +116,19 @@ def line_scores(counts: Counter[str]) -> dict[str, float | None]:
         "exact": _ratio(counts["exact"], counts["files"]),
         "exact_nospace": _ratio(counts["exact_close"], counts["files"]),
     }
+
+
+def calibration_error(probabilities: Sequence[float], right: Sequence[bool], bins: int = 10) -> float:
+    """Expected calibration error (Guo et al. 2017): how far probabilities are from how often things are right.
+
+    Things are put into bins of equal width by their probability; the error is the mean over the bins, by their sizes,
+    of |mean probability - share of right ones|.
+    """
+    placed: dict[int, list[tuple[float, bool]]] = defaultdict(list)
+    for probability, hit in zip(probabilities, right, strict=True):
+        placed[min(int(probability * bins), bins - 1)].append((probability, hit))
+    off = sum(abs(sum(p for p, _ in rows) - sum(hit for _, hit in rows)) for rows in placed.values())
+    return off / max(1, len(right))
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -84,6 +84,7 @@ class OCRKeywords(DocKeywords, total=False):
     text_rec_alternatives: int | None
     text_rec_gap_spaces: bool | None
     return_char_box: bool | None
+    return_confidence: bool | None
     keep_line_images: bool | None
 
 

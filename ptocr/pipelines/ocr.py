@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,6 +14,7 @@ from ptocr.document.results import OCRResult
 from ptocr.document.tree import Line
 from ptocr.inputs.page import Page
 from ptocr.inputs.read import iter_pages
+from ptocr.pipelines import doubt
 from ptocr.pipelines import orientation as direction
 from ptocr.pipelines.config import PipelineSpec
 from ptocr.pipelines.detect import find_in_tiles, tile_size
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
     from ptocr.pipelines.keywords import Input, OCRKeywords
 
+
+log = logging.getLogger(__name__)
 
 _Reading = tuple[int, np.ndarray, list[Line]]  # by how much the page was turned, the turned picture, its lines
 
@@ -167,6 +171,8 @@ class OCRPipeline:
         lines = _reported(reading, reader, call)
         for line in lines:
             line.original = prepared.map.back(line.poly)
+        if complaint := doubt.warning(lines, reader.recognizer.spec.name if lines else ""):
+            log.warning("%s: %s", page.input_path or "picture", complaint)
         return OCRResult(
             page=tree.Page(
                 lines,
@@ -230,6 +236,8 @@ def _asked(call: _Call) -> frozenset[str]:
         "char_boxes": call.options.return_char_box,
         "char_scores": call.options.return_char_box,
         "alternatives": call.options.text_rec_alternatives > 0,
+        "confidences": call.options.return_confidence,
+        "known_script": call.options.return_confidence,
         "line_images": call.options.keep_line_images,
     }
     return frozenset(name for name, asked in wanted.items() if asked)

@@ -100,8 +100,11 @@ class OCROptions(DocOptions):
     text_rec_allow, text_rec_deny: characters that alone may, or may not, be read; text_rec_lexicon: a regular
         expression; of the likely readings of a line the best one that matches as a whole is taken, else the best.
     text_rec_alternatives: so many readings of each line with their probabilities.
-    text_rec_gap_spaces: spaces where letters stand far apart, for recognisers that lose spaces.
+    text_rec_gap_spaces: spaces where the picture has gaps between words that the recogniser ran together; not given:
+        yes, but not with `rec_padding` "paddle".
     return_char_box: boxes and scores of single characters.
+    return_confidence: calibrated probability that each text is right, and whether its script is one that the recogniser
+        knows.
     text_det_max_pixels: largest area a page is detected at, which bounds memory; 0 lifts the bound.
     text_det_tile: longer pages are detected in overlapping tiles of this many pixels; 0 never; not given: pages that
         `max_side_limit` would shrink to less than half.
@@ -132,9 +135,16 @@ class OCROptions(DocOptions):
     text_rec_deny: str | None = None
     text_rec_lexicon: str | None = None
     text_rec_alternatives: int = Field(default=0, ge=0, le=50)
-    text_rec_gap_spaces: bool = False
+    text_rec_gap_spaces: bool | None = None
     return_char_box: bool = False
+    return_confidence: bool = False
     keep_line_images: bool = False
+
+    @property
+    def gap_spaces(self) -> bool:
+        """Whether gaps in the picture become spaces."""
+        asked = self.text_rec_gap_spaces
+        return self.rec_padding == "invariant" if asked is None else asked
 
     @field_validator("text_rec_lexicon")
     @classmethod

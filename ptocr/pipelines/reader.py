@@ -12,6 +12,7 @@ from ptocr.document.tree import Line, Piece
 from ptocr.pipelines import orientation as direction
 from ptocr.pipelines.config import DetectionConfig
 from ptocr.pipelines.detect import detection_settings
+from ptocr.pipelines.doubt import mark
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.predict_options import OCROptions
 from ptocr.predictors.classification import Classification, Classifier
@@ -44,7 +45,7 @@ class Reader:
             options.text_rec_deny,
             options.text_rec_lexicon,
             options.text_rec_alternatives,
-            options.text_rec_gap_spaces,
+            options.gap_spaces,
         )
         self.timings: dict[str, float] = {}
         self._last = time.perf_counter()
@@ -92,6 +93,7 @@ class Reader:
             _put(line, text)
         if self.orientation and lines and not believed:
             self._judge(lines, suspects)
+        mark(lines)
         self.lap("rec")
         return lines
 

@@ -16,6 +16,7 @@ from ptocr.inputs.page import Page
 from ptocr.predictors.predictor import ModelOptions, Predictor, Reader, origin
 from ptocr.processing import ctc_search as ctc
 from ptocr.processing.fixed_line import fixed_line, inverted_picture
+from ptocr.processing.gap_spaces import with_gap_spaces
 from ptocr.processing.long_lines import line_windows, merge_windows
 from ptocr.processing.rec import line_batch, line_width, paddle_batch_width, paddle_width, stepped_width
 from ptocr.runtime.runtime import Runtime
@@ -101,7 +102,8 @@ class TextRecognizer(Predictor):
             merge_windows([next(parts) for _ in cuts], cuts, image.shape[1]) if cuts else next(parts)
             for image, cuts in zip(images, windows, strict=True)
         ]
-        return [ctc.with_gap_spaces(line) for line in lines] if how.gap_spaces else lines
+        rows = zip(lines, images, strict=True)
+        return [with_gap_spaces(line, image) for line, image in rows] if how.gap_spaces else lines
 
     def reader(self, options: RecOptions) -> Reader:
         """Texts of line pictures."""

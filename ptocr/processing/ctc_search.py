@@ -1,20 +1,17 @@
-"""Decoding of CTC probabilities beyond the greedy path: permitted characters, alternatives, spaces from gaps."""
+"""Decoding of CTC probabilities beyond the greedy path: permitted characters, alternatives."""
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from ptocr.spec.vocabulary import Spans, Text, Vocabulary
+from ptocr.spec.vocabulary import Text, Vocabulary
 
 BLANK = Vocabulary(()).token("blank")
 BEAMS = 16
 CANDIDATES = 6  # classes followed per time step
-GAP = 1.5  # a gap between letters this many times the usual one is a space
 
 
 def permitted(charset: Vocabulary, allow: str | None, deny: str | None) -> np.ndarray:
@@ -98,43 +95,3 @@ def align(probs: np.ndarray, classes: Sequence[int]) -> tuple[np.ndarray, np.nda
         state -= int(back[t, state])
     columns = np.array([best.get(2 * i + 1, 0) for i in range(len(classes))])
     return columns, probs[columns, list(classes)].astype(np.float32)
-
-
-def with_gap_spaces(text: Text) -> Text:
-    """The reading with spaces where neighbouring letters or digits are much further apart than usual in the line.
-
-    For recognisers that lose spaces. Gaps beside ideographs are left alone; a space gets the column before the gap's
-    end and the score of its neighbours' mean.
-    """
-    characters, columns = list(text.text), text.columns
-    if text.spans is None or len(characters) != len(columns) or len(characters) < 3:
-        return text
-    gaps = np.diff(columns)
-    letters = [_spaced(a) and _spaced(b) for a, b in itertools.pairwise(characters)]
-    widths = np.array([_width(c) for c in characters])
-    relative = gaps / (widths[1:] + widths[:-1]) * 2  # as if all letters were equally wide
-    usual = float(np.median(relative[letters])) if any(letters) else 0.0
-    out: list[tuple[str, int, float]] = []
-    for i, (character, column, score) in enumerate(zip(characters, columns, text.char_scores, strict=True)):
-        if i and letters[i - 1] and relative[i - 1] > GAP * usual and gaps[i - 1] > usual + 1:
-            out.append((" ", int(column) - 1, float(text.char_scores[i - 1] + score) / 2))
-        out.append((character, int(column), float(score)))
-    return replace(
-        text,
-        text="".join(c for c, _, _ in out),
-        char_scores=np.array([score for _, _, score in out], np.float32),
-        spans=Spans(np.array([column for _, column, _ in out]), text.spans.count),
-    )
-
-
-def _spaced(character: str) -> bool:
-    if character.isascii():
-        return not character.isspace()
-    return character.isalpha() and character < "\u2e80"  # scripts that are written with spaces
-
-
-def _width(character: str) -> float:
-    """About how wide a character is set, in widths of an n."""
-    if character in "iljtfrI1.,:;'|!()[]":
-        return 0.6
-    return 1.5 if character in "mwMW%@" else 1.2 if character.isupper() else 1.0

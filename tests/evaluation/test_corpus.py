@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ptocr.evaluation import corpus as c
+from ptocr.evaluation.text_metrics import calibration_error
 
 pytest.importorskip("rapidfuzz")
 
@@ -88,3 +89,21 @@ def test_predictions_of_another_form_are_refused(tmp_path: Path) -> None:
         c.load_predictions(path)
     with pytest.raises(c.InputError, match=r"missing\.json"):
         c.load_predictions(tmp_path / "missing.json")
+
+
+def test_calibration_error_counted_by_hand() -> None:
+    assert calibration_error([0.95, 0.95, 0.95, 0.95], [True, True, True, False]) == pytest.approx(0.2)
+    assert calibration_error([1.0, 0.05], [True, False]) == pytest.approx(0.025)  # two bins: 0 and 0.05 off
+    assert calibration_error([], []) == 0.0
+
+
+def test_lines_of_pages_are_right_when_the_page_says_so(folder: Path) -> None:
+    truths = c.load_truth(folder)
+    read = {
+        "pages/a.png": [{"text": 'Hello "big"', "score": 0.9}, {"text": "w0rld", "score": 0.9}],
+        "pages/b.pdf#1": [{"text": "你好,世界", "score": 0.9, "confidence": 1.0}, {"text": " ", "score": 0.1}],
+        "lines/l.png": [{"text": "no page", "score": 0.9}],
+    }
+    assert c.calibration(truths, read, "score") == (pytest.approx(abs(2.7 - 2) / 3), 3)
+    assert c.calibration(truths, read, "confidence") == (0.0, 1)
+    assert c.calibration(truths, {}, "score") is None

@@ -72,7 +72,7 @@ def test_keys_of_pages_and_lines(folder: Path) -> None:
     read = dict(read_corpus(pipeline, folder, keys, failed.append, "paddle", pdf_dpi=150))
     assert list(read) == ["pages/d.pdf#1", "pages/d.pdf#2", "pages/anim.gif", "lines/up.png"]
     assert read["pages/d.pdf#2"] == [
-        {"text": "page 1", "score": 0.25, "box": [[0.0, 0.0], [4.0, 0.0], [4.0, 2.0], [0.0, 2.0]]}
+        {"text": "page 1", "score": 0.25, "confidence": 0.0, "box": [[0.0, 0.0], [4.0, 0.0], [4.0, 2.0], [0.0, 2.0]]}
     ]
     assert read["pages/anim.gif"][0]["text"] == "page 0"
     assert read["lines/up.png"] == [{"text": "paddle 7", "score": 0.5}]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ptocr.processing import ctc_search as ctc
-from ptocr.spec.vocabulary import Spans, Text, Vocabulary
+from ptocr.spec.vocabulary import Vocabulary
 
 LETTERS = Vocabulary(("a", "b", "c"))
 
@@ -61,15 +61,3 @@ def test_characters_that_may_not_be_read_are_not() -> None:
     assert ctc.permitted(charset, "ab", None).tolist() == [True, True, True, True, False, False]
     assert ctc.permitted(charset, None, "b ").tolist() == [True, True, False, False, True, False]
     assert ctc.permitted(charset, "ab", "b").tolist() == [True, True, False, False, False, False]
-
-
-def test_spaces_come_where_letters_stand_apart() -> None:
-    def text(characters: str, columns: list[int]) -> Text:
-        return Text(characters, 0.9, np.full(len(columns), 0.9, np.float32), Spans(np.array(columns), 20.0))
-
-    spaced = ctc.with_gap_spaces(text("onetwo", [1, 3, 5, 10, 12, 14]))
-    assert spaced.text == "one two" and spaced.columns.tolist() == [1, 3, 5, 9, 10, 12, 14]
-    assert len(spaced.char_scores) == 7 and spaced.score == 0.9
-    assert ctc.with_gap_spaces(text("一二三四", [1, 3, 9, 11])).text == "一二三四"  # ideographs are set as they are
-    assert ctc.with_gap_spaces(text("even", [1, 3, 5, 7])).text == "even"
-    assert ctc.with_gap_spaces(text("", [])).text == ""
