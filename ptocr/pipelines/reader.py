@@ -18,6 +18,7 @@ from ptocr.pipelines.predict_options import OCROptions
 from ptocr.predictors.classification import Classification, Classifier
 from ptocr.predictors.detection import TextDetector
 from ptocr.predictors.recognition import Decoding, TextRecognizer
+from ptocr.processing.dashes import double_dashes
 from ptocr.processing.geometry import crop_poly, crop_quad, rectangle
 from ptocr.processing.image import rotate180
 from ptocr.processing.words import character_quads, per_character, word_boxes
@@ -93,6 +94,9 @@ class Reader:
             _put(line, text)
         if self.orientation and lines and not believed:
             self._judge(lines, suspects)
+        if self.options.rec_padding == "invariant":
+            for line in lines:
+                line.text = double_dashes(line.text, [] if line.char_scores is None else line.char_scores.tolist())
         mark(lines)
         self.lap("rec")
         return lines

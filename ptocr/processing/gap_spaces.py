@@ -13,7 +13,7 @@ from ptocr.spec.vocabulary import Spans, Text
 BLANK = 0.3  # a column of the picture with less than this share of the usual ink is empty
 WIDE = 0.2  # of the line's height: no gap that is narrower is a space ...
 WIDER = 0.13  # ... nor one that is not wider by this than the usual gap between the line's letters
-DIGITS = 0.4  # WIDE between digits, which are often set apart, each in the middle of a column
+DIGITS = 0.33  # WIDE between digits, which are often set apart, each in the middle of a column
 MIXED = 0.25  # of the line's height: a gap between an ideograph and a Latin word or number that is a space
 ALIKE = 0.7  # WIDE as a share of the spaces that the recogniser did read in the line
 APART = 1.3  # so many times the usual distance, as if all letters were equally wide, are two characters around a space;
