@@ -1,5 +1,5 @@
 """A script, `python -m tests.soak COUNT [MODE]`: detect and read pictures of random sizes, and print the resident
-memory after each, in MB. MODE: `compile=` of the networks, "off" or "aot"."""
+memory after each, in MB. MODE: what runs the networks, "native", "torch", or "aot" (compiled)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def resident() -> float:
 
 
 def main(count: int, mode: str) -> None:
-    options = RuntimeOptions(device="cpu", threads=1, compile=mode)  # type: ignore[arg-type]
+    how = {"compile": "aot"} if mode == "aot" else {"engine": mode}
+    options = RuntimeOptions(device="cpu", threads=1, **how)  # type: ignore[arg-type]
     detector = TextDetector(Runtime(random_checkpoint("PP-OCRv4_mobile_det"), options))
     recognizer = TextRecognizer(Runtime(random_checkpoint("PP-OCRv4_mobile_rec"), options))
     rng = np.random.default_rng(0)
@@ -33,4 +34,4 @@ def main(count: int, mode: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "off")
+    main(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "native")

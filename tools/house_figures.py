@@ -87,19 +87,16 @@ def _reachable(graph: dict[str, set[str]], start: str) -> set[str]:
     return seen
 
 
-def hops(call: Callable[[], Any], network: str) -> list[str]:
-    """Named functions of the project on the stack when a network's `forward` is first entered, outermost first.
+def hops(call: Callable[[], Any], ends: Callable[[FrameType], bool]) -> list[str]:
+    """Named functions of the project on the stack when a network is first entered, outermost first.
 
-    network: the file, relative to the package, whose `forward` or `forward_train` ends the walk. Generated frames
-    (comprehensions, lambdas) are not counted, nor are the command line's argument parsing and threads' own starts.
+    ends: whether a call is that of the network. Generated frames (comprehensions, lambdas) are not counted, nor are the
+    command line's argument parsing and threads' own starts.
     """
     seen: list[str] = []
 
     def watch(frame: FrameType, event: str, argument: object) -> None:
-        code = frame.f_code
-        if seen or event != "call" or not code.co_name.startswith("forward"):
-            return
-        if code.co_filename != str(PACKAGE / network):
+        if seen or event != "call" or not ends(frame):
             return
         step: FrameType | None = frame
         while step is not None:
@@ -117,6 +114,21 @@ def hops(call: Callable[[], Any], network: str) -> list[str]:
     return seen[::-1]
 
 
+def forward_of(file: str) -> Callable[[FrameType], bool]:
+    """Whether a call is `forward` or `forward_train` of a module of this file."""
+    return lambda frame: frame.f_code.co_filename == str(PACKAGE / file) and frame.f_code.co_name.startswith("forward")
+
+
+def program_of(reads: bool) -> Callable[[FrameType], bool]:
+    """Whether a call is that of a native program, of a recogniser's or of another one's."""
+    file = str(PACKAGE / "runtime" / "cpu" / "native.py")
+    return lambda frame: (
+        frame.f_code.co_filename == file
+        and frame.f_code.co_name == "__call__"
+        and (None in frame.f_locals["self"].outputs) == reads
+    )
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -124,8 +136,9 @@ def main() -> None:
     args = parser.parse_args()
     for key, value in {**sizes(), **arrows()}.items():
         print(f"{key}: {value}")
-    for name, passed in walks().items() if args.hops else ():
-        print(f"hops, {name}: {len(passed)} ({', '.join(passed)})")
+    for engine in ENDS if args.hops else ():
+        for name, passed in walks(engine).items():
+            print(f"hops, {engine}, {name}: {len(passed)} ({', '.join(passed)})")
 
 
 def train_one_step(folder: Path) -> None:
@@ -147,7 +160,7 @@ def train_one_step(folder: Path) -> None:
     main(["train", "-c", "PP-OCRv3_mobile_det", *(f"-o{key}={value}" for key, value in settings.items())])
 
 
-def walks() -> dict[str, list[str]]:
+def walks(engine: str) -> dict[str, list[str]]:
     """The functions between each command and its network, on one thread so that nothing leaves the stack."""
     import torch
 
@@ -158,21 +171,29 @@ def walks() -> dict[str, list[str]]:
     with tempfile.TemporaryDirectory() as folder:
         page = ROOT / "docs" / "images" / "latin_page.png"
         line = ROOT / "docs" / "images" / "rotated_line.png"
-        quiet = ["--cpu_threads", "1", "--device", "cpu", "--draw_img_save_dir", folder]
+        finds, reads = ENDS[engine]
+        quiet = ["--engine", engine, "--cpu_threads", "1", "--device", "cpu", "--draw_img_save_dir", folder]
         system = lambda: predict_system(["--image_dir", str(page), *quiet])  # noqa: E731
-        calls: dict[str, tuple[Callable[[], Any], str]] = {
-            "predict_det": (lambda: predict_det(["--image_dir", str(page), *quiet]), "nn/build.py"),
-            "predict_rec": (lambda: predict_rec(["--image_dir", str(line), *quiet]), "nn/decode.py"),
-            "predict_system, to the detector": (system, "nn/build.py"),
-            "predict_system, to the recogniser": (system, "nn/decode.py"),
-            "train": (lambda: train_one_step(Path(folder)), "nn/build.py"),
+        calls: dict[str, tuple[Callable[[], Any], Callable[[FrameType], bool]]] = {
+            "predict_det": (lambda: predict_det(["--image_dir", str(page), *quiet]), finds),
+            "predict_rec": (lambda: predict_rec(["--image_dir", str(line), *quiet]), reads),
+            "predict_system, to the detector": (system, finds),
+            "predict_system, to the recogniser": (system, reads),
         }
-        for name, (call, network) in calls.items():
+        if engine == "torch":
+            calls["train"] = (lambda: train_one_step(Path(folder)), finds)
+        for name, (call, ends) in calls.items():
             with contextlib.redirect_stdout(io.StringIO()):
-                found[name] = hops(call, network)
+                found[name] = hops(call, ends)
     torch.set_num_threads(threads)
     return found
 
+
+# engine -> what ends the walk to a detector, to a recogniser
+ENDS = {
+    "native": (program_of(reads=False), program_of(reads=True)),
+    "torch": (forward_of("nn/build.py"), forward_of("nn/decode.py")),
+}
 
 if __name__ == "__main__":
     main()

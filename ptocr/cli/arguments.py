@@ -126,14 +126,14 @@ def add_runtime_arguments(parser: argparse.ArgumentParser, device: bool = True, 
     ways = OneOf("off", "auto", "aot", "inductor")
     add("--compile", type=ways, metavar=str(ways), default="off",
         help="compiled networks; auto: where `ptocr compile` has made them (default: off)")  # fmt: skip
-    engines = OneOf("torch", "native", "onnxruntime", "openvino")
+    engines = OneOf("auto", "native", "torch", "onnxruntime", "openvino")
     add(
         engine,
         dest="engine",
         type=engines,
         metavar=str(engines),
-        default="torch",
-        help="what runs the networks (default: torch)",
+        default="auto",
+        help="what runs the networks (default: auto, native on a CPU and torch elsewhere)",
     )
     add("--cpu_threads", type=Number(int, 1), metavar="N", default=None, help="threads on a CPU (default: all cores)")
 

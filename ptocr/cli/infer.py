@@ -64,8 +64,8 @@ def parser_of(description: str) -> argparse.ArgumentParser:
     add("--compile", default="off", choices=["off", "auto", "aot", "inductor"], help="compiled networks")
     add(
         "--engine",
-        default="torch",
-        choices=["torch", "native", "onnxruntime", "openvino"],
+        default="auto",
+        choices=["auto", "native", "torch", "onnxruntime", "openvino"],
         help="what runs the networks",
     )
     add("--model_path", "--model_dir", help="weights of the one model of predict_det, predict_rec or predict_cls")

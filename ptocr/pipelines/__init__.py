@@ -82,7 +82,7 @@ def create_pipeline(
     device: str | None = "auto",
     compile: str = "off",
     dtype: str = "float32",
-    engine: str | None = "torch",
+    engine: str | None = "auto",
     threads: int | None = None,
     **overrides: Any,
 ) -> Any:
@@ -103,7 +103,7 @@ def create_pipeline(
     """
     spec = load_pipeline((pipeline or "OCR") if config is None else config)
     options = [
-        RuntimeOptions(name, dtype, compile, engine or "torch", threads)  # type: ignore[arg-type]
+        RuntimeOptions(name, dtype, compile, engine or "auto", threads)  # type: ignore[arg-type]
         for name in device_list(device or "auto")
     ]
     if lang is not None or ocr_version is not None:

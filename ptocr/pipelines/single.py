@@ -63,7 +63,7 @@ def create_model(
     device: str | None = "auto",
     compile: str = "off",
     dtype: str = "float32",
-    engine: str | None = "torch",
+    engine: str | None = "auto",
     threads: int | None = None,
     charset: str | None = None,
 ) -> ModelPredictor:
@@ -76,5 +76,5 @@ def create_model(
     """
     if model_name is None and model_dir is None:
         raise SpecError("create_model: give model_name or model_dir")
-    options = RuntimeOptions(device or "auto", dtype, compile, engine or "torch", threads)  # type: ignore[arg-type]
+    options = RuntimeOptions(device or "auto", dtype, compile, engine or "auto", threads)  # type: ignore[arg-type]
     return ModelPredictor(make_runtime(model_dir or str(model_name), options, model_name, charset))

@@ -63,10 +63,10 @@ def open_built(network: PlacedNetwork, decode: bool) -> TorchSession:
     return _session(find_or_build(network, decode), network, decode)
 
 
-def open_found(network: PlacedNetwork, decode: bool) -> TorchSession:
-    """The network's package if there is one, else the network as it is; never compiles."""
+def open_found(network: PlacedNetwork, decode: bool) -> TorchSession | None:
+    """The network's package if there is one; never compiles."""
     found = find(network, decode) if network.checkpoint.spec.row.compiles else None
-    return open_eager(network, decode) if found is None else _session(found, network, decode)
+    return None if found is None else _session(found, network, decode)
 
 
 def _session(compiled: package.Compiled, network: PlacedNetwork, decode: bool) -> TorchSession:

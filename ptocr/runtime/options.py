@@ -10,7 +10,7 @@ import torch
 from ptocr.errors import DeviceError
 
 Compile = Literal["off", "auto", "aot", "inductor"]
-Engine = Literal["torch", "native", "onnxruntime", "openvino"]
+Engine = Literal["auto", "native", "torch", "onnxruntime", "openvino"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ALIASES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 MOST_THREADS = 1024
@@ -23,8 +23,9 @@ class RuntimeOptions:
     device: "auto" (CUDA, else MPS, else CPU), "cpu", "gpu", "gpu:1", "cuda:0", "mps", "xpu", "npu:0".
     dtype: "float32", "bfloat16", "float16" (weights and activations; what comes out is float32).
     compile: "off" = fused eager; "aot" = compiled package, built and cached when absent; "auto" = a package when one is
-    there, never compiles; "inductor" = torch.compile. engine: "torch", "native" (ptocr's own
-    kernels on a CPU, without torch inside), "onnxruntime", "openvino". threads: CPU threads, None = torch's setting.
+    there, never compiles; "inductor" = torch.compile. engine: "native" (ptocr's own kernels on a CPU, without torch
+    inside), "torch", "onnxruntime", "openvino"; "auto" = "native" on a CPU, unless networks are compiled, else "torch".
+    threads: CPU threads, None = torch's setting.
 
     Raises:
         DeviceError: an unknown value; names it and what is allowed.
@@ -33,7 +34,7 @@ class RuntimeOptions:
     device: str = "auto"
     dtype: str = "float32"
     compile: Compile = "off"
-    engine: Engine = "torch"
+    engine: Engine = "auto"
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -41,7 +42,7 @@ class RuntimeOptions:
         _known("dtype", self.dtype, [*DTYPES, *ALIASES])
         _known("compile", self.compile, get_args(Compile))
         _known("engine", self.engine, get_args(Engine))
-        if self.engine != "torch" and self.compile != "off":
+        if self.engine not in ("auto", "torch") and self.compile != "off":
             raise DeviceError(f"engine={self.engine!r} with compile={self.compile!r}: only engine='torch' is compiled")
         if not isinstance(self.device, str):
             raise DeviceError(f"device {self.device!r} is not a name like 'cpu' or 'gpu:0'")

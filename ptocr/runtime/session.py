@@ -36,25 +36,32 @@ class Session(Protocol):
 
 Open = Callable[[PlacedNetwork, bool, RuntimeOptions], Session]
 
-_TORCH: dict[Compile, Callable[[PlacedNetwork, bool], Session]] = {
-    "off": eager.open_eager,
+# How networks are compiled -> a session, None where they are not
+_COMPILED: dict[Compile, Callable[[PlacedNetwork, bool], Session | None]] = {
+    "off": lambda network, decode: None,
     "auto": compiled.open_found,
     "aot": compiled.open_built,
     "inductor": eager.open_inductor,
 }
 
 
+def _open_torch(network: PlacedNetwork, decode: bool, options: RuntimeOptions) -> Session:
+    return _COMPILED[options.compile](network, decode) or eager.open_eager(network, decode)
+
+
 def _open_native(network: PlacedNetwork, decode: bool, options: RuntimeOptions) -> Session:
+    """On ptocr's own kernels, unless the network has been compiled."""
+    if (session := _COMPILED[options.compile](network, decode)) is not None:
+        return session
     kernels = own_kernels(network.device)
     return eager.open_eager(network, decode) if kernels is None else kernels.open_native(network, decode)
 
 
 # (engine, torch's name of the kind of device) -> how to open a session there
 SESSIONS: dict[tuple[str, str], Open] = {
-    **{
-        ("torch", kind.backend): lambda network, decode, options: _TORCH[options.compile](network, decode)
-        for kind in KINDS.values()
-    },
+    **{("torch", kind.backend): _open_torch for kind in KINDS.values()},
+    **{("auto", kind.backend): _open_torch for kind in KINDS.values()},
+    ("auto", "cpu"): _open_native,
     ("native", "cpu"): _open_native,
     ("onnxruntime", "cpu"): lambda network, decode, options: OnnxRuntimeSession(network, decode, options.threads),
     ("openvino", "cpu"): lambda network, decode, options: OpenVinoSession(network, decode, options.threads),
@@ -77,7 +84,7 @@ def open_session(network: PlacedNetwork, options: RuntimeOptions, decode: bool =
             f"engine={options.engine!r} runs on {kinds} here, not on {network.device}; engine='torch' does"
         )
     if (
-        options.engine in ("torch", "native")
+        options.engine in ("auto", "torch", "native")
         and network.device.type == "cpu"
         and network.dtype == torch.bfloat16
         and not torch_private.cpu_has_bfloat16()

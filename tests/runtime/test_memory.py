@@ -21,10 +21,12 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="r
 @pytest.mark.parametrize(
     ("mode", "count"),
     [
-        ("aot", 240),
+        ("native", 240),
+        pytest.param("native", 3000, marks=pytest.mark.slow),
+        pytest.param("aot", 240, marks=pytest.mark.slow),
         pytest.param("aot", 3000, marks=pytest.mark.slow),
         # oneDNN's cache of primitives has to fill up before there is a plateau
-        pytest.param("off", 3000, marks=pytest.mark.slow),
+        pytest.param("torch", 3000, marks=pytest.mark.slow),
     ],
 )
 def test_memory_reaches_a_plateau_over_random_sizes(mode: str, count: int, checkout: Path) -> None:

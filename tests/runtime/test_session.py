@@ -59,12 +59,42 @@ def test_all_classes_of_a_compiled_model_are_compiled(monkeypatch: pytest.Monkey
 
 
 def test_decoded_and_whole_outputs_share_one_network() -> None:
-    runtime = Runtime(random_checkpoint("PP-OCRv4_mobile_rec"), RuntimeOptions(device="cpu"))
+    runtime = Runtime(random_checkpoint("PP-OCRv4_mobile_rec"), RuntimeOptions(device="cpu", engine="torch"))
     runtime.run(LINES)
     network = runtime._network.module(decode=False)
     indices, _ = runtime.run(LINES)
     np.testing.assert_array_equal(runtime.all_classes.run(LINES)[0].argmax(2), indices)
     assert runtime._network.module(decode=False) is network
+
+
+def test_a_cpu_runs_ptocrs_own_kernels_unless_networks_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """auto: a package where there is one and it may be used, else the kernels; other devices: torch."""
+    opened: list[str] = []
+    monkeypatch.setattr(
+        "ptocr.runtime.cpu.open_native", lambda network, decode: opened.append("native") or Recorder(True)
+    )
+    monkeypatch.setattr(
+        "ptocr.runtime.eager.open_eager", lambda network, decode: opened.append("torch") or Recorder(True)
+    )
+    packages = {"package": None}
+    monkeypatch.setattr("ptocr.runtime.compiled.find", lambda network, decode: packages["package"])
+    checkpoint = random_checkpoint("ch_ppocr_mobile_v2.0_cls")
+    for engine, compile, package, expected in (
+        ("auto", "off", None, ["native"]),
+        ("auto", "off", torch.sum, ["native"]),
+        ("auto", "auto", None, ["native"]),
+        ("auto", "auto", torch.sum, []),
+        ("torch", "off", None, ["torch"]),
+        ("torch", "auto", None, ["torch"]),
+    ):
+        opened.clear()
+        packages["package"] = package
+        options = RuntimeOptions(device="cpu", engine=engine, compile=compile)  # type: ignore[arg-type]
+        session.open_session(PlacedNetwork(checkpoint, CPU, torch.float32), options)
+        assert opened == expected, (engine, compile, package)
+    opened.clear()
+    session.open_session(PlacedNetwork(checkpoint, torch.device("xpu"), torch.float32), RuntimeOptions(device="cpu"))
+    assert opened == ["torch"]
 
 
 def test_an_engine_names_the_kinds_of_devices_it_runs_on() -> None:

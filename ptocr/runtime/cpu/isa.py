@@ -24,24 +24,28 @@ OVERRIDE = "PTOCR_CPU"
 
 
 class InstructionSet(NamedTuple):
-    """lanes: float32 numbers of a vector; flags: what the compiler is told; bfloat16: whether it multiplies these;
-    tried: whether the kernels have run on such a processor. Others are built and used where $PTOCR_CPU names them.
+    """lanes: float32 numbers of a vector; features: of the processor, as Linux calls them; bfloat16: whether it
+    multiplies these.
     """
 
     lanes: int
-    flags: tuple[str, ...]
+    features: tuple[str, ...]
     bfloat16: bool = False
-    tried: bool = False
+
+    @property
+    def flags(self) -> list[str]:
+        """What the compiler is told."""
+        return [f"-m{feature.replace('_', '')}" for feature in self.features]
 
 
-_AVX2 = ("-mavx2", "-mfma", "-mf16c")
-_AVX512 = (*_AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq")
+_AVX2 = ("avx2", "fma", "f16c")
+_AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512vl", "avx512dq")
 # From the lowest to the highest, by machine
 SETS: dict[str, dict[str, InstructionSet]] = {
     "x86_64": {
-        "avx2": InstructionSet(8, _AVX2, tried=True),
+        "avx2": InstructionSet(8, _AVX2),
         "avx512": InstructionSet(16, _AVX512),
-        "avx512bf16": InstructionSet(16, (*_AVX512, "-mavx512bf16"), bfloat16=True),
+        "avx512bf16": InstructionSet(16, (*_AVX512, "avx512_bf16"), bfloat16=True),
     },
 }
 
@@ -51,9 +55,32 @@ def sets_here() -> dict[str, InstructionSet]:
     return SETS.get(os.uname().machine, {}) if sys.platform == "linux" else {}
 
 
-def built_here() -> list[str]:
-    """The instruction sets that are built here, from the lowest to the highest."""
-    return [name for name, row in sets_here().items() if row.tried or name == os.environ.get(OVERRIDE)]
+def usable() -> list[str]:
+    """Those that this processor has, from the lowest to the highest."""
+    features = _features()
+    return [name for name, row in sets_here().items() if features.issuperset(row.features)]
+
+
+@functools.cache
+def _features() -> frozenset[str]:
+    """What this processor says it can."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if sets_here() else []
+    return frozenset(next((line for line in lines if line.startswith("flags")), "").partition(":")[2].split())
+
+
+def chosen() -> str:
+    """The highest instruction set of this processor whose kernels are built, "" if there is none; $PTOCR_CPU names
+    another one.
+
+    Raises:
+        DeviceError: $PTOCR_CPU names none of this processor's.
+    """
+    here, wanted = usable(), os.environ.get(OVERRIDE)
+    if wanted and wanted not in here:
+        from ptocr.errors import DeviceError  # setup.py runs this file alone
+
+        raise DeviceError(f"{OVERRIDE}={wanted!r}: this processor has {', '.join(here) or 'no kernels'}")
+    return wanted or next((name for name in reversed(here) if library_path(name).is_file()), "")
 
 
 def library_path(name: str) -> Path:
@@ -75,14 +102,13 @@ def compiler() -> str:
 
 
 def build(folder: Path = FOLDER) -> list[Path]:
-    """Compile the kernels for the instruction sets of this kind of machine that were tried, and for that of $PTOCR_CPU,
-    side by side.
+    """Compile the kernels for all instruction sets of this kind of machine, side by side.
 
     Raises:
         OSError: no compiler. subprocess.CalledProcessError: it fails; stderr says why.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda name: build_one(name, folder), built_here()))
+        return list(pool.map(lambda name: build_one(name, folder), sets_here()))
 
 
 def build_one(name: str, folder: Path = FOLDER) -> Path:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import logging
-import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -12,8 +12,6 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ptocr.errors import DeviceError
-from ptocr.runtime import torch_private
 from ptocr.runtime.cpu import isa
 from ptocr.runtime.cpu.lowering import CannotLower, lower
 from ptocr.runtime.cpu.program import Form, Program
@@ -29,23 +27,8 @@ class CannotRun(Exception):
     """There are no kernels for this machine, or an input does not fit the program."""
 
 
-def instruction_set() -> str:
-    """The highest instruction set of this processor that there are tried kernels for, "" if there is none; $PTOCR_CPU
-    names another one.
-
-    Raises:
-        DeviceError: $PTOCR_CPU names none of this processor's.
-    """
-    capability = torch.backends.cpu.get_cpu_capability()
-    highest = {"AVX2": "avx2", "AVX512": "avx512"}.get(capability, "")
-    if highest == "avx512" and torch_private.cpu_has_bfloat16():
-        highest = "avx512bf16"
-    names = list(isa.sets_here())
-    usable = names[: names.index(highest) + 1] if highest in names else []
-    wanted = os.environ.get(isa.OVERRIDE)
-    if wanted and wanted not in usable:
-        raise DeviceError(f"{isa.OVERRIDE}={wanted!r}: this processor has {', '.join(usable) or 'no kernels'}")
-    return wanted or next((name for name in reversed(usable) if isa.sets_here()[name].tried), "")
+class NotBuilt(CannotRun):
+    """There could be kernels, but they are not there."""
 
 
 class NativeProgram:
@@ -54,7 +37,7 @@ class NativeProgram:
     def __init__(self, program: Program, name: str, half: bool = False) -> None:
         self._library = isa.load(name)
         self._params = program.params()
-        self._outputs = program.outputs
+        self.outputs = program.outputs
         code = (_int64 * len(program.code))(*program.code)
         address = ctypes.c_void_p(self._params.data_ptr())
         self._handle = ctypes.c_void_p(self._library.ptocr_program(code, _int64(len(program.code)), address, int(half)))
@@ -68,10 +51,10 @@ class NativeProgram:
         """
         message = ctypes.create_string_buffer(MESSAGE)
         shape, strides = (_int64 * 4)(*x.shape), (_int64 * 4)(*(step // x.itemsize for step in x.strides))
-        sizes = (_int64 * 4 * len(self._outputs))()
+        sizes = (_int64 * 4 * len(self.outputs))()
         if self._library.ptocr_shapes(self._handle, shape, sizes, message, _int64(MESSAGE)):
             raise CannotRun(message.value.decode())
-        results = _results(self._outputs, sizes)
+        results = _results(self.outputs, sizes)
         places = (ctypes.c_void_p * len(results))(*(result.ctypes.data for result in results))
         address = ctypes.c_void_p(x.ctypes.data)
         run = self._library.ptocr_run
@@ -123,9 +106,17 @@ def open_native(network: PlacedNetwork, decode: bool) -> NativeSession | TorchSe
     name = network.checkpoint.spec.name
     try:
         return NativeSession(program_of(network, decode), name, lambda: open_eager(network, decode))
+    except NotBuilt as error:
+        say(logging.WARNING, f"networks run in eager torch, slower and in more memory: {error}")
     except (CannotRun, CannotLower) as error:
-        log.info("%s runs in eager torch: %s", name, error)
+        say(logging.INFO, f"{name} runs in eager torch: {error}")
     return open_eager(network, decode)
+
+
+@functools.cache
+def say(level: int, message: str) -> None:
+    """Log a message once in this process."""
+    log.log(level, message)
 
 
 def program_of(network: PlacedNetwork, decode: bool) -> NativeProgram:
@@ -134,14 +125,16 @@ def program_of(network: PlacedNetwork, decode: bool) -> NativeProgram:
     Raises:
         CannotLower: it holds what programs have no instruction for. CannotRun: no kernels for this machine or type.
     """
-    name = instruction_set()
-    if not name:
+    if not isa.usable():
         raise CannotRun("there are no kernels for this processor")
+    name = isa.chosen()
+    if not name or not isa.library_path(name).is_file():
+        raise NotBuilt(
+            "the kernels are not built; `python -m ptocr.runtime.cpu.isa` does it where there is a C++ compiler"
+        )
     chosen = isa.sets_here()[name]
     if network.dtype != torch.float32 and not (network.dtype == torch.bfloat16 and chosen.bfloat16):
         raise CannotRun(f"there are no {name} kernels for {network.dtype}")
-    if not isa.library_path(name).is_file():
-        raise CannotRun("the kernels are not built; install ptocr from a wheel, or where there is a C++ compiler")
     if not network.checkpoint.spec.row.compiles or len(sizes_of(network.checkpoint)) != 1:
         raise CannotLower("networks of its task are not one pass over one picture")
     with torch.no_grad():

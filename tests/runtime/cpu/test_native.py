@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import shutil
@@ -25,6 +26,7 @@ from ptocr.runtime.cpu.lowering import CannotLower, lower
 from ptocr.runtime.eager import PlacedNetwork, TorchSession, open_eager
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime
+from ptocr.spec.model import list_specs, load_spec
 from tests.random_models import random_checkpoint
 
 CPU = torch.device("cpu")
@@ -37,14 +39,13 @@ SIZES = {"det": [(2, 3, 64, 96), (1, 3, 32, 160)], "rec": [(2, 3, 48, 96), (1, 3
 
 @pytest.fixture(scope="module", autouse=True)
 def built() -> None:
-    """The kernels; a checkout without them has them compiled (about half a minute)."""
-    name = native.instruction_set()
-    if not name:
-        pytest.skip("no kernels for this machine")
-    if not isa.library_path(name).is_file():
-        if shutil.which("g++") is None:
+    """The kernels; a checkout without them has them compiled (a minute)."""
+    if not isa.usable():
+        pytest.skip("no kernels for this processor")
+    if not isa.library_path(isa.usable()[-1]).is_file():
+        if shutil.which(isa.compiler()) is None:
             pytest.skip("the kernels are not built, and there is no compiler")
-        isa.build_one(name)
+        isa.build()
 
 
 def placed(name: str) -> PlacedNetwork:
@@ -117,18 +118,40 @@ def test_threads_after_a_fork(checkout: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_every_instruction_set_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = list(isa.sets_here())
-    network = placed("PP-OCRv6_tiny_rec")
-    theirs = open_eager(network, True).run(x := picture(1, 3, 48, 120))
-    for name in names[: names.index(native.instruction_set()) + 1]:
-        monkeypatch.setenv(isa.OVERRIDE, name)
-        if isa.library_path(name).is_file():
-            assert native.instruction_set() == name
-            alike(native.program_of(network, True)(x, 2), theirs)
+@pytest.mark.parametrize("name", ["PP-OCRv6_tiny_rec", "PP-OCRv6_small_det", "ch_ppocr_mobile_v2.0_cls"])
+def test_every_instruction_set_of_this_machine(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = placed(name)
+    x = picture(1, 3, 64, 128) if network.checkpoint.spec.task == "det" else picture(1, *network.checkpoint.spec.probe)
+    theirs = open_eager(network, True).run(x)
+    for chosen in isa.usable():
+        monkeypatch.setenv(isa.OVERRIDE, chosen)
+        assert isa.chosen() == chosen
+        alike(native.program_of(network, True)(x, 2), theirs)
+
+
+def test_an_instruction_set_is_chosen_among_those_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv(isa.OVERRIDE, raising=False)
+    assert isa.chosen() == isa.usable()[-1]
+    monkeypatch.setattr(isa, "FOLDER", tmp_path)
+    assert isa.chosen() == ""
+    isa.library_path("avx2").touch()
+    assert isa.chosen() == "avx2"
     monkeypatch.setenv(isa.OVERRIDE, "avx1024")
     with pytest.raises(DeviceError, match=r"PTOCR_CPU='avx1024': this processor has avx2"):
-        native.instruction_set()
+        isa.chosen()
+
+
+@pytest.mark.skipif("avx512bf16" not in isa.usable(), reason="this processor does not multiply bfloat16")
+@pytest.mark.parametrize("name", [*DET, *REC, *CLS])
+def test_bfloat16_is_as_near_to_float32_as_torchs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(isa.OVERRIDE, "avx512bf16")
+    checkpoint = random_checkpoint(name)
+    half = PlacedNetwork(checkpoint, CPU, torch.bfloat16)
+    shape = (SIZES.get(checkpoint.spec.task) or [(3, *checkpoint.spec.probe)])[0]
+    truth = open_eager(PlacedNetwork(checkpoint, CPU, torch.float32), False).run(x := picture(*shape))
+    ours, theirs = native.program_of(half, False)(x, 2), open_eager(half, False).run(x)
+    for mine, other, exact in zip(ours, theirs, truth, strict=True):
+        assert float(np.std(mine - exact)) <= 1.5 * float(np.std(other - exact))
 
 
 def test_what_a_program_does_not_take_runs_in_eager_torch(caplog: pytest.LogCaptureFixture) -> None:
@@ -147,8 +170,10 @@ def test_without_kernels_and_without_instructions_it_is_eager(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     caplog.set_level(logging.INFO)
+    native.say.cache_clear()
     assert isinstance(native.open_native(placed("UVDoc"), True), TorchSession)
-    assert "UVDoc runs in eager torch" in caplog.text
+    assert isinstance(native.open_native(placed("UVDoc"), False), TorchSession)
+    assert caplog.text.count("UVDoc runs in eager torch") == 1
     monkeypatch.setattr(isa, "FOLDER", tmp_path)
     assert isinstance(native.open_native(placed("PP-OCRv6_tiny_rec"), True), TorchSession)
     assert "the kernels are not built" in caplog.text
@@ -186,7 +211,7 @@ class Sums(nn.Module):
 
 def ran(network: nn.Module, x: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """A module by a program, and by torch in float64."""
-    name = native.instruction_set()
+    name = isa.chosen()
     with torch.no_grad():
         theirs = network.double()(torch.from_numpy(x).double()).float().numpy()
         ours = native.NativeProgram(lower(network.float(), isa.sets_here()[name].lanes), name)(x, 2)
@@ -254,8 +279,37 @@ def test_texts_of_all_pages_are_those_of_eager_torch(pages: list[Path]) -> None:
         assert read[0] == read[1]
 
 
+def architectures() -> list[str]:
+    """One model of each architecture."""
+    specs = [load_spec(name) for name in list_specs()]
+    return sorted({json.dumps([spec.task, spec.architecture], default=str): spec.name for spec in specs}.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", architectures())
+def test_every_architecture_answers_the_same_by_default_as_in_torch(name: str) -> None:
+    checkpoint = random_checkpoint(name)
+    spec = checkpoint.spec
+    small = {"det": (3, 64, 96), "rec": (3, 48, 160)}.get(spec.task)
+    x = picture(1, *(spec.probe if spec.preprocess.fixed or small is None else small))
+    ours, theirs = (Runtime(checkpoint, RuntimeOptions(device="cpu", engine=engine)) for engine in ("auto", "torch"))
+    alike(ours.run(x), theirs.run(x))
+    if spec.row.vocabulary:
+        alike(ours.all_classes.run(x), theirs.all_classes.run(x))
+
+
+def test_networks_are_lowered_side_by_side() -> None:
+    names = ["PP-OCRv6_tiny_rec", "PP-OCRv6_tiny_det", *CLS]
+    inputs = [picture(1, 3, 64, 96) if "det" in name else picture(1, *load_spec(name).probe) for name in names]
+    with ThreadPoolExecutor(len(names)) as pool:
+        ready = list(pool.map(lambda name: native.program_of(placed(name), True), names))
+        ours = list(pool.map(lambda one, x: one(x, 2), ready, inputs))
+    for name, x, results in zip(names, inputs, ours, strict=True):
+        alike(results, open_eager(placed(name), True).run(x))
+
+
 def test_others_run_networks_while_one_is_lowered() -> None:
-    """torch.fx patches torch's modules for every thread of the process while it follows one network."""
+    """torch.fx's own tracing patches torch's modules for every thread of the process meanwhile."""
     stop, failures = threading.Event(), []
     other = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU())
 
