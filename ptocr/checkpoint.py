@@ -1,30 +1,33 @@
 """The `.pth` format of ptocr: weights, spec and charset in one file that needs no other file to run.
 
 {"format": 1, "spec": {...}, "charset": [...] | None, "form": "train" | "deploy", "source": {...}, "state_dict": {...}},
-readable with `torch.load(weights_only=True)`.
+readable with `torch.load(weights_only=True)`. All but the tensors is read without torch, which is loaded where they are
+needed.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import json
+import pickle
+import threading
+import weakref
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from ptocr.errors import SpecError, WeightsError
 from ptocr.files import write_atomic
-from ptocr.nn.build import build_network
-from ptocr.nn.fuse import Fusible, Reparam, fuse
 from ptocr.spec.model import ModelSpec, parse_spec
 from ptocr.spec.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 FORMAT = 1
 SAFETENSORS, HEADER = ".safetensors", "ptocr"  # suffix, and the key of the header that holds the rest of a checkpoint
@@ -51,7 +54,7 @@ class Checkpoint:
     spec: ModelSpec
     charset: Vocabulary | None
     form: Form
-    state_dict: dict[str, Tensor]
+    state_dict: Mapping[str, Tensor]
     source: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -65,6 +68,8 @@ class Checkpoint:
 
     def weights_sha256(self) -> str:
         """Hash of names, types, shapes and values of all tensors."""
+        import torch
+
         digest = hashlib.sha256()
         for name in sorted(self.state_dict):
             tensor = self.state_dict[name].detach().contiguous()
@@ -93,6 +98,8 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         header = {"format": "pt", HEADER: json.dumps(payload, ensure_ascii=False, default=str)}
         write_atomic(path, save(tensors, header), durable=True)
         return
+    import torch
+
     write_atomic(path, lambda stream: torch.save(payload, stream), durable=True)
 
 
@@ -109,12 +116,105 @@ def in_safetensors(path: Path) -> bool:
         return False
 
 
+def holds_tensors_alone(path: Path) -> bool:
+    """Whether a `.pth` is a plain state dict: a checkpoint of ours says its spec and its character set too."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith("data.pkl")]
+            head = archive.read(names[0]) if names else b""
+    except (OSError, zipfile.BadZipFile):
+        return False  # whoever loads it says what is wrong with it
+    return bool(names) and not (b"charset" in head and b"spec" in head)
+
+
 def _safetensors_payload(path: Path) -> dict[str, Any]:
     from safetensors import safe_open
 
     with safe_open(path, "pt") as file:
         payload = json.loads(file.metadata()[HEADER])
         return {**payload, "state_dict": {name: file.get_tensor(name) for name in file.keys()}}  # noqa: SIM118
+
+
+def _torch_payload(file: Path | BinaryIO) -> Any:
+    import torch
+
+    return torch.load(file, map_location="cpu", weights_only=True, mmap=isinstance(file, Path))
+
+
+class Unread(Mapping[str, "Tensor"]):
+    """Tensors of a `.pth` that are read when the first of them is asked for, from the file as it was opened."""
+
+    def __init__(self, path: Path) -> None:
+        self._stream = path.open("rb")
+        weakref.finalize(self, self._stream.close)
+        self._lock = threading.Lock()
+        self._tensors: dict[str, Tensor] | None = None
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Hash of the whole file."""
+        digest = hashlib.sha256()
+        with self._lock:
+            self._stream.seek(0)
+            while part := self._stream.read(1 << 20):
+                digest.update(part)
+        return digest.hexdigest()
+
+    def _all(self) -> dict[str, Tensor]:
+        with self._lock:
+            if self._tensors is None:
+                opened = Path(f"/proc/self/fd/{self._stream.fileno()}")  # the file, whatever has its name now
+                self._stream.seek(0)
+                self._tensors = _torch_payload(opened if opened.exists() else self._stream)["state_dict"]
+            return self._tensors
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __reduce__(self) -> Any:
+        return dict, (self._all(),)
+
+
+def _head(path: Path) -> dict[str, Any] | None:
+    """A checkpoint with its tensors unread; None where it is anything but a sound one of plain tensors: then torch says
+    what it is."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+            payload = _HeadReader(io.BytesIO(archive.read(name))).load()
+        tensors = payload["state_dict"].values()
+    except FileNotFoundError:
+        raise
+    except Exception:  # of what is no such file there are many kinds
+        return None
+    return {**payload, "state_dict": Unread(path)} if all(tensor is _PLAIN for tensor in tensors) else None
+
+
+_PLAIN = object()  # in a tensor's place
+_REBUILT = ("_rebuild_tensor_v2", "_rebuild_parameter")
+_STORAGE = "Storage"  # the end of the names of torch's storages
+
+
+class _HeadReader(pickle.Unpickler):
+    """Reads plain containers, finds nothing that could be executed, and leaves out the tensors."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("collections", "OrderedDict"):
+            return dict
+        if module == "torch._utils" and name in _REBUILT:
+            return lambda *args: _PLAIN
+        if module == "torch" and name.endswith(_STORAGE):
+            return name
+        raise pickle.UnpicklingError(f"{module}.{name}")
+
+    def persistent_load(self, pid: Any) -> Any:
+        return None
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -126,10 +226,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     try:
-        if in_safetensors(path):
-            payload = _safetensors_payload(path)
-        else:
-            payload = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        payload = _safetensors_payload(path) if in_safetensors(path) else _head(path) or _torch_payload(path)
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file") from None
     except Exception as error:  # torch raises many kinds for damaged files
@@ -165,7 +262,11 @@ def _require_sound(path: Path, state: object) -> None:
     zipped = path.suffix != SAFETENSORS  # which has no checksums
     if zipped and (damaged := _damaged(str(path), stat.st_mtime_ns, stat.st_size)) is not None:
         raise WeightsError(f"{path}: damaged, its part {damaged!r} has changed; convert or fetch it again")
-    for name, tensor in state.items() if isinstance(state, dict) else ():
+    if not isinstance(state, dict):  # `_head` has looked
+        return
+    import torch
+
+    for name, tensor in state.items():
         plain = isinstance(tensor, torch.Tensor) and tensor.layout is torch.strided and not tensor.is_meta
         if not plain:
             raise WeightsError(f"{path}: {name!r} is no plain tensor; convert the weights again")
@@ -207,6 +308,8 @@ def network_of(checkpoint: Checkpoint, train: bool = False, form: Form | Literal
         network.load_state_dict(state, strict=True, assign=True)
         network.requires_grad_(False).eval()
     if form in ("deploy", "fused") and form != checkpoint.form:
+        from ptocr.nn.fuse import Fusible, Reparam, fuse
+
         return fuse(network, only=Reparam if form == "deploy" else Fusible)
     return network
 
@@ -218,6 +321,11 @@ def empty_network(
 
     form: "deploy" = Paddle's form for inference, branches merged. train: with the training-only branches.
     """
+    import torch
+
+    from ptocr.nn.build import build_network
+    from ptocr.nn.fuse import Reparam, fuse
+
     with torch.device(device):
         network = build_network(architecture, classes, train).eval()
         return fuse(network, only=Reparam) if form == "deploy" else network

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from ptocr import checkpoint as module
 from ptocr.checkpoint import Checkpoint, load_checkpoint, network_of, save_checkpoint
 from ptocr.errors import SpecError, WeightsError
 from ptocr.spec.model import load_spec
@@ -69,11 +70,30 @@ def test_an_interrupted_write_leaves_the_old_file(
         stream.write(b"half")  # type: ignore[attr-defined]
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module.torch, "save", full)
+    monkeypatch.setattr(torch, "save", full)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(path, small)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["m.pth"]
+
+
+WITHOUT_TORCH = """
+import sys
+from pathlib import Path
+from ptocr.checkpoint import load_checkpoint
+checkpoint = load_checkpoint(sys.argv[1])
+assert checkpoint.spec.name == sys.argv[2] and checkpoint.form == "train"
+assert "torch" not in sys.modules
+print(len(checkpoint.state_dict))
+"""
+
+
+def test_all_but_the_tensors_is_read_without_torch(tmp_path: Path, small: Checkpoint, checkout: Path) -> None:
+    path = tmp_path / "m.pth"
+    save_checkpoint(path, small)
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(path), NAME]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == len(small.state_dict)
 
 
 def test_a_reader_keeps_the_file_it_opened(tmp_path: Path, small: Checkpoint) -> None:

@@ -21,8 +21,7 @@ from torch import Tensor
 from ptocr.runtime.cpu import library as kernels
 from ptocr.runtime.cpu.plan import Kind, layers_of
 from ptocr.runtime.cpu.rewrite import nativize
-from ptocr.runtime.eager import PlacedNetwork
-from ptocr.runtime.options import DTYPES
+from ptocr.runtime.placed import PlacedNetwork
 from ptocr.weights import store
 
 
@@ -46,7 +45,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=int, default=12)
     args = parser.parse_args()
-    dtype, cpu = DTYPES[args.dtype], torch.device("cpu")
+    dtype, cpu = getattr(torch, args.dtype), torch.device("cpu")
     if not kernels.supports(dtype) or not kernels.build_and_load():
         parser.error(f"there are no kernels for {args.dtype} on this machine")
     torch.set_num_threads(args.threads)

@@ -43,7 +43,7 @@ def environment() -> dict[str, Any]:
     import torch
 
     from ptocr.document.fonts import find_font
-    from ptocr.runtime.devices import available_devices
+    from ptocr.runtime.devices import available_devices, own_kernels
     from ptocr.spec.model import list_specs
     from ptocr.weights.listing import local_file
 
@@ -53,6 +53,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "cpu": f"{os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads",
+        "kernels": kernels.instruction_set() if (kernels := own_kernels("cpu")) else None,
         "devices": available_devices(),
         "packages": [f"{name} {version}" for name, version in installed.items() if version],
         "compiler": next((path for name in ("g++", "clang++", "c++") if (path := shutil.which(name))), None),

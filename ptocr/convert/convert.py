@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ptocr.checkpoint import Checkpoint, Form, empty_network, load_checkpoint
+from ptocr.checkpoint import Checkpoint, Form, empty_network, holds_tensors_alone, load_checkpoint
 from ptocr.convert.align import align, transfer
 from ptocr.convert.fingerprint import deploy_graph, layout, linear_names
 from ptocr.convert.formats.description import apply_description
 from ptocr.convert.formats.foreign import ForeignWeights, is_checkpoint, read
-from ptocr.convert.formats.torch_state import is_plain, read_torch_state
+from ptocr.convert.formats.torch_state import read_torch_state
 from ptocr.convert.identify import class_count, hub_state, identify, in_paddle_layout
 from ptocr.convert.mapping import lstm_aliases, map_state, paddle_names, transposed
 from ptocr.errors import WeightsError
@@ -43,7 +43,7 @@ def convert(
         SpecError: unknown model.
     """
     given = charset if charset is None or isinstance(charset, Vocabulary) else Vocabulary.load(charset, space=False)
-    plain = is_checkpoint(Path(src)) and is_plain(Path(src))
+    plain = is_checkpoint(Path(src)) and holds_tensors_alone(Path(src))
     if is_checkpoint(Path(src)) and not plain:
         return _converted_before(Path(src), model, given)
     source = read_torch_state(Path(src)) if plain else read(src, prefer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def write_pdparams(checkpoint: Checkpoint, path: str | Path) -> Path:
     return path
 
 
-def _shape_of(checkpoint: Checkpoint, state: dict[str, Tensor]) -> nn.Module:
+def _shape_of(checkpoint: Checkpoint, state: Mapping[str, Tensor]) -> nn.Module:
     """The network with training-only branches where `state` has all of them, else the one for inference."""
     architecture, classes = checkpoint.spec.architecture, checkpoint.classes
     whole = empty_network(architecture, classes, train=True)
@@ -67,7 +68,7 @@ def training_form(checkpoint: Checkpoint) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _spread(module: LearnableRep, prefix: str, given: dict[str, Tensor]) -> dict[str, Tensor]:
+def _spread(module: LearnableRep, prefix: str, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
     norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()

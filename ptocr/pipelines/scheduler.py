@@ -16,12 +16,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
-import torch
-
 from ptocr.inputs.ahead import ReadAhead
 from ptocr.inputs.page import Page
-from ptocr.runtime.devices import BY_BACKEND, resolve_device
-from ptocr.runtime.threads import pool_of
+from ptocr.runtime import threads
+from ptocr.runtime.devices import BY_BACKEND, place_of
 
 R = TypeVar("R")
 
@@ -44,12 +42,12 @@ class Scheduler:
 
     @property
     def width(self) -> int:
-        """Pages that are read at once: per GPU `GPU_WINDOW`, on a CPU one a thread of torch's."""
-        return max(len(self.devices), GPU_WINDOW * self._gpus or min(torch.get_num_threads(), CPU_WINDOW))
+        """Pages that are read at once: per GPU `GPU_WINDOW`, on a CPU one a thread."""
+        return max(len(self.devices), GPU_WINDOW * self._gpus or min(threads.count(), CPU_WINDOW))
 
     @property
     def _gpus(self) -> int:
-        return sum(not BY_BACKEND[resolve_device(name).type].host for name in self.devices)
+        return sum(not BY_BACKEND[place_of(name).partition(":")[0]].host for name in self.devices)
 
     def map(self, pages: Iterator[Page], read: Callable[[Page], R]) -> Iterator[R]:
         """What `read` makes of each page, in order.
@@ -104,8 +102,8 @@ class Scheduler:
             return read(page)
 
     def _pool(self, width: int) -> ThreadPoolExecutor:
-        each = 1 if self._gpus else max(1, torch.get_num_threads() // width)
-        return pool_of(width, "ptocr-page", each)
+        each = 1 if self._gpus else max(1, threads.count() // width)
+        return threads.pool_of(width, "ptocr-page", each)
 
 
 def _next(ahead: ReadAhead[Page]) -> Page | Exception | None:

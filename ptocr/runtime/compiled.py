@@ -24,8 +24,9 @@ from ptocr.errors import DeviceError
 from ptocr.files import made
 from ptocr.runtime import machine_code, package, shapes, torch_private
 from ptocr.runtime.devices import own_kernels, resolve_device
-from ptocr.runtime.eager import PlacedNetwork, TorchSession, open_eager
+from ptocr.runtime.eager import TorchSession, open_eager
 from ptocr.runtime.options import RuntimeOptions
+from ptocr.runtime.placed import PlacedNetwork
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ def package_for(checkpoint: Checkpoint, options: RuntimeOptions, rebuild: bool =
 def package_path(network: PlacedNetwork, decode: bool = True) -> Path:
     """Where the package is; its name holds everything it depends on."""
     checkpoint, device = network.checkpoint, network.device
-    kernels = own_kernels(device)
+    kernels = own_kernels(device.type)
     facts = {
         "weights": checkpoint.weights_sha256(),
         "spec": checkpoint.spec.model_dump(mode="json", exclude={"sources", "languages"}),
@@ -174,7 +175,7 @@ def _code_of(folder: str) -> str:
 
 def _load(path: Path, device: torch.device) -> package.Compiled:
     if machine_code.checked(path)["native"]:
-        own_kernels(device).load()
+        own_kernels(device.type).load()
     return package.load(path, device)
 
 
@@ -182,7 +183,7 @@ def _build(network: PlacedNetwork, decode: bool, part: Path) -> bool:
     """Compile a network into the file `part`; returns whether it calls ptocr's own kernels."""
     require_compiler()
     _import_setuptools()
-    kernels, module, shims = own_kernels(network.device), network.fresh(decode).eval(), {}
+    kernels, module, shims = own_kernels(network.kind), network.fresh(decode).eval(), {}
     if kernels is not None and (native := kernels.rewritten(module, network.dtype)) is not None:
         module, shims = native, kernels.c_interface()
     inputs, dynamic = shapes.examples(network.checkpoint, network.device, network.dtype)

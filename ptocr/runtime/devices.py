@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from ptocr.errors import DeviceError
-from ptocr.runtime import torch_private
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -31,16 +33,24 @@ class DeviceKind:
 
 def _count(backend: str) -> Callable[[], int]:
     def count() -> int:
+        import torch
+
         module = getattr(torch, backend, None)  # not every build of torch has every one
         return module.device_count() if module is not None and module.is_available() else 0
 
     return count
 
 
+def _count_mps() -> int:
+    import torch
+
+    return int(torch.backends.mps.is_available())
+
+
 KINDS: dict[str, DeviceKind] = {
     "cpu": DeviceKind("cpu", lambda: 1, numbered=False, host=True, kernels="ptocr.runtime.cpu"),
     "gpu": DeviceKind("cuda", _count("cuda")),
-    "mps": DeviceKind("mps", lambda: int(torch.backends.mps.is_available()), numbered=False),
+    "mps": DeviceKind("mps", _count_mps, numbered=False),
     "xpu": DeviceKind("xpu", _count("xpu")),
     "npu": DeviceKind("npu", _count("npu")),
 }
@@ -58,11 +68,20 @@ def available_devices() -> list[str]:
 
 
 def resolve_device(name: str) -> torch.device:
-    """The torch device of a name; never falls back silently.
+    """The torch device of a name; never falls back silently. Raises as `place_of`."""
+    import torch
+
+    return torch.device(place_of(name))
+
+
+def place_of(name: str) -> str:
+    """Torch's name of the device that is meant ("cpu", "cuda:0"); torch is loaded only where one beside the CPU can be.
 
     Raises:
         DeviceError: unknown, or not on this machine; lists what is. Or CUDA in a forked process.
     """
+    if name == "cpu" or (name == "auto" and not _may_have_more()):
+        return "cpu"
     here = available_devices()
     if name == "auto":
         name = next((d for d in here if d != "cpu"), "cpu")
@@ -70,11 +89,26 @@ def resolve_device(name: str) -> torch.device:
     kind = KINDS.get(ALIASES.get(prefix, prefix))
     if kind is None or (index and not index.isdigit()):
         raise DeviceError(f"unknown device {name!r}; devices here: {', '.join(here)}")
-    if kind.backend == "cuda" and torch_private.cuda_in_bad_fork():
+    if kind.backend == "cuda" and _cuda_in_bad_fork():
         raise DeviceError(f"device {name!r}: CUDA does not survive a fork; start this process with 'spawn'")
     if int(index or 0) >= kind.count() and (kind.numbered or kind.count() == 0):
         raise DeviceError(f"device {name!r} is not available; devices here: {', '.join(here)}")
-    return torch.device(f"{kind.backend}:{int(index or 0)}" if kind.numbered else kind.backend)
+    return f"{kind.backend}:{int(index or 0)}" if kind.numbered else kind.backend
+
+
+def _cuda_in_bad_fork() -> bool:
+    from ptocr.runtime import torch_private
+
+    return torch_private.cuda_in_bad_fork()
+
+
+# How the files of devices beside the CPU begin in Linux's /dev, whoever made them
+_NODES = ("nvidia", "nvhost", "nvgpu", "nvmap", "dxg", "kfd", "dri", "accel", "davinci")
+
+
+def _may_have_more() -> bool:
+    """Whether there can be a device beside the CPU; False only where the system shows that there is none."""
+    return sys.platform != "linux" or any(name.startswith(_NODES) for name in os.listdir("/dev"))
 
 
 def device_list(device: str) -> list[str]:
@@ -90,13 +124,14 @@ def device_list(device: str) -> list[str]:
         kind = names[-1].partition(":")[0] if names else ""
         names.append(f"{kind}:{part}" if part.isdigit() and kind else part)
     for name in names:
-        resolve_device(name)
+        place_of(name)
     return names
 
 
-def own_kernels(device: torch.device) -> Any:
-    """The package of ptocr's own kernels for a kind of device (see `ptocr.runtime.cpu`), None where there is none."""
-    name = BY_BACKEND[device.type].kernels if device.type in BY_BACKEND else ""
+def own_kernels(backend: str) -> Any:
+    """The package of ptocr's own kernels for a kind of device, as torch names it (see `ptocr.runtime.cpu`), None where
+    there is none."""
+    name = BY_BACKEND[backend].kernels if backend in BY_BACKEND else ""
     try:
         return importlib.import_module(name) if name else None
     except ModuleNotFoundError as error:

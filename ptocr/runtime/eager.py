@@ -1,47 +1,16 @@
-"""Fused eager inference: networks on their device, and sessions that run them. The one place that moves networks."""
+"""Fused eager inference: sessions that run torch modules."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ptocr.checkpoint import Checkpoint, network_of
-from ptocr.runtime.devices import BY_BACKEND, own_kernels
-
-
-def placed(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """The network on a device, in a number type, channels last."""
-    return network.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-class PlacedNetwork:
-    """The fused network of a checkpoint on a device, built when first needed and shared by all sessions of it."""
-
-    def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
-        self.checkpoint = checkpoint
-        self.device = device
-        self.dtype = dtype
-        self._lock = threading.Lock()
-        self._network: nn.Module | None = None
-
-    def fresh(self, decode: bool) -> nn.Module:
-        """A network of plain modules, to be exported or compiled; decode: see `module`."""
-        network = placed(network_of(self.checkpoint, form="fused"), self.device, self.dtype)
-        return network.decoding() if decode else network  # type: ignore[operator]
-
-    def module(self, decode: bool) -> nn.Module:
-        """The shared network; decode: with what is decoded beside it, so that class-wide outputs stay on the device."""
-        with self._lock:
-            if self._network is None:
-                kernels = own_kernels(self.device)
-                network = self.fresh(decode=False)
-                self._network = network if kernels is None else kernels.laid_out(network, self.dtype)
-        return self._network.decoding() if decode else self._network  # type: ignore[operator]
+from ptocr.runtime.devices import BY_BACKEND
+from ptocr.runtime.placed import PlacedNetwork
 
 
 class TorchSession:

@@ -23,7 +23,7 @@ from ptocr.checkpoint import Checkpoint, network_of
 from ptocr.errors import DeviceError, WeightsError
 from ptocr.files import made, write_atomic
 from ptocr.runtime import shapes
-from ptocr.runtime.eager import PlacedNetwork
+from ptocr.runtime.placed import PlacedNetwork
 
 log = logging.getLogger(__name__)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
-
-import torch
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ptocr.errors import DeviceError
 
+if TYPE_CHECKING:
+    import torch
+
 Compile = Literal["off", "auto", "aot", "inductor"]
 Engine = Literal["auto", "native", "torch", "onnxruntime", "openvino"]
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = ("float32", "bfloat16", "float16")  # as torch calls them
 ALIASES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 MOST_THREADS = 1024
 
@@ -55,7 +56,10 @@ class RuntimeOptions:
     @property
     def torch_dtype(self) -> torch.dtype:
         """The number type as torch calls it."""
-        return DTYPES[self.dtype]
+        import torch
+
+        dtype: torch.dtype = getattr(torch, self.dtype)
+        return dtype
 
 
 def _known(name: str, value: object, allowed: Any) -> None:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from ptocr.checkpoint import Checkpoint, network_of
+from ptocr.runtime import threads
 from ptocr.runtime.batching import BatchingSession
-from ptocr.runtime.devices import BY_BACKEND, resolve_device
-from ptocr.runtime.eager import PlacedNetwork, placed
+from ptocr.runtime.devices import BY_BACKEND, place_of, resolve_device
 from ptocr.runtime.options import RuntimeOptions
+from ptocr.runtime.placed import PlacedNetwork, placed
 from ptocr.runtime.session import Session, open_session
 from ptocr.runtime.shapes import sizes_of
-from ptocr.runtime.threads import set_threads, side_by_side
 from ptocr.spec.vocabulary import LAYOUTS
 from ptocr.weights import store
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Runtime:
@@ -33,11 +34,11 @@ class Runtime:
     def __init__(self, checkpoint: Checkpoint, options: RuntimeOptions | None = None) -> None:
         self.checkpoint = checkpoint
         self.options = options or RuntimeOptions()
-        device = resolve_device(self.options.device)
+        place = place_of(self.options.device)
         if self.options.threads is not None:
-            set_threads(self.options.threads)
+            threads.set_threads(self.options.threads)
         self._lock = threading.Lock()
-        self._network = PlacedNetwork(checkpoint, device, self.options.torch_dtype)
+        self._network = PlacedNetwork(checkpoint, place, self.options.dtype)
         self._all_classes: Session | None = None
         self.session = self._open(decode=True)
         self.run = self.session.run
@@ -46,7 +47,7 @@ class Runtime:
         """A session; on devices that like batches, one that all threads share where a picture's answer depends on
         nothing else: decoders that go on until all lines of a batch have ended are the exception."""
         session = open_session(self._network, self.options, decode)
-        charset, device = self.checkpoint.charset, self._network.device.type
+        charset, device = self.checkpoint.charset, self._network.kind
         feeds_back = charset is not None and not LAYOUTS[charset.layout].collapses
         return session if feeds_back or BY_BACKEND[device].host else BatchingSession(session)
 
@@ -73,10 +74,10 @@ class Runtime:
         session = self.all_classes if all_classes else self.session
         if isinstance(session, BatchingSession):
             return session.stream(batches)
-        threads = torch.get_num_threads()
-        if threads == 1 or not session.parallel:
+        count = threads.count()
+        if count == 1 or not session.parallel:
             return (session.run(make()) for make in batches)
-        return side_by_side(lambda make: session.run(make()), batches, threads)
+        return threads.side_by_side(lambda make: session.run(make()), batches, count)
 
     @property
     def prefers_single(self) -> bool:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from ptocr.errors import DeviceError
-from ptocr.runtime import compiled, eager, torch_private
 from ptocr.runtime.devices import KINDS, own_kernels
-from ptocr.runtime.eager import PlacedNetwork
-from ptocr.runtime.onnx import OnnxRuntimeSession, OpenVinoSession
 from ptocr.runtime.options import Compile, RuntimeOptions
+from ptocr.runtime.placed import PlacedNetwork
 
 log = logging.getLogger(__name__)
 
@@ -36,35 +34,52 @@ class Session(Protocol):
 
 Open = Callable[[PlacedNetwork, bool, RuntimeOptions], Session]
 
-# How networks are compiled -> a session, None where they are not
-_COMPILED: dict[Compile, Callable[[PlacedNetwork, bool], Session | None]] = {
-    "off": lambda network, decode: None,
-    "auto": compiled.open_found,
-    "aot": compiled.open_built,
-    "inductor": eager.open_inductor,
-}
+
+def _open_compiled(network: PlacedNetwork, decode: bool, how: Compile) -> Session | None:
+    """The network compiled as asked for; None where it is not."""
+    if how == "off":
+        return None
+    from ptocr.runtime import compiled, eager
+
+    ways: dict[str, Callable[[PlacedNetwork, bool], Session | None]] = {
+        "auto": compiled.open_found,
+        "aot": compiled.open_built,
+        "inductor": eager.open_inductor,
+    }
+    return ways[how](network, decode)
 
 
 def _open_torch(network: PlacedNetwork, decode: bool, options: RuntimeOptions) -> Session:
-    return _COMPILED[options.compile](network, decode) or eager.open_eager(network, decode)
+    from ptocr.runtime import eager
+
+    return _open_compiled(network, decode, options.compile) or eager.open_eager(network, decode)
 
 
 def _open_native(network: PlacedNetwork, decode: bool, options: RuntimeOptions) -> Session:
-    """On ptocr's own kernels, unless the network has been compiled."""
-    if (session := _COMPILED[options.compile](network, decode)) is not None:
-        return session
-    kernels = own_kernels(network.device)
-    return eager.open_eager(network, decode) if kernels is None else kernels.open_native(network, decode)
+    """On ptocr's own kernels, unless the network has been compiled or lacks them."""
+    session = _open_compiled(network, decode, options.compile)
+    if session is None and (kernels := own_kernels(network.kind)) is not None:
+        session = kernels.open_native(network, decode)
+    return session or _open_torch(network, decode, replace(options, engine="torch", compile="off"))
 
 
-# (engine, torch's name of the kind of device) -> how to open a session there
+def _open_onnx(network: PlacedNetwork, decode: bool, options: RuntimeOptions) -> Session:
+    from ptocr.runtime import onnx
+
+    opened: dict[str, Callable[..., Session]] = {
+        "onnxruntime": onnx.OnnxRuntimeSession,
+        "openvino": onnx.OpenVinoSession,
+    }
+    return opened[options.engine](network, decode, options.threads)
+
+
+# (engine, torch's name of the kind of device) -> how to open a session there; what it needs is loaded only then
 SESSIONS: dict[tuple[str, str], Open] = {
-    **{("torch", kind.backend): _open_torch for kind in KINDS.values()},
-    **{("auto", kind.backend): _open_torch for kind in KINDS.values()},
+    **{(engine, kind.backend): _open_torch for engine in ("auto", "torch") for kind in KINDS.values()},
     ("auto", "cpu"): _open_native,
     ("native", "cpu"): _open_native,
-    ("onnxruntime", "cpu"): lambda network, decode, options: OnnxRuntimeSession(network, decode, options.threads),
-    ("openvino", "cpu"): lambda network, decode, options: OpenVinoSession(network, decode, options.threads),
+    ("onnxruntime", "cpu"): _open_onnx,
+    ("openvino", "cpu"): _open_onnx,
 }
 
 
@@ -77,20 +92,22 @@ def open_session(network: PlacedNetwork, options: RuntimeOptions, decode: bool =
     Raises:
         DeviceError: the engine does not run on this kind of device, is not installed or cannot compute in this type.
     """
-    opened = SESSIONS.get((options.engine, network.device.type))
+    opened = SESSIONS.get((options.engine, network.kind))
     if opened is None:
         kinds = ", ".join(kind for engine, kind in SESSIONS if engine == options.engine)
         raise DeviceError(
-            f"engine={options.engine!r} runs on {kinds} here, not on {network.device}; engine='torch' does"
+            f"engine={options.engine!r} runs on {kinds} here, not on {network.place}; engine='torch' does"
         )
-    if (
-        options.engine in ("auto", "torch", "native")
-        and network.device.type == "cpu"
-        and network.dtype == torch.bfloat16
-        and not torch_private.cpu_has_bfloat16()
-    ):
+    if options.engine in ("auto", "native", "torch") and (network.kind, network.number) == ("cpu", "bfloat16"):
+        _warn_of_bfloat16(network.checkpoint.spec.name)
+    return opened(network, decode, options)
+
+
+def _warn_of_bfloat16(name: str) -> None:
+    from ptocr.runtime import torch_private
+
+    if not torch_private.cpu_has_bfloat16():
         log.warning(
             "%s: this processor does not multiply bfloat16, so dtype='bfloat16' is many times slower than float32 here",
-            network.checkpoint.spec.name,
+            name,
         )
-    return opened(network, decode, options)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from ptocr.checkpoint import Checkpoint
 from ptocr.spec.tasks import Axis
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,14 @@ def fits(checkpoint: Checkpoint, *shapes: Sequence[int]) -> bool:
 
 
 def examples(
-    checkpoint: Checkpoint, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    checkpoint: Checkpoint, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
 ) -> tuple[tuple[torch.Tensor, ...], tuple[dict[int, Any], ...]]:
-    """Inputs to trace a network with, pictures channels last, and of each which axes may vary.
+    """Inputs to trace a network with, pictures channels last, and of each which axes may vary. dtype: None = float32.
 
     Batch always; height and width of detectors in their steps; the width of lines; height and width of pages.
     """
+    import torch
+
     tensors, dynamic = [], []
     for sizes in sizes_of(checkpoint):
         axes = {}

@@ -12,20 +12,28 @@ import logging
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from ptocr import paths
-from ptocr.checkpoint import FORMAT, Checkpoint, OtherVersion, in_safetensors, load_checkpoint, save_checkpoint
-from ptocr.convert.formats.torch_state import is_plain
+from ptocr.checkpoint import (
+    FORMAT,
+    Checkpoint,
+    OtherVersion,
+    holds_tensors_alone,
+    in_safetensors,
+    load_checkpoint,
+    save_checkpoint,
+)
 from ptocr.errors import WeightsError
 from ptocr.files import made
-from ptocr.nn.build import build_network
 from ptocr.spec.model import ModelSpec, WeightSource, list_specs, load_spec
 from ptocr.spec.vocabulary import Vocabulary
 from ptocr.weights import fetch
 from ptocr.weights.kept import kept_file, sha256_of
 from ptocr.weights.listing import local_file
+
+if TYPE_CHECKING:
+    from torch import nn
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +62,7 @@ def find(name_or_path: str | Path, model: str | None = None, charset: str | Path
         return _find_name(load_spec(str(name_or_path)))
     if not path.exists():
         raise WeightsError(f"{path}: no such file or folder (a model is given by its name, `ptocr models` lists them)")
-    if in_safetensors(path) or (path.is_file() and path.suffix in _NATIVE and not is_plain(path)):
+    if in_safetensors(path) or (path.is_file() and path.suffix in _NATIVE and not holds_tensors_alone(path)):
         return path
     if path.is_dir() and (native := _only_native(path)) is not None:
         return native
@@ -89,6 +97,8 @@ def _with_charset(checkpoint: Checkpoint, charset: Path, path: Path) -> Checkpoi
 
 def build_model(name_or_spec: str | Path | ModelSpec, train: bool = False) -> nn.Module:
     """The untrained network of a model, in eval mode, or in train mode with the training-only branches."""
+    from ptocr.nn.build import build_network
+
     spec = name_or_spec if isinstance(name_or_spec, ModelSpec) else load_spec(name_or_spec)
     return build_network(spec.architecture, spec.classes, train).train(train)
 

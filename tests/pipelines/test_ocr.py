@@ -114,7 +114,7 @@ def test_device_lists_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
         ptocr.create_pipeline("OCR", device="cpu,tpu")
     with pytest.raises(ptocr.DeviceError, match="empty name"):
         ptocr.create_pipeline("OCR", device="cpu,,cpu")
-    monkeypatch.setattr("ptocr.runtime.devices.resolve_device", lambda name: name)
+    monkeypatch.setattr("ptocr.runtime.devices.place_of", lambda name: name)
     assert device_list("gpu:0,1") == ["gpu:0", "gpu:1"]
     assert device_list("gpu:0,2,cpu") == ["gpu:0", "gpu:2", "cpu"]
     assert device_list("npu:1") == ["npu:1"]

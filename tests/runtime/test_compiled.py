@@ -26,8 +26,8 @@ from ptocr.errors import DeviceError
 from ptocr.runtime import compiled as aot
 from ptocr.runtime import package, torch_private
 from ptocr.runtime.compiled import package_for
-from ptocr.runtime.eager import PlacedNetwork
 from ptocr.runtime.options import RuntimeOptions
+from ptocr.runtime.placed import PlacedNetwork
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.tasks import TASKS, Axis
 from tests.random_models import random_checkpoint

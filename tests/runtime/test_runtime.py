@@ -14,8 +14,8 @@ from ptocr.checkpoint import save_checkpoint
 from ptocr.errors import DeviceError, WeightsError
 from ptocr.runtime import torch_private
 from ptocr.runtime.devices import available_devices, resolve_device
-from ptocr.runtime.eager import PlacedNetwork
 from ptocr.runtime.options import RuntimeOptions
+from ptocr.runtime.placed import PlacedNetwork
 from ptocr.runtime.runtime import Runtime, load_model
 from ptocr.runtime.session import open_session
 from tests.random_models import random_checkpoint
@@ -85,7 +85,7 @@ def test_bfloat16_leaves_as_float32_and_stays_close(lines: np.ndarray) -> None:
 def test_warming_up_takes_an_input_of_any_task(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = Runtime(random_checkpoint(name), RuntimeOptions(device="cpu"))
     runtime.warm_up()
-    monkeypatch.setattr("ptocr.runtime.eager.network_of", None)  # what is needed has been built
+    monkeypatch.setattr("ptocr.runtime.placed.network_of", None)  # what is needed has been built
     assert np.isfinite(runtime.run(np.zeros((1, 3, *((64, 96) if "det" in name else (48, 192))), np.float32))[0]).all()
 
 

@@ -7,6 +7,7 @@ import ast
 import dataclasses
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ import torch
 
 from ptocr.errors import DeviceError
 from ptocr.runtime import session
-from ptocr.runtime.eager import PlacedNetwork, TorchSession
+from ptocr.runtime.eager import TorchSession
 from ptocr.runtime.options import RuntimeOptions
+from ptocr.runtime.placed import PlacedNetwork
 from ptocr.runtime.runtime import Runtime
 from tests.random_models import random_checkpoint
 
@@ -70,9 +72,8 @@ def test_decoded_and_whole_outputs_share_one_network() -> None:
 def test_a_cpu_runs_ptocrs_own_kernels_unless_networks_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """auto: a package where there is one and it may be used, else the kernels; other devices: torch."""
     opened: list[str] = []
-    monkeypatch.setattr(
-        "ptocr.runtime.cpu.open_native", lambda network, decode: opened.append("native") or Recorder(True)
-    )
+    kernels = SimpleNamespace(open_native=lambda network, decode: opened.append("native") or Recorder(True))
+    monkeypatch.setattr(session, "own_kernels", lambda kind: kernels)
     monkeypatch.setattr(
         "ptocr.runtime.eager.open_eager", lambda network, decode: opened.append("torch") or Recorder(True)
     )

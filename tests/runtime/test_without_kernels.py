@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from ptocr.runtime.compiled import package_path
-from ptocr.runtime.eager import PlacedNetwork
 from ptocr.runtime.options import RuntimeOptions
+from ptocr.runtime.placed import PlacedNetwork
 from ptocr.runtime.runtime import Runtime
 from tests.random_models import random_checkpoint
 
@@ -30,8 +30,8 @@ import sys
 sys.modules["ptocr.runtime.cpu"] = None  # what is imported now is as if the folder were not there
 import numpy as np, torch
 from ptocr.runtime.compiled import package_path
-from ptocr.runtime.eager import PlacedNetwork
 from ptocr.runtime.options import RuntimeOptions
+from ptocr.runtime.placed import PlacedNetwork
 from ptocr.runtime.runtime import Runtime
 from ptocr.predictors.classification import Classifier
 from ptocr.predictors.detection import TextDetector

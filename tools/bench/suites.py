@@ -13,7 +13,9 @@ from ptocr import paths
 from .timing import Contender
 
 MODES = {
-    "eager": {"compile": "off", "dtype": "float32"},
+    "default": {},
+    "default bf16": {"dtype": "bfloat16"},
+    "eager": {"engine": "torch"},
     "aot fp32": {"compile": "aot", "dtype": "float32"},
     "aot bf16": {"compile": "aot", "dtype": "bfloat16"},
 }
@@ -106,7 +108,7 @@ DEFAULTS = ("faster-paddle", "turboocr", "rapidocr3-openvino", "rapidocr", "rapi
 
 
 def network_contenders(case: NetworkCase, threads: int, device: str, python: Mapping[str, str]) -> list[Contender]:
-    """Ours in three modes, ONNX Runtime, OpenVINO in two; the last ones on a CPU only."""
+    """Ours in all modes, ONNX Runtime, OpenVINO in two; the last ones on a CPU only."""
     ours = [
         Contender(f"ptocr {name}", "ptocr", {"model": case.model, "device": device, "threads": threads, **mode})
         for name, mode in MODES.items()
@@ -148,8 +150,7 @@ def page_contenders(
     """
     if suite == "defaults":
         ours = {"pipeline": "OCR", "device": device, "threads": threads}
-        ways = MODES | {"native": {"engine": "native"}}
-        modes = [Contender(f"ptocr {name}", "ptocr", ours | way) for name, way in ways.items()]
+        modes = [Contender(f"ptocr {name}", "ptocr", ours | way) for name, way in MODES.items()]
         return modes + [default_peer(kind, threads, python, v6_models) for kind in DEFAULTS]
     settings, models = {"rapidocr": (RAPID, V4), "rapidocr-v6": (RAPID, V6), "paddleocr": (PADDLE, V4)}[suite]
     common: dict[str, Any] = {**settings, **models, "device": device, "threads": threads}

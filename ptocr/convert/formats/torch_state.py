@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +24,6 @@ _RENAMED = (
     (re.compile(r"\.processer\.functors\."), ".processor."),
     (re.compile(r"\.(?:encoder_layers|functors)(?=\.layer_)"), ""),
 )
-
-
-def is_plain(path: Path) -> bool:
-    """Whether a `.pth` holds tensors alone: a checkpoint of ours says its spec and its character set too."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.endswith("data.pkl")]
-            head = archive.read(names[0]) if names else b""
-    except (OSError, zipfile.BadZipFile):
-        return False  # whoever loads it says what is wrong with it
-    return bool(names) and not (b"charset" in head and b"spec" in head)
 
 
 def read_torch_state(path: Path) -> ForeignWeights:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -161,6 +162,10 @@ class Buffer:
     def __init__(self) -> None:
         self.parts: list[Tensor] = []
         self.size = 0
+
+    def joined(self) -> np.ndarray:
+        """All bytes, one after the other."""
+        return (torch.cat(self.parts) if self.parts else torch.zeros(64, dtype=torch.uint8)).numpy()
 
     def add(self, values: Tensor) -> int:
         """The place of the values."""

@@ -19,19 +19,15 @@ from torch import fx, nn
 from ptocr.nn.decode import GreedyCTC
 from ptocr.nn.layers import Affine, HardSigmoid
 from ptocr.nn.necks.sequence import Attention
-from ptocr.runtime.cpu.chains import ACTIVATIONS, Convs, Layer, as_greedy, takes
+from ptocr.runtime.cpu.chains import ACTIVATIONS, Buffer, Convs, Layer, as_greedy, takes
 from ptocr.runtime.cpu.plan import FIELDS, Act, Added, Extra, Kind
-from ptocr.runtime.cpu.program import Binary, Form, Op, Program, Unary, bits
+from ptocr.runtime.cpu.program import Binary, CannotLower, Form, Op, Program, Unary, bits
 from ptocr.runtime.cpu.rewrite import NativeLinear, nativize
 from ptocr.runtime.cpu.symbolic import followed
 
 MAP, ROWS, VECTOR = "NCHW", "NLC", "NC"  # a letter per axis as torch sees it; L: height and width as one
 PLANES, LAST = "NCL", "NHWC"  # rows transposed; a map whose channels come last for torch, too
 FORMS = {MAP: Form.MAP, ROWS: Form.ROWS, VECTOR: Form.VECTOR}
-
-
-class CannotLower(Exception):
-    """The network holds something that programs have no instruction for."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,8 @@ class _Lowering:
     def __init__(self, network: nn.Module, graph: fx.Graph, lanes: int) -> None:
         self.network = network
         self.lanes = lanes
-        self.program = Program()
+        self.buffer = Buffer()
+        self.program = Program([0], self.buffer)
         self.values: dict[fx.Node, Any] = {}
         head = _logits(graph) if isinstance(network, GreedyCTC) else None
         for node in graph.nodes:
@@ -141,7 +138,7 @@ class _Lowering:
             elif residual is not None and plan[0] == 0 and end == 2 and plan[2] == Kind.DENSE:
                 plan[0], plan[end + 15], folded = int(Extra.HAS_OTHER), int(Added.OTHER), user
                 sources = [*sources, residual]
-        place = self.program.buffer.add(module.params)
+        place = self.buffer.add(module.params)
         single = sources[0].single and module.pointwise
         made = self.add(Op.CONVS, sources, place, *map(int, plan), single=single)
         if folded is not None:
@@ -183,7 +180,7 @@ class _Lowering:
     def norm(self, module: nn.LayerNorm, node: fx.Node, x: Value) -> Value:
         if x.axes not in (ROWS, VECTOR, LAST) or len(module.normalized_shape) != 1:
             raise CannotLower(f"{module} over axes {x.axes}")
-        places = [self.program.buffer.add(part.detach().float()) for part in (module.weight, module.bias)]
+        places = [self.buffer.add(part.detach().float()) for part in (module.weight, module.bias)]
         return self.add(Op.NORM, [x], *places, bits(module.eps))
 
     def attention(self, module: Attention, node: fx.Node, x: Value) -> Value:
@@ -210,7 +207,7 @@ class _Lowering:
         module = self.network.get_submodule(str(node.target)) if node.op == "call_module" else None
         if not isinstance(module, NativeLinear):
             raise CannotLower("logits that are not a linear layer's")
-        layer = as_greedy(module.weight, module.bias, self.program.buffer, self.lanes)
+        layer = as_greedy(module.weight, module.bias, self.buffer, self.lanes)
         self.program.add(Op.GREEDY, [self.of(node.args[0]).place], layer.pack(), result=False)
         self.program.outputs += [None, None]
 

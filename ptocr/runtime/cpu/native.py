@@ -7,16 +7,19 @@ import functools
 import logging
 import threading
 import weakref
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
+from ptocr.runtime import threads
 from ptocr.runtime.cpu import isa
-from ptocr.runtime.cpu.lowering import CannotLower, lower
-from ptocr.runtime.cpu.program import Form, Program
-from ptocr.runtime.eager import PlacedNetwork, TorchSession, open_eager
+from ptocr.runtime.cpu.program import CannotLower, Form, Program
+from ptocr.runtime.cpu.stored import stored
+from ptocr.runtime.placed import PlacedNetwork
 from ptocr.runtime.shapes import sizes_of
+
+if TYPE_CHECKING:
+    from ptocr.runtime.eager import TorchSession
 
 log = logging.getLogger(__name__)
 _int64 = ctypes.c_int64
@@ -36,10 +39,10 @@ class NativeProgram:
 
     def __init__(self, program: Program, name: str, half: bool = False) -> None:
         self._library = isa.load(name)
-        self._params = program.params()
+        self._params = program.buffer.joined()
         self.outputs = program.outputs
         code = (_int64 * len(program.code))(*program.code)
-        address = ctypes.c_void_p(self._params.data_ptr())
+        address = ctypes.c_void_p(self._params.ctypes.data)
         self._handle = ctypes.c_void_p(self._library.ptocr_program(code, _int64(len(program.code)), address, int(half)))
         weakref.finalize(self, self._library.ptocr_free, self._handle).atexit = False
 
@@ -80,10 +83,10 @@ class NativeSession:
     parallel = True
     batch: int | None = 1
 
-    def __init__(self, program: NativeProgram, name: str, eager: Callable[[], TorchSession]) -> None:
+    def __init__(self, program: NativeProgram, network: PlacedNetwork, decode: bool) -> None:
         self._program = program
-        self._name = name
-        self._open = eager
+        self._network = network
+        self._decode = decode
         self._lock = threading.Lock()
         self._eager: TorchSession | None = None
 
@@ -93,24 +96,29 @@ class NativeSession:
         if x.dtype != np.float32 or any(step % x.itemsize for step in x.strides):
             x = np.ascontiguousarray(x, np.float32)
         try:
-            return self._program(x, torch.get_num_threads())
+            return self._program(x, threads.count())
         except CannotRun as error:
-            log.info("%s: %s runs in eager torch (%s)", self._name, x.shape, error)
+            log.info("%s: %s runs in eager torch (%s)", self._network.checkpoint.spec.name, x.shape, error)
+        return self._in_torch().run(x)
+
+    def _in_torch(self) -> TorchSession:
         with self._lock:
-            self._eager = self._eager or self._open()
-        return self._eager.run(x)
+            if self._eager is None:
+                from ptocr.runtime.eager import open_eager
+
+                self._eager = open_eager(self._network, self._decode)
+            return self._eager
 
 
-def open_native(network: PlacedNetwork, decode: bool) -> NativeSession | TorchSession:
-    """The network as a program; eager, said in the log, where there are no kernels for it."""
-    name = network.checkpoint.spec.name
+def open_native(network: PlacedNetwork, decode: bool) -> NativeSession | None:
+    """The network as a program; None, said once in the log, where there are no kernels for it."""
     try:
-        return NativeSession(program_of(network, decode), name, lambda: open_eager(network, decode))
+        return NativeSession(program_of(network, decode), network, decode)
     except NotBuilt as error:
         say(logging.WARNING, f"networks run in eager torch, slower and in more memory: {error}")
     except (CannotRun, CannotLower) as error:
-        say(logging.INFO, f"{name} runs in eager torch: {error}")
-    return open_eager(network, decode)
+        say(logging.INFO, f"{network.checkpoint.spec.name} runs in eager torch: {error}")
+    return None
 
 
 @functools.cache
@@ -133,10 +141,18 @@ def program_of(network: PlacedNetwork, decode: bool) -> NativeProgram:
             "the kernels are not built; `python -m ptocr.runtime.cpu.isa` does it where there is a C++ compiler"
         )
     chosen = isa.sets_here()[name]
-    if network.dtype != torch.float32 and not (network.dtype == torch.bfloat16 and chosen.bfloat16):
-        raise CannotRun(f"there are no {name} kernels for {network.dtype}")
+    if network.number != "float32" and not (network.number == "bfloat16" and chosen.bfloat16):
+        raise CannotRun(f"there are no {name} kernels for {network.number}")
     if not network.checkpoint.spec.row.compiles or len(sizes_of(network.checkpoint)) != 1:
         raise CannotLower("networks of its task are not one pass over one picture")
+    program = stored(network, decode, name, lambda: _lowered(network, decode, chosen.lanes))
+    return NativeProgram(program, name, network.number == "bfloat16")
+
+
+def _lowered(network: PlacedNetwork, decode: bool, lanes: int) -> Program:
+    import torch
+
+    from ptocr.runtime.cpu.lowering import lower
+
     with torch.no_grad():
-        program = lower(network.fresh(decode), chosen.lanes)
-    return NativeProgram(program, name, network.dtype == torch.bfloat16)
+        return lower(network.fresh(decode), lanes)

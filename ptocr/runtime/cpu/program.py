@@ -6,11 +6,9 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, auto
+from typing import Protocol
 
-import torch
-from torch import Tensor
-
-from ptocr.runtime.cpu.chains import Buffer
+import numpy as np
 
 
 class Op(IntEnum):
@@ -57,12 +55,24 @@ class Form(IntEnum):
     VECTOR = 2  # (N, C)
 
 
+class CannotLower(Exception):
+    """The network holds something that programs have no instruction for."""
+
+
+class Parameters(Protocol):
+    """Weights as the kernels want them."""
+
+    def joined(self) -> np.ndarray:
+        """All bytes, one after the other."""
+        ...
+
+
 @dataclass
 class Program:
     """Instructions and parameters. outputs: the form of each result, None of the two of greedy CTC, (N, L) each."""
 
-    code: list[int] = field(default_factory=lambda: [0])
-    buffer: Buffer = field(default_factory=Buffer)
+    code: list[int]
+    buffer: Parameters
     outputs: list[Form | None] = field(default_factory=list)
 
     def add(self, op: Op, sources: Sequence[int] = (), args: Sequence[int] = (), result: bool = True) -> int:
@@ -71,10 +81,6 @@ class Program:
         self.code[0] += result
         self.code += [4 + len(sources) + len(args), op, made, len(sources), *sources, *args]
         return made
-
-    def params(self) -> Tensor:
-        """All parameters as bytes."""
-        return torch.cat(self.buffer.parts) if self.buffer.parts else torch.zeros(64, dtype=torch.uint8)
 
 
 def bits(value: float) -> int:
