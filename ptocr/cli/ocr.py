@@ -20,7 +20,7 @@ from ptocr.cli.arguments import (
     flag,
 )
 from ptocr.cli.guard import Failures, say, unstoppable
-from ptocr.cli.options import COMMON, GROUPS, OPTIONS
+from ptocr.cli.options import COMMON, GROUPS, OPTIONS, STRUCTURE
 from ptocr.compat.arguments import IGNORED, REFUSED, RENAMED, check_allowed, meaningless, newer_names
 
 if TYPE_CHECKING:
@@ -156,10 +156,11 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
 
 def _options(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arguments of `iter_pages` and those of `predict`, checked."""
-    from ptocr.pipelines.predict_options import OCROptions, ReadingOptions
+    from ptocr.pipelines.predict_options import ReadingOptions, StructureOptions
 
-    given = {option.name: value for option in OPTIONS if (value := getattr(args, option.name)) is not None}
-    checked = OCROptions().merged(given)
+    rows = (*OPTIONS, *(option for option in STRUCTURE if option.name in args))
+    given = {option.name: value for option in rows if (value := getattr(args, option.name)) is not None}
+    checked = StructureOptions().merged(given)
     return checked.reading(), {name: given[name] for name in given if name not in ReadingOptions.model_fields}
 
 

@@ -113,3 +113,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     ),
 }
 OPTIONS = (*COMMON, *(option for group in GROUPS.values() for option in group))
+# Options of `ptocr structure` alone.
+STRUCTURE = (
+    Option("use_layout_detection", flag, "find the kinds of a page's regions; false: the picture is one table"),
+    Option("use_table_recognition", flag, "tables as tables; false: as text"),
+    Option("layout_threshold", _SHARE, "regions are kept above this"),
+    Option("layout_nms", flag, "drop regions that overlap likelier ones of any class"),
+    Option("layout_unclip_ratio", Number(float, 0.01), "how far regions grow, 1 = not at all"),
+    Option("layout_merge_bboxes_mode", OneOf("union", "large", "small"), "of nested regions: both, outer, inner"),
+)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 
 from ptocr.cli import ocr
+from ptocr.cli.arguments import add_row
 from ptocr.cli.guard import Failures
+from ptocr.cli.options import STRUCTURE
 
 DESCRIPTION = (
     "Read pictures and PDFs, find tables and the kinds of blocks. Tables become tables in .md, .html, .docx, .xlsx, "
@@ -23,6 +25,9 @@ EXAMPLES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the subcommand: those of `ptocr ocr`, with another pipeline."""
     ocr.add_arguments(parser)
+    group = parser.add_argument_group("layout and tables")
+    for option in STRUCTURE:
+        add_row(group, *option)
     parser.set_defaults(pipeline="structure")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ptocr import paths
 from ptocr.errors import SpecError
-from ptocr.spec.settings import LimitType, PixelLimit, Positive, Ratio, Share, SideLimit
+from ptocr.pipelines.structure_v3 import STRUCTURE_V3, structure_of
+from ptocr.spec.settings import Growth, LimitType, MergeMode, PixelLimit, Positive, Ratio, Share, SideLimit
 from ptocr.spec.yaml import explain, read_yaml
 
 
@@ -82,9 +83,15 @@ class Modules(_Frozen):
         return {name: module for name, module in own.items() if module is not None}
 
 
+def _below(kind: type[Any]) -> Iterator[type[Any]]:
+    """The subclasses of a class, and theirs."""
+    for own in kind.__subclasses__():
+        yield from (own, *_below(own))
+
+
 def advice(name: str) -> str | None:
     """How to go on without a module of this name, None for one that cannot be switched off."""
-    fields = (kind.model_fields[name] for kind in Modules.__subclasses__() if name in kind.model_fields)
+    fields = (kind.model_fields[name] for kind in _below(Modules) if name in kind.model_fields)
     return next((m.advice for field in fields for m in field.metadata if isinstance(m, Without)), None)
 
 
@@ -181,31 +188,53 @@ class PipelineSpec(PipelineConfig):
         return lines | (self.doc.used() if self.use_doc_preprocessor else {})
 
 
+class LayoutConfig(ModuleConfig):
+    """Layout detection; None keeps what the model's spec says, without the last three nothing is merged. What is given
+    for classes is keyed by their index."""
+
+    threshold: Share | dict[int, Share] | None = None
+    layout_nms: bool | None = None
+    layout_unclip_ratio: Growth | dict[int, Growth] | None = None
+    layout_merge_bboxes_mode: MergeMode | dict[int, MergeMode] | None = None
+
+
 class StructureModules(OCRModules):
     """Models of the structure pipeline."""
 
     LayoutDetection: Annotated[
-        ModuleConfig | None, Without("use_layout_detection: false (the picture is one table)")
+        LayoutConfig | None,
+        Without(
+            "use_layout_detection=False (the picture is one table), or "
+            "layout_detection_model_name='picodet_lcnet_x1_0_fgd_layout_cdla'"
+        ),
     ] = None
-    TableStructureRecognition: ModuleConfig
+    TableStructureRecognition: Annotated[ModuleConfig | None, Without("use_table_recognition=False")] = None
 
 
 class StructureSpec(PipelineSpec):
-    """A structure pipeline: OCR with layout and tables."""
+    """A structure pipeline: OCR with layout and tables. The last four have no models here; see `StructurePipeline`."""
 
     short: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **PipelineSpec.short,
         "layout_detection": ("SubModules", "LayoutDetection"),
         "table_structure_recognition": ("SubModules", "TableStructureRecognition"),
+        "wireless_table_structure_recognition": ("SubModules", "TableStructureRecognition"),
     }
     pipeline_name: Literal["structure"]  # type: ignore[assignment]
     use_layout_detection: bool = True
+    use_table_recognition: bool = True
     SubModules: StructureModules
+    use_formula_recognition: bool = False
+    use_seal_recognition: bool = False
+    use_chart_recognition: bool = False
+    use_region_detection: bool = False
 
     def used(self) -> dict[str, ModuleConfig]:
         models = super().used()
         if not self.use_layout_detection:
             models.pop("LayoutDetection", None)
+        if not self.use_table_recognition:
+            models.pop("TableStructureRecognition", None)
         return models
 
 
@@ -273,8 +302,10 @@ def load_pipeline(source: str | Path | dict[str, Any]) -> PipelineConfig:
     data = source if isinstance(source, dict) else read_yaml(pipeline_file(source))
     where = "config" if isinstance(source, dict) else str(source)
     name = data.get("pipeline_name") if isinstance(data, dict) else None
+    if name == STRUCTURE_V3:
+        name, data = "structure", structure_of(data, where)
     if name not in SPECS:
-        raise SpecError(f"{where}: pipeline_name {name!r} is not known; known: {', '.join(SPECS)}")
+        raise SpecError(f"{where}: pipeline_name {name!r} is not known; known: {', '.join((*SPECS, STRUCTURE_V3))}")
     return parse(SPECS[name], data, where)
 
 
@@ -306,6 +337,9 @@ def override_models(spec: S, overrides: dict[str, Any]) -> tuple[S, dict[str, An
                 node[part] = node.get(part) or {}
                 node = node[part]
             node[field] = value
+            if field.startswith("model_"):  # by index of another model's classes
+                own = (key for key, setting in node.items() if isinstance(setting, dict))
+                node.update(dict.fromkeys(own))
             if field == "model_dir" and not overrides.get(f"{stem}_model_name"):
                 node["model_name"] = ""  # the weights say which model they are
             if field == "model_name" and not overrides.get(f"{stem}_model_dir"):

@@ -15,6 +15,7 @@ from PIL import Image
 
 from ptocr.errors import InputError
 from ptocr.inputs.page import Isolate
+from ptocr.spec.settings import MergeMode
 
 Input: TypeAlias = (
     str | PathLike[str] | np.ndarray | bytes | IO[bytes] | Image.Image | Mapping[str, object] | Iterable[object]
@@ -92,6 +93,15 @@ class StructureKeywords(OCRKeywords, total=False):
     """Options of `StructurePipeline.predict`; see `StructureOptions`."""
 
     use_layout_detection: bool | None
+    use_table_recognition: bool | None
+    layout_threshold: float | dict[int, float] | None
+    layout_nms: bool | None
+    layout_unclip_ratio: float | tuple[float, float] | dict[int, float | tuple[float, float]] | None
+    layout_merge_bboxes_mode: MergeMode | dict[int, MergeMode] | None
+    use_formula_recognition: bool | None
+    use_seal_recognition: bool | None
+    use_chart_recognition: bool | None
+    use_region_detection: bool | None
 
 
 class RunningKeywords(TypedDict, total=False):

@@ -83,11 +83,11 @@ class Models:
             runtime = make_runtime(
                 module.model_dir or module.model_name, self.options, module.model_name or None, module.dictionary
             )
-        except WeightsError as error:
+        except (WeightsError, SpecError) as error:
             how = advice(name)
             if how is None:
                 raise
-            raise WeightsError(f"{error}\nTo go on without {name}: {how}") from None
+            raise type(error)(f"{error}\nTo go on without {name}: {how}") from None
         return PREDICTORS[runtime.checkpoint.spec.task](runtime)
 
     def __getstate__(self) -> dict[str, Any]:

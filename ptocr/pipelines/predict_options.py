@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ptocr.errors import InputError, SpecError
 from ptocr.inputs.page import Isolate, parse_page_range
-from ptocr.spec.settings import LimitType, PixelLimit, Positive, Ratio, Shape, Share, SideLimit
+from ptocr.spec.settings import Growth, LimitType, MergeMode, PixelLimit, Positive, Ratio, Shape, Share, SideLimit
 from ptocr.spec.yaml import explain
 
 
@@ -157,9 +157,20 @@ class OCROptions(DocOptions):
 
 
 class StructureOptions(OCROptions):
-    """Options of the structure pipeline; None keeps the pipeline's.
+    """Options of the structure pipeline; None keeps the pipeline's. Names are PaddleX's.
 
-    use_layout_detection: False takes the whole picture as one table.
+    use_layout_detection (ptocr's): False takes the whole picture as one table. use_table_recognition: False leaves
+    tables as text. layout_threshold, layout_unclip_ratio, layout_merge_bboxes_mode may be given for classes by their
+    index; see `LayoutMerging`. The four that follow have no models here: True is an error.
     """
 
     use_layout_detection: bool | None = None
+    use_table_recognition: bool | None = None
+    layout_threshold: Share | dict[int, Share] | None = None
+    layout_nms: bool | None = None
+    layout_unclip_ratio: Growth | dict[int, Growth] | None = None
+    layout_merge_bboxes_mode: MergeMode | dict[int, MergeMode] | None = None
+    use_formula_recognition: bool | None = None
+    use_seal_recognition: bool | None = None
+    use_chart_recognition: bool | None = None
+    use_region_detection: bool | None = None

@@ -13,11 +13,12 @@ from ptocr.document.arrange import FIGURE, arranged
 from ptocr.document.structure_results import StructureResult
 from ptocr.document.table import Table, table_of, table_of_ruled
 from ptocr.document.tree import Block, Line
+from ptocr.errors import SpecError
 from ptocr.inputs.page import Page
-from ptocr.pipelines.config import StructureSpec
+from ptocr.pipelines.config import LayoutConfig, StructureSpec
 from ptocr.pipelines.ocr import OCRPipeline, _Call
 from ptocr.pipelines.predict_options import OCROptions, StructureOptions
-from ptocr.predictors.layout_detection import LayoutDetector
+from ptocr.predictors.layout_detection import LayoutDetector, LayoutOptions
 from ptocr.predictors.table_structure import TableRecognizer
 from ptocr.processing.geometry import box_corners
 from ptocr.processing.layout import Region, shared_area, without_doubles
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from ptocr.pipelines.keywords import Input, StructureKeywords
 
 TABLE = "table"
+_ABSENT = {
+    "use_formula_recognition": "formulas", "use_seal_recognition": "seals", "use_chart_recognition": "charts",
+    "use_region_detection": "regions of regions",
+}  # fmt: skip
 _RULED = 0.7  # of the cells that the network sees, which lines must part for a table to be taken as ruled
 _MARGIN = 4  # pixels around a table that go with it into its network
 
@@ -50,48 +55,72 @@ class StructurePipeline(OCRPipeline):
 
     def read(self, page: Page, options: OCROptions) -> StructureResult:
         """Read one page as OCR does, then arrange its lines."""
+        asked = self._checked(options)
         result = StructureResult.of(super().read(page, options))
         start = time.perf_counter()
         read = result.page
         image = read.image
         assert image is not None
         lines = [line for line in read.regions if line.kept and line.text.strip()]
-        whole = not self._finds_layout(_structure(options))
-        regions = self._regions(image, whole, lines)
+        whole = not self._asks("use_layout_detection", asked)
+        regions = self._regions(image, whole, lines, asked)
         tables: list[Block] = []
-        for region in (region for region in regions if region.label == TABLE):
+        recognised = self._asks("use_table_recognition", asked)
+        for region in (region for region in regions if recognised and region.label == TABLE):
             on = _on(region, lines)
             table = self._table(image, region, on)
             if table is not None and (whole or min(table.size) > 1):  # one row or column is no table
                 tables.append(Block(kind=TABLE, poly=box_corners(region.box), content=table))
                 placed = {id(line) for line in on}
                 lines = [line for line in lines if id(line) not in placed]
-        around = [region for region in regions if region.label != TABLE]
+        around = [region for region in regions if region.label != TABLE or not recognised]
         read.blocks = arranged(lines, tables, around, read.angle, read.extent)
         result.timings["structure"] = time.perf_counter() - start
         result.regions = regions
         return result
 
     def _modules(self, call: _Call) -> list[str]:
-        layout = ["LayoutDetection"] if self._finds_layout(_structure(call.options)) else []
-        return [*super()._modules(call), *layout, "TableStructureRecognition"]
+        asked = self._checked(call.options)
+        switches = {"LayoutDetection": "use_layout_detection", "TableStructureRecognition": "use_table_recognition"}
+        return [*super()._modules(call), *(name for name, switch in switches.items() if self._asks(switch, asked))]
 
-    def _finds_layout(self, options: StructureOptions) -> bool:
-        asked = options.use_layout_detection
-        return self.spec.use_layout_detection if asked is None else asked
+    def _checked(self, options: OCROptions) -> StructureOptions:
+        """Options of a call. Options of OCR alone leave the others at their defaults.
 
-    def _regions(self, image: np.ndarray, whole: bool, lines: list[Line]) -> list[Region]:
+        Raises:
+            SpecError: they, or the pipeline, ask for what has no models here.
+        """
+        asked = options if isinstance(options, StructureOptions) else StructureOptions().merged(dict(options))
+        for switch, what in _ABSENT.items():
+            if self._asks(switch, asked):
+                raise SpecError(f"{self.spec.pipeline_name}: no models for {what} here; go on without: {switch}=False")
+        return asked
+
+    def _asks(self, switch: str, options: StructureOptions) -> bool:
+        """A switch of this call, the pipeline's where it says nothing."""
+        value = getattr(options, switch)
+        return bool(getattr(self.spec, switch) if value is None else value)
+
+    def _regions(self, image: np.ndarray, whole: bool, lines: list[Line], options: StructureOptions) -> list[Region]:
         """What the layout model finds, tables with their outer rules; or the whole picture as a table."""
         if whole:
             height, width = image.shape[:2]
             return [Region(0, TABLE, 1.0, np.array([0.0, 0.0, width, height]))]
         detector = self.models.get("LayoutDetection", LayoutDetector)
-        found = without_doubles(detector(image), TABLE)
+        found = without_doubles(detector(image, self._layout(options)), TABLE)
         size = _text_height(lines)
         found = [replace(r, box=out_to_rules(image, r.box, size)) if r.label == TABLE else r for r in found]
         ruled = ruled_tables(image, size) if TABLE in detector.post.labels else []
         more = [(Region(detector.post.labels.index(TABLE), TABLE, 1.0, box), cells) for box, cells in ruled]
         return found + [r for r, cells in more if _is_new(r, found) and 2 * len(_on(r, lines)) >= cells]
+
+    def _layout(self, options: StructureOptions) -> LayoutOptions:
+        """Settings of layout detection: those of this call, else the pipeline's."""
+        module = self.models.module("LayoutDetection")
+        assert isinstance(module, LayoutConfig)
+        names = ("threshold", "layout_nms", "layout_unclip_ratio", "layout_merge_bboxes_mode")
+        given = {name: getattr(options, f"layout_{name.removeprefix('layout_')}") for name in names}
+        return LayoutOptions(**{n: getattr(module, n) if value is None else value for n, value in given.items()})
 
     def _table(self, image: np.ndarray, region: Region, lines: list[Line]) -> Table | None:
         """The table in a region with the lines that lie on it: as it is ruled, else as the network sees it."""
@@ -114,11 +143,6 @@ def _is_new(region: Region, found: list[Region]) -> bool:
 
 def _text_height(lines: list[Line]) -> float:
     return float(np.median([line.height for line in lines])) if lines else 0.0
-
-
-def _structure(options: OCROptions) -> StructureOptions:
-    """Options of OCR alone leave the others at their defaults."""
-    return options if isinstance(options, StructureOptions) else StructureOptions().merged(dict(options))
 
 
 def _on(region: Region, lines: list[Line]) -> list[Line]:

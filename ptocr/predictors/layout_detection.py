@@ -7,17 +7,32 @@ import numpy as np
 from ptocr.document.structure_results import LayoutResult
 from ptocr.predictors.predictor import ModelOptions, Predictor, Reader, origin
 from ptocr.processing.layout import Region, layout_input, layout_regions
+from ptocr.processing.layout_merge import LayoutMerging, merged
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.model import LayoutSpec
-from ptocr.spec.settings import Share
+from ptocr.spec.settings import Growth, MergeMode, Share
 from ptocr.spec.tasks import LayoutPostprocess, LayoutPreprocess
 
 
 class LayoutOptions(ModelOptions):
-    """Options of layout models."""
+    """Options of layout models; the last three as in PaddleX, see `LayoutMerging`."""
 
-    threshold: Share | None = None
+    threshold: Share | dict[int, Share] | None = None
     nms_threshold: Share | None = None
+    layout_nms: bool | None = None
+    layout_unclip_ratio: Growth | dict[int, Growth] | None = None
+    layout_merge_bboxes_mode: MergeMode | dict[int, MergeMode] | None = None
+
+    def decoding(self, post: LayoutPostprocess) -> LayoutPostprocess:
+        """How boxes are chosen with these options."""
+        given = {"threshold": self.threshold, "nms_threshold": self.nms_threshold}
+        return post.with_(**{name: value for name, value in given.items() if value is not None})
+
+    @property
+    def merging(self) -> LayoutMerging | None:
+        """What is done with the chosen ones, None for nothing."""
+        asked = (self.layout_nms, self.layout_unclip_ratio, self.layout_merge_bboxes_mode)
+        return None if asked == (None, None, None) else LayoutMerging(bool(asked[0]), asked[1], asked[2])
 
 
 class LayoutDetector(Predictor):
@@ -31,12 +46,14 @@ class LayoutDetector(Predictor):
         self.pre: LayoutPreprocess = self.spec.preprocess
         self.post: LayoutPostprocess = self.spec.postprocess
 
-    def __call__(self, image: np.ndarray, post: LayoutPostprocess | None = None) -> list[Region]:
-        """image: (H, W, 3) uint8 BGR; `post`: settings of this call, the spec's where None."""
+    def __call__(self, image: np.ndarray, options: LayoutOptions | None = None) -> list[Region]:
+        """image: (H, W, 3) uint8 BGR; options: of this call, the spec's settings where None."""
+        options = options or LayoutOptions()
         scores, boxes = self.runtime.run(layout_input(image, self.pre)[None])
-        return layout_regions(scores[0], boxes[0], image.shape[:2], self.pre, post or self.post)
+        height, width = image.shape[:2]
+        found = layout_regions(scores[0], boxes[0], (height, width), self.pre, options.decoding(self.post))
+        return found if options.merging is None else merged(found, (width, height), options.merging)
 
     def reader(self, options: LayoutOptions) -> Reader:
         """Regions of pages."""
-        post = self.post.with_(**options.given)
-        return lambda pages: [LayoutResult(**origin(page), regions=self(page.image, post)) for page in pages]
+        return lambda pages: [LayoutResult(**origin(page), regions=self(page.image, options)) for page in pages]

@@ -57,7 +57,7 @@ def best_of_classes(scores: np.ndarray, boxes: np.ndarray, post: LayoutPostproce
     """(class, cell) of what is left of (cells, classes) scores and (cells, 4) boxes, by class and falling score."""
     left = []
     for index, column in enumerate(scores.T):
-        cells = np.flatnonzero(column > post.threshold)
+        cells = np.flatnonzero(column > post.least(index))
         cells = cells[np.argsort(-column[cells], kind="stable")][: post.nms_top_k]
         left += [(index, int(cells[i])) for i in suppress(boxes[cells], post.nms_threshold)]
     kept = sorted(left, key=lambda pair: -scores[pair[1], pair[0]])[: post.keep_top_k]

@@ -20,6 +20,8 @@ SideLimit = Annotated[int, Field(ge=32)]  # networks that find text halve their 
 PixelLimit = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Ratio = Annotated[float, Field(gt=0)]
+MergeMode = Literal["union", "large", "small"]  # of regions that lie in one another: both, the outer, the inner one
+Growth = Ratio | tuple[Ratio, Ratio]  # of a region, in both directions or in width and height
 LimitType = Literal["max", "min", "resize_long", "resize_short"]
 Shape = tuple[Positive, Positive, Positive]  # (C, H, W)
 

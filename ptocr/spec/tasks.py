@@ -133,12 +133,13 @@ class LayoutPreprocess(Preprocess):
 
 class LayoutPostprocess(Postprocess):
     """Regions of a page by non-maximum suppression for each class. labels: class names in order; threshold: least
-    score; nms_threshold: of two regions of a class that overlap by more (intersection over union), the likelier stays;
-    nms_top_k: so many of a class, keep_top_k: so many of a page are looked at and kept."""
+    score, or that of classes by their index (0.5 for the others); nms_threshold: of two regions of a class that overlap
+    by more (intersection over union), the likelier stays; nms_top_k: so many of a class, keep_top_k: so many of a page
+    are looked at and kept."""
 
     name: Literal["nms"] = "nms"
     labels: Annotated[tuple[str, ...], Field(min_length=1)]
-    threshold: Share = 0.5
+    threshold: Share | dict[int, Share] = 0.5
     nms_threshold: Share = 0.6
     nms_top_k: Positive = 1000
     keep_top_k: Positive = 100
@@ -146,6 +147,10 @@ class LayoutPostprocess(Postprocess):
     @property
     def class_names(self) -> tuple[str, ...]:
         return self.labels
+
+    def least(self, index: int) -> float:
+        """The least score of a class."""
+        return self.threshold.get(index, 0.5) if isinstance(self.threshold, dict) else self.threshold
 
 
 class TablePreprocess(Preprocess):

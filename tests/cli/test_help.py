@@ -14,27 +14,32 @@ from ptocr.cli import main
 from ptocr.cli.arguments import OneOf, flag, shape
 from ptocr.cli.commands import COMMANDS
 from ptocr.cli.ocr import FORMATS
-from ptocr.cli.options import OPTIONS
+from ptocr.cli.options import OPTIONS, STRUCTURE
 from ptocr.document.writers import SUFFIXES
-from ptocr.pipelines.predict_options import OCROptions
+from ptocr.pipelines.predict_options import OCROptions, StructureOptions
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NOT_FLAGS = {"on_error", "keep_line_images"}
+WITHOUT_MODELS = {
+    f"use_{what}" for what in ("formula_recognition", "seal_recognition", "chart_recognition", "region_detection")
+}
 
 
 def test_every_option_of_predict_has_its_line() -> None:
     assert {option.name for option in OPTIONS} == set(OCROptions.model_fields) - NOT_FLAGS
     assert len({option.name for option in OPTIONS}) == len(OPTIONS)
+    more = set(StructureOptions.model_fields) - set(OCROptions.model_fields) - WITHOUT_MODELS
+    assert [option.name for option in STRUCTURE] == [name for name in StructureOptions.model_fields if name in more]
 
 
-@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+@pytest.mark.parametrize("option", (*OPTIONS, *STRUCTURE), ids=lambda option: option.name)
 def test_kinds_are_those_of_the_options(option: typing.Any) -> None:
-    annotation = str(OCROptions.model_fields[option.name].annotation)
+    annotation = str(StructureOptions.model_fields[option.name].annotation)
     assert (option.kind is flag) == ("bool" in annotation)
     assert (option.kind is shape) == ("tuple[" in annotation and option.name.endswith("shape"))
     if isinstance(option.kind, OneOf):
         for name in option.kind.names:
-            OCROptions().merged({option.name: name})
+            StructureOptions().merged({option.name: name})
 
 
 def test_the_formats_that_help_names_are_written() -> None:

@@ -40,6 +40,8 @@ def _members(annotation: object) -> set[object]:
         return {member for part in typing.get_args(annotation) for member in _members(part)}
     if typing.get_origin(annotation) is tuple:
         return {("tuple", *(frozenset(_members(part)) for part in typing.get_args(annotation)))}
+    if typing.get_origin(annotation) is dict:
+        return {("dict", *(frozenset(_members(part)) for part in typing.get_args(annotation)))}
     return {annotation}
 
 
