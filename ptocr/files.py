@@ -15,7 +15,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import filelock
 
@@ -39,22 +39,43 @@ def write_atomic(path: str | Path, content: bytes | Callable[[BinaryIO], object]
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
+    refusal: list[OSError] = []
     try:
         with temporary.open("xb") as stream:
             if isinstance(content, bytes):
                 stream.write(content)
             else:
-                content(stream)
+                content(_Noting(stream, refusal))  # type: ignore[arg-type]  # a stream in all but name
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())
+        if refusal:
+            raise refusal[0]
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and not _of_connection(error):
-            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        cause = refusal[0] if refusal else error
+        if isinstance(cause, OSError) and not _of_connection(cause):
+            raise OSError(cause.errno, cause.strerror or str(cause), str(path)) from error
         raise
+
+
+class _Noting:
+    """A stream that notes why it could not be written: writers in C make something else of that, or nothing."""
+
+    def __init__(self, stream: BinaryIO, refusal: list[OSError]) -> None:
+        self._stream, self._refusal = stream, refusal
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._stream.write(data)
+        except OSError as error:
+            self._refusal.append(error)
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _of_connection(error: OSError) -> bool:

@@ -16,6 +16,7 @@ from ptocr.compat.pages import bgr_pages
 from ptocr.document import draw
 from ptocr.document.results import ClsResult, DetResult, OCRResult, RecResult
 from ptocr.errors import SpecError
+from ptocr.files import write_atomic
 from ptocr.inputs.page import Page
 from ptocr.pipelines import create_pipeline
 from ptocr.pipelines.predict_options import OCROptions
@@ -101,7 +102,7 @@ class PaddleOCR:
     def export_paddlex_config_to_yaml(self, yaml_path: str | Path) -> None:
         """Write the pipeline's configuration, which `paddlex_config` and `create_pipeline` take."""
         text = yaml.safe_dump(self.paddlex_pipeline.spec.model_dump(), sort_keys=False, allow_unicode=True)
-        Path(yaml_path).write_text(text, encoding="utf-8")
+        write_atomic(yaml_path, text.encode("utf-8"))
 
     # ---- 2.x ----
 

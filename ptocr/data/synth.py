@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ptocr.document.fonts import system_fonts
 from ptocr.errors import InputError
+from ptocr.files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def write_lines(folder: Path, texts: Sequence[str], style: Style, seed: int = 0)
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for number, text in enumerate(texts):
         name = f"images/{number:06d}.png"
-        cv2.imwrite(str(folder / name), draw_line(text, style, rng))
+        _save(folder / name, draw_line(text, style, rng))
         rows.append(f"{name}\t{text}\n")
     return _written(folder / "rec_gt.txt", rows)
 
@@ -133,7 +134,7 @@ def write_pages(
     for number, page_texts in enumerate(texts):
         name = f"images/{number:06d}.png"
         page, entries = draw_page(page_texts, style, size, rng)
-        cv2.imwrite(str(folder / name), page)
+        _save(folder / name, page)
         rows.append(f"{name}\t{json.dumps(entries, ensure_ascii=False)}\n")
     return _written(folder / "Label.txt", rows)
 
@@ -147,11 +148,15 @@ def write_directions(folder: Path, texts: Sequence[str], style: Style, labels: S
         label = labels[number % len(labels)]
         name = f"images/{number:06d}.png"
         image = draw_line(text, style, rng)
-        cv2.imwrite(str(folder / name), np.rot90(image, int(label.split("_")[0]) // 90))
+        _save(folder / name, np.rot90(image, int(label.split("_")[0]) // 90))
         rows.append(f"{name}\t{label}\n")
     return _written(folder / "cls_gt.txt", rows)
 
 
+def _save(path: Path, image: np.ndarray) -> None:
+    write_atomic(path, cv2.imencode(path.suffix, image)[1].tobytes())  # imwrite says nothing of a full disk
+
+
 def _written(path: Path, rows: Sequence[str]) -> Path:
-    path.write_text("".join(rows), encoding="utf-8")
+    write_atomic(path, "".join(rows).encode("utf-8"))
     return path

@@ -23,6 +23,7 @@ from ptocr.evaluation.text_metrics import (
     page_scores,
     without_space,
 )
+from ptocr.files import write_atomic
 
 Lines = list[dict[str, Any]]
 Scores = dict[str, float | int | None]
@@ -79,7 +80,7 @@ def load_predictions(path: Path) -> dict[str, Lines]:
 def save_predictions(path: Path, name: str, predictions: Mapping[str, Lines]) -> None:
     """Write predictions in the form that `load_predictions` reads, under the `name` of the system."""
     document = {"peer": name, "files": {key: {"lines": lines} for key, lines in predictions.items()}}
-    path.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+    write_atomic(path, json.dumps(document, ensure_ascii=False).encode("utf-8"))
 
 
 def predicted_lines(data: Mapping[str, Any]) -> dict[str, Lines]:

@@ -109,7 +109,10 @@ class _Decoder:
         request = {"do": "open", "name": name, "path": "", "bytes": 0, "options": dataclasses.asdict(options)}
         if isinstance(data, str):
             return {**request, "path": os.path.abspath(data)}
-        write_shared(self.shared, memoryview(data))
+        try:
+            write_shared(self.shared, memoryview(data))
+        except OSError as error:
+            raise InputError(f"{name}: cannot be given to the process that decodes it ({error.strerror})") from error
         return {**request, "bytes": len(data)}
 
     def ask(self, request: dict[str, Any] | None, seconds: float, where: str) -> dict[str, Any]:

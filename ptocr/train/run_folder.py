@@ -14,6 +14,7 @@ import yaml
 
 from ptocr.checkpoint import Checkpoint, save_checkpoint
 from ptocr.errors import TrainError
+from ptocr.files import write_atomic
 from ptocr.train.recipe import TrainRecipe
 from ptocr.train.resume import Progress, changed_settings, load_state, save_state
 
@@ -74,7 +75,7 @@ class RunFolder:
             path = self.path / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        (self.path / "recipe.yaml").write_text(text, encoding="utf-8")
+        write_atomic(self.path / "recipe.yaml", text.encode("utf-8"))
         (self.path / "history.jsonl").write_text("", encoding="utf-8")
 
     def note(self, entry: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ Pages of a PDF stay as they are; PDFium only appends to them. A JPEG file goes i
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import io
 import logging
@@ -110,10 +111,22 @@ def write_text_layer(source: Page, path: str | Path, size: tuple[float, float]) 
             add_text(document, page, pieces)
             page.gen_content()
             page.close()
-            document.save(stream)
+            document.save(_Quiet(stream))
             document.close()
 
     write_atomic(path, save)
+
+
+class _Quiet:
+    """What PDFium writes to. It cannot pass an error on, and would print it; `write_atomic` knows of it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+
+    def write(self, data: bytes) -> None:
+        """Write, or not."""
+        with contextlib.suppress(OSError):
+            self.stream.write(data)
 
 
 class _Book:
@@ -205,7 +218,7 @@ class _Book:
         """Write the file."""
         with PDFIUM_LOCK:
             document = self.document or pdfium.PdfDocument.new()
-            document.save(stream)
+            document.save(_Quiet(stream))
             if self.document is None:
                 document.close()
 

@@ -1,0 +1,85 @@
+"""Full and read-only disks: one line that names the place, nothing half-written, what was there stays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits and modes are those of POSIX")
+ROOT = Path(__file__).resolve().parents[2]
+OLD = {"out.txt": b"old text", "last.pth": b"old weights", "Label.txt": b"old labels"}
+REASONS = {"full": "File too large", "read-only": "Permission denied"}
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Below a folder that everybody may enter, unlike pytest's."""
+    with tempfile.TemporaryDirectory() as above:
+        os.chmod(above, 0o755)
+        yield Path(above) / "out"
+
+
+def told(case: str, folder: Path, mode: str) -> list[str]:
+    """What is said; the files that were there before are checked, and that there are no others."""
+    folder.mkdir()
+    for name, content in OLD.items():
+        (folder / name).write_bytes(content)
+    command = [sys.executable, "-m", "tests.full_disk", case, str(folder), mode]
+    home = {"HOME": str(folder), "PTOCR_HOME": str(folder)}
+    environment = {**os.environ, **home, "PYTHONPATH": str(ROOT), "PTOCR_OFFLINE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, cwd=ROOT)
+    folder.chmod(0o755)
+    assert "Traceback" not in done.stderr and done.returncode == 0, done.stderr
+    left = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"}
+    images = [name for name in left if name.endswith(".png")]
+    assert {name: left[name] for name in left if name not in images} == OLD
+    assert not images or case == "labels"
+    return [*done.stdout.splitlines(), *done.stderr.splitlines()]
+
+
+@pytest.mark.parametrize("mode", REASONS)
+def test_outputs(mode: str, folder: Path) -> None:
+    lines = told("outputs", folder, mode)
+    assert len(lines) == 11
+    for line in lines:
+        suffix, place, reason = line.split(" ", 2)
+        assert place in (str(folder), str(folder / f"out{suffix}")) and reason == REASONS[mode]
+
+
+@pytest.mark.parametrize("mode", REASONS)
+def test_converting(mode: str, folder: Path) -> None:
+    lines = told("convert", folder, mode)
+    assert lines[0] == "exit 2"
+    assert [line for line in lines if line.startswith("error: ")] == lines[-1:]
+    assert REASONS[mode].lower() in lines[-1] and str(folder) in lines[-1]
+
+
+@pytest.mark.parametrize("mode", REASONS)
+def test_the_cache_of_weights(mode: str, folder: Path) -> None:
+    (line,) = told("cache", folder, mode)
+    assert line.startswith("WeightsError: ") and "cannot be written" in line and "PTOCR_HOME" in line
+
+
+@pytest.mark.parametrize("mode", REASONS)
+def test_checkpoints_of_training(mode: str, folder: Path) -> None:
+    lines = told("training", folder, mode)
+    assert [line.split(" ", 1)[1] for line in lines] == [REASONS[mode]] * 2
+    assert all(line.startswith(str(folder)) for line in lines)
+
+
+@pytest.mark.parametrize("mode", REASONS)
+def test_labelled_pictures(mode: str, folder: Path) -> None:
+    (line,) = told("labels", folder, mode)
+    assert REASONS[mode] in line and str(folder) in line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere pages pass through a file of the temporary folder")
+def test_pages_to_decoders(folder: Path) -> None:
+    (line,) = told("decoding", folder, "full")
+    assert line.startswith("InputError: input: ") and "File too large" in line
