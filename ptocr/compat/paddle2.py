@@ -122,7 +122,7 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "rec_algorithm": (("SVTR_LCNet", "SVTR_HGNet", "CRNN", *ALGORITHMS), "this recogniser is not here yet"),
     "e2e_algorithm": (("PGNet",), "this end-to-end algorithm is not here yet"),
     "sr_model_dir": ((), "super-resolution is not here yet"),
-    "type": (("ocr",), "document structure is another command"),
+    "type": (("ocr",), "document structure is `ptocr structure`"),
     "rec_image_inverse": ((True, "true", "True"), "formulas are read as white on black"),
     "use_mlu": ((False,), "no such device is known here"),
     "use_gcu": ((False,), "no such device is known here"),
