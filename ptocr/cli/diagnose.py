@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from ptocr.cli.arguments import add_model_arguments, add_runtime_arguments
 from ptocr.cli.guard import Failures
 from ptocr.cli.ocr import make_pipeline
+from ptocr.cli.plan import hint_subfolders
 from ptocr.errors import SpecError
 from ptocr.files import Claims, write_atomic
 
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the subcommand."""
     add = parser.add_argument
     add("inputs", nargs="+", metavar="IN", help="pictures, PDFs, folders; one report for each file")
+    add("--recursive", action="store_true", help="enter the folders of a folder")
     add("--page", type=int, default=1, help="which page of a PDF, from 1")
     add("--output", help="HTML file to write, or a folder for NAME_diagnosis.html (default: the current folder)")
     add("--pipeline", default="OCR")
@@ -48,8 +50,10 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
     if args.page < 1:
         raise SpecError(f"--page {args.page}: pages are counted from 1")
     output, claims = _output(args), Claims()
+    for name in args.inputs if not args.recursive else ():
+        hint_subfolders(name)
     pipeline = make_pipeline(args)
-    for page in iter_pages(args.inputs, page_range=str(args.page), on_error=failures):
+    for page in iter_pages(args.inputs, recursive=args.recursive, page_range=str(args.page), on_error=failures):
         found = diagnose(pipeline, page, options)
         name, target = str(page.input_path), output
         if not _is_html(output):
@@ -71,7 +75,7 @@ def _output(args: argparse.Namespace) -> Path:
         if output.exists() and not output.is_dir():
             raise SpecError(f"--output {output}: neither a folder nor a name that ends in .html")
         return output
-    count = count_inputs(args.inputs)
+    count = count_inputs(args.inputs, recursive=args.recursive)
     if count > 1:
         raise SpecError(f"--output {output}: one file for {count} inputs; name a folder")
     if output.exists() and any(Path(name).exists() and output.samefile(name) for name in args.inputs):

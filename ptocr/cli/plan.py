@@ -158,8 +158,8 @@ def _sources(inputs: Iterable[str], recursive: bool, targets: Targets) -> Iterat
         if text == "-":
             yield _standard_input()
             continue
-        if not recursive and Path(text).is_dir():
-            _hint_subfolders(text)
+        if not recursive:
+            hint_subfolders(text)
         outputs = [path_key(f) + os.sep for f in targets.folders if path_key(f).startswith(path_key(text) + os.sep)]
         left_out = 0
         for found in find_files(text, recursive=recursive):
@@ -174,8 +174,9 @@ def _sources(inputs: Iterable[str], recursive: bool, targets: Targets) -> Iterat
             say(f"note: {left_out} files of the output folder lie below {text} and are not read")
 
 
-def _hint_subfolders(folder: str) -> None:
-    pictures, folders = count_below(folder)
+def hint_subfolders(folder: str) -> None:
+    """Say how many pictures lie unread below an input, where that is a folder."""
+    pictures, folders = count_below(folder) if Path(folder).is_dir() else (0, 0)
     if pictures:
         where = f"{folders} subfolder{'' if folders == 1 else 's'}"
         what = "1 picture or PDF" if pictures == 1 else f"{pictures} pictures or PDFs"

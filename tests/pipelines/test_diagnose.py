@@ -63,14 +63,19 @@ def test_a_folder_gets_a_report_for_each_file(tmp_path: Path, capsys: pytest.Cap
     for name in ("a.png", "a.jpg", "b.png"):
         cv2.imwrite(str(scans / name), np.full((60, 80, 3), 255, np.uint8))
     (scans / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (scans / "below").mkdir()
+    cv2.imwrite(str(scans / "below" / "c.png"), np.full((60, 80, 3), 255, np.uint8))
     flags = ["--pipeline", "PP-OCRv4_mobile", "--device", "cpu"]
     assert main(["diagnose", str(scans), "--output", str(out), *flags]) == 1
     names = sorted(path.name for path in out.iterdir())
     assert names == ["a_diagnosis.html", "a~2_diagnosis.html", "b_diagnosis.html"]
     printed = capsys.readouterr()
     assert printed.out.split() == [str(out / name) for name in names] and "broken.png" in printed.err
+    assert f"1 picture or PDF in 1 subfolder of {scans} is not read; --recursive reads it" in printed.err
     reports = dict(zip(("a.jpg", "a.png", "b.png"), names, strict=True))
     assert all(str(scans / name) in (out / report).read_text("utf-8") for name, report in reports.items())
+    assert main(["diagnose", str(scans), "--output", str(out), "--recursive", *flags]) == 1
+    assert (out / "c_diagnosis.html").is_file() and "subfolder" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
