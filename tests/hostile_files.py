@@ -13,7 +13,7 @@ def pdf(content: bytes, resources: bytes = b"", more: tuple[bytes, ...] = (), pa
         1: b"<</Type/Catalog/Pages 2 0 R>>",
         2: b"<</Type/Pages/Kids[%s]/Count %d>>" % (kids, pages),
         3: b"<<%s>>" % resources,
-        4: _stream(content),
+        4: stream(content),
     }
     for number in range(5, 5 + pages):
         drawn = b"/Contents 4 0 R" if number == 4 + pages else b""
@@ -28,7 +28,8 @@ def pdf(content: bytes, resources: bytes = b"", more: tuple[bytes, ...] = (), pa
     return body + end % (table, len(body))
 
 
-def _stream(data: bytes, entries: bytes = b"") -> bytes:
+def stream(data: bytes, entries: bytes = b"") -> bytes:
+    """A compressed stream object."""
     packed = zlib.compress(data)
     return b"<<%s/Filter/FlateDecode/Length %d>>stream\n%s\nendstream" % (entries, len(packed), packed)
 
@@ -39,7 +40,7 @@ def nested_forms() -> bytes:
     for number in range(20, 32):
         inner = b"/F Do " * 10 if number < 31 else b"0 0 9 9 re f "
         entries = b"/Type/XObject/Subtype/Form/BBox[0 0 300 300]/Resources<</XObject<</F %d 0 R>>>>" % (number + 1)
-        forms.append(_stream(inner, entries))
+        forms.append(stream(inner, entries))
     return pdf(b"/F Do", b"/XObject<</F 20 0 R>>", tuple(forms))
 
 
@@ -48,7 +49,7 @@ def tiny_tiles() -> bytes:
     entries = (
         b"/Type/Pattern/PatternType 1/PaintType 1/TilingType 1/BBox[0 0 5 5]/XStep 0.001/YStep 0.001/Resources<<>>"
     )
-    tile = _stream(b"1 0 0 rg 0 0 3 3 re f 0 1 0 rg 1 1 3 3 re f", entries)
+    tile = stream(b"1 0 0 rg 0 0 3 3 re f 0 1 0 rg 1 1 3 3 re f", entries)
     return pdf(b"/Pattern cs /P scn 0 0 300 300 re f", b"/Pattern<</P 20 0 R>>", (tile,))
 
 
@@ -59,7 +60,7 @@ def many_curves() -> bytes:
 
 def many_groups() -> bytes:
     """Half a million transparency groups, each as large as the page."""
-    form = _stream(b"0 0 300 300 re f", b"/Type/XObject/Subtype/Form/BBox[0 0 300 300]/Group<</S/Transparency/I true>>")
+    form = stream(b"0 0 300 300 re f", b"/Type/XObject/Subtype/Form/BBox[0 0 300 300]/Group<</S/Transparency/I true>>")
     content = b"/G gs " + b"/F Do " * 500_000
     return pdf(content, b"/XObject<</F 20 0 R>>/ExtGState<</G<</ca 0.5/BM/Multiply>>>>", (form,))
 

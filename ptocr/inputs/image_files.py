@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ _PILLOW_MAGIC = (
 )  # fmt: skip
 HEAD_BYTES = 1024
 _ORIENTATION = 0x112  # of EXIF
+_PNM_HEAD = 1 << 16
+_PNM_SIZE = re.compile(rb"P\d(?:\s|#[^\n]*\n)*\d+(?:\s|#[^\n]*\n)+\d+")  # comments would be read byte by byte
 _JPEG_DAMAGE = ("Corrupt", "Premature", "Unsupported marker", "Inconsistent progression", "Invalid", "Bogus")
 _NO_MEMORY = -4  # StsNoMem of OpenCV
 # Small files that keep a decoder busy are refused by what their structure claims.
@@ -85,6 +88,8 @@ def decode_frames(data: bytes, name: str, options: ReadOptions) -> Iterator[tupl
     elif kind == "other":
         image = None
         _check_tiff(data, name)
+        if data[:1] == b"P" and data[1:2] in b"123456" and _PNM_SIZE.match(data[:_PNM_HEAD]) is None:
+            raise InputError(f"{name}: refused, the first {_PNM_HEAD} bytes of the PNM do not say its size")
     else:
         raise InputError(f"{name}: {describe_unknown(data[:HEAD_BYTES])}")
     if image is None:
