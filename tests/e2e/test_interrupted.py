@@ -46,7 +46,9 @@ def start(*flags: object, stdout: Any = subprocess.PIPE) -> subprocess.Popen[str
     command = [
         sys.executable,
         "-c",
-        "import sys; from ptocr.cli import main; sys.exit(main())",
+        # tests that run in the background of a shell have SIGINT ignored, and pass that on
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from ptocr.cli import main; sys.exit(main())",
         "ocr",
         *map(str, flags),
     ]
