@@ -118,7 +118,7 @@ ACTS: dict[str, Option] = {
 
 # Only these values can be had; any other would change the result.
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
-    "det_algorithm": (("DB", "DB++", "EAST", "PSE", "SAST", "FCE", "CT"), "this detector is not here yet"),
+    "det_algorithm": (("DB", "DB++", "EAST", "PSE", "SAST", "FCE", "CT", "DRRG"), "this detector is not here yet"),
     "rec_algorithm": (("SVTR_LCNet", "SVTR_HGNet", "CRNN", *ALGORITHMS), "this recogniser is not here yet"),
     "e2e_algorithm": (("PGNet",), "this end-to-end algorithm is not here yet"),
     "sr_model_dir": ((), "super-resolution is not here yet"),
@@ -153,6 +153,7 @@ OF_DETECTORS: dict[str, dict[str, tuple[Callable[[Any], Any], Any]]] = {
     "DB": {},
     "DB++": {},
     "CT": {},
+    "DRRG": {},
     "EAST": {
         "det_east_score_thresh": (float, "text_det_thresh"), "det_east_cover_thresh": (float, "text_det_box_thresh"),
         "det_east_nms_thresh": (float, 0.2),

@@ -45,17 +45,19 @@ BACKBONES: dict[str, dict[str, str]] = {
 }
 # keys that say nothing new here: the input always has three channels, the task says what the switch says, ...
 IGNORED = {
-    "character_dict_path", "fc_decay", "fix_nan", "in_channels", "last_stage", "pretrained", "text_rec", "use_pool",
-    "use_pos_embed",
+    "character_dict_path", "fc_decay", "fix_nan", "in_channels", "last_stage", "pretrained", "pretrained_model",
+    "text_rec", "use_pool", "use_pos_embed",
 }  # fmt: skip
 HEADS = (
-    "CT_Head", "ClsHead", "DBHead", "EASTHead", "FCEHead", "MultiHead", "PFHeadLocal", "PGHead", "PSEHead", "SASTHead",
+    "CT_Head", "ClsHead", "DBHead", "DRRGHead", "EASTHead", "FCEHead", "MultiHead", "PFHeadLocal",
+    "PGHead", "PSEHead", "SASTHead",
 )  # fmt: skip
 # upstream's postprocessing of detectors -> ours, and its keys
 _DB_KEYS = ("thresh", "box_thresh", "unclip_ratio", "max_candidates", "use_dilation", "score_mode", "box_type")
 DETECTORS: dict[str, tuple[str, dict[str, str]]] = {
     "DBPostProcess": ("db", {key: key for key in _DB_KEYS}),
     "CTPostProcess": ("ct", {"min_score": "box_thresh", "min_area": "min_area"}),
+    "DRRGPostprocess": ("drrg", {"link_thr": "link_thresh"}),
     "EASTPostProcess": ("east", {"score_thresh": "thresh", "cover_thresh": "box_thresh", "nms_thresh": "nms_thresh"}),
     "FCEPostProcess": (
         "fce",
@@ -69,6 +71,8 @@ DETECTORS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "PSEPostProcess": ("pse", {key: key for key in ("thresh", "box_thresh", "min_area", "box_type", "scale")}),
 }
+NECKS = {"FPN_UNet": "FPNUNet"}  # upstream's name of a neck -> ours, where they differ
+OF_DRRG = {"text_region_thr": "thresh", "center_region_thr": "center_thresh"}  # its head's keys -> of postprocessing
 KERNELS = {"CT_Head": "num_classes", "PSEHead": "out_channels"}  # one head: what counts its maps
 EXTRA = ("has_extra_convs", "extra_stage")
 GUIDES = ("NRTRHead", "SARHead")
@@ -130,6 +134,7 @@ def architecture(where: str, settings: dict[str, Any], task: str) -> dict[str, A
     if settings.get("Neck"):
         neck = _kept(settings["Neck"])
         neck = {key: value for key, value in neck.items() if value or key not in EXTRA}  # FCEFPN's switches
+        neck["name"] = NECKS.get(str(neck.get("name")), neck.get("name"))
         result["neck"] = lines.neck_of(where, neck)
     result["head"] = _head(where, dict(settings.get("Head") or {}))
     if result.get("neck", {}).get("use_asf"):
@@ -180,6 +185,8 @@ def _head(where: str, block: dict[str, Any]) -> dict[str, Any]:
     if name not in HEADS:
         known = ", ".join(sorted({*HEADS, *lines.HEADS}))
         raise SpecError(f"{where}: head {name!r} has no counterpart; known: {known}")
+    if name == "DRRGHead":
+        block = {key: value for key, value in block.items() if key not in OF_DRRG}
     if name in KERNELS and KERNELS[name] in block:
         name, block["kernels"] = "PSEHead", block.pop(KERNELS[name])
     if name == "ClsHead":
@@ -214,6 +221,8 @@ def _det(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:
     after = content.get("PostProcess") or {}
     name, keys = DETECTORS.get(str(after.get("name")), DETECTORS["DBPostProcess"])
     settings = {ours: after[theirs] for theirs, ours in keys.items() if theirs in after}
+    head = content["Architecture"].get("Head") or {}
+    settings |= {ours: head[theirs] for theirs, ours in OF_DRRG.items() if theirs in head}
     if settings.get("sample_pts_num", 2) != 2:
         settings.setdefault("box_type", "poly")
     return {"preprocess": _det_preprocess(steps), "postprocess": {"name": name, **settings}}

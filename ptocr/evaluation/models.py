@@ -13,9 +13,10 @@ from ptocr.data.label_settings import LabelSource
 from ptocr.data.sources import Item, decode, read_bytes, read_source
 from ptocr.errors import InputError, SpecError
 from ptocr.evaluation.metrics import ClsMetric, DetMetric, Metric, RecMetric, WordMetric
+from ptocr.predictors.linking import region_finder
 from ptocr.predictors.recognition import line_batches
 from ptocr.processing.cls import cls_input
-from ptocr.processing.det import REGIONS, det_input
+from ptocr.processing.det import det_input
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.settings import DetPreprocess, RecPreprocess
@@ -67,10 +68,10 @@ def evaluate_det(checkpoint: Checkpoint, predict: Predict, items: Sequence[Item]
     """Pages; predict: (1, 3, H, W) -> [probabilities (1, 1, H, W)]."""
     spec, metric = checkpoint.spec, DetMetric()
     assert isinstance(spec.preprocess, DetPreprocess)
-    post = spec.postprocess
+    find = region_finder(checkpoint)
     for item, image in read_items(items):
         outputs = predict(det_input(image, spec.preprocess)[None])
-        polys, _ = REGIONS[post.name]([output[0] for output in outputs], image.shape[:2], post)
+        polys, _ = find([output[0] for output in outputs], image.shape[:2], spec.postprocess)
         metric.add(polys, item.label.polys, item.label.ignore)
     return metric
 

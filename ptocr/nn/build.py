@@ -37,6 +37,7 @@ from ptocr.nn.heads.classifier import ClsHead
 from ptocr.nn.heads.cppd import CPPDHead
 from ptocr.nn.heads.ctc import CTCHead
 from ptocr.nn.heads.db import DBHead, JoinedDBHead
+from ptocr.nn.heads.drrg import DRRGHead
 from ptocr.nn.heads.east import EASTHead
 from ptocr.nn.heads.fce import FCEHead
 from ptocr.nn.heads.multi import MultiHead
@@ -61,6 +62,7 @@ from ptocr.nn.necks.ct_fpn import CTFPN
 from ptocr.nn.necks.db_fpn import DBFPN, LKPAN, RSEFPN
 from ptocr.nn.necks.fce_fpn import FCEFPN
 from ptocr.nn.necks.fpn import EASTFPN, FPN
+from ptocr.nn.necks.fpn_unet import FPNUNet
 from ptocr.nn.necks.light_svtr import EncoderWithLightSVTR
 from ptocr.nn.necks.pg_fpn import PGFPN
 from ptocr.nn.necks.primitives import PRENFPN
@@ -136,6 +138,7 @@ NECKS: Table = {
     "EASTFPN": EASTFPN,
     "FCEFPN": FCEFPN,
     "FPN": FPN,
+    "FPNUNet": FPNUNet,
     "LKPAN": LKPAN,
     "PGFPN": PGFPN,
     "PRENFPN": PRENFPN,
@@ -159,6 +162,7 @@ HEADS: Table = {
     "CTCHead": CTCHead,
     "ClsHead": ClsHead,
     "DBHead": DBHead,
+    "DRRGHead": DRRGHead,
     "EASTHead": EASTHead,
     "FCEHead": FCEHead,
     "JoinedDBHead": JoinedDBHead,

@@ -9,8 +9,9 @@ import numpy as np
 
 from ptocr.document.results import DetResult, Result
 from ptocr.inputs.page import Page
+from ptocr.predictors.linking import region_finder
 from ptocr.predictors.predictor import ModelOptions, Predictor, Reader, origin
-from ptocr.processing.det import REGIONS, det_input
+from ptocr.processing.det import det_input
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.model import DetSpec
 from ptocr.spec.settings import DetPostprocess, DetPreprocess, LimitType, Positive, Ratio, Share, SideLimit
@@ -48,6 +49,7 @@ class TextDetector(Predictor):
         super().__init__(runtime)
         self.pre: DetPreprocess = self.spec.preprocess
         self.post: DetPostprocess = self.spec.postprocess
+        self.find = region_finder(runtime.checkpoint)
 
     def __call__(
         self, image: np.ndarray, pre: DetPreprocess | None = None, post: DetPostprocess | None = None
@@ -55,7 +57,7 @@ class TextDetector(Predictor):
         """image: (H, W, 3) uint8 BGR; `pre`, `post`: settings of this call, the spec's where None."""
         post = post or self.post
         outputs = self.runtime.run(det_input(image, pre or self.pre)[None])
-        return Detection(*REGIONS[post.name]([output[0] for output in outputs], image.shape[:2], post))
+        return Detection(*self.find([output[0] for output in outputs], image.shape[:2], post))
 
     def probabilities(self, image: np.ndarray, pre: DetPreprocess | None = None) -> np.ndarray:
         """The probability map (h, w) float32 of the resized picture."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +11,7 @@ import pyclipper
 
 from ptocr.errors import InputError
 from ptocr.processing.ct_regions import ct_regions
+from ptocr.processing.drrg_regions import drrg_regions
 from ptocr.processing.east_regions import east_regions
 from ptocr.processing.fce_regions import fce_regions
 from ptocr.processing.geometry import SHORTEST, clip_points, filter_quads, min_area_quad, padded_size
@@ -108,10 +108,12 @@ def db_regions(maps: Sequence[np.ndarray], size: tuple[int, int], post: DBPostpr
     return list(quads), [scores[i] for i in kept.tolist()]
 
 
-# Postprocessing of detectors by the name in a spec: (outputs for one picture, its size, settings) -> regions.
-REGIONS: dict[str, Callable[[Sequence[np.ndarray], tuple[int, int], Any], Regions]] = {
+# Postprocessing of detectors by the name in a spec: (outputs for one picture, its size, settings) -> regions. DRRG's
+# also wants its graph network; `ptocr.predictors.linking` gives each what it needs.
+REGIONS: dict[str, Callable[..., Regions]] = {
     "db": db_regions,
     "ct": ct_regions,
+    "drrg": drrg_regions,
     "east": east_regions,
     "fce": fce_regions,
     "pse": pse_regions,

@@ -226,6 +226,26 @@ class CTPostprocess(DetPostprocess):
     min_area: Annotated[float, Field(ge=0)] = 16.0
 
 
+class DRRGPostprocess(DetPostprocess):
+    """Components along the middle of texts, linked by a graph network (arXiv 2003.07493).
+
+    thresh, center_thresh: least probabilities of a pixel of text and of its middle; component_thresh: least probability
+    of text where a component is proposed; nms_thresh: overlap from which on components are one; max_candidates: so many
+    components are looked at; link_thresh: least probability that two belong together; box_thresh: least mean
+    probability of a text. Upstream: DRRGHead, DRRGPostprocess.
+    """
+
+    name: Literal["drrg"] = "drrg"
+    thresh: Share = 0.3
+    center_thresh: Share = 0.4
+    component_thresh: Share = 0.3
+    box_thresh: Share = 0.0
+    box_type: Literal["quad", "poly"] = "poly"
+    nms_thresh: Share = 0.3
+    link_thresh: Share = 0.8
+    max_candidates: Positive = 3000
+
+
 class FCEPostprocess(DetPostprocess):
     """Contours from the Fourier coefficients of every sure pixel, the best of those that overlap (arXiv 2104.10442).
 

@@ -16,6 +16,7 @@ from ptocr.spec.settings import (
     CTPostprocess,
     DBPostprocess,
     DetPreprocess,
+    DRRGPostprocess,
     EASTPostprocess,
     FCEPostprocess,
     Normalize,
@@ -228,6 +229,7 @@ TASKS: dict[str, Task] = {
         postprocess={
             "db": DBPostprocess,
             "ct": CTPostprocess,
+            "drrg": DRRGPostprocess,
             "east": EASTPostprocess,
             "fce": FCEPostprocess,
             "pse": PSEPostprocess,

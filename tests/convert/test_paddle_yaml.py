@@ -31,7 +31,7 @@ def test_upstreams_settings_give_our_specs(shared: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["det_mv3_east", "det_r50_vd_pse", "det_r50_vd_sast", "det_r50_vd_dcn_fce", "det_r18_ct"]
+    "name", ["det_mv3_east", "det_r50_vd_pse", "det_r50_vd_sast", "det_r50_vd_dcn_fce", "det_r18_ct", "det_r50_drrg"]
 )
 def test_upstreams_settings_of_further_detectors(name: str, shared: Path) -> None:
     file = shared / "parity_more" / name / "manifest.json"
@@ -190,3 +190,17 @@ def test_unknown_keys_are_named(tmp_path: Path) -> None:
     spec = spec_from_paddle(written(tmp_path, change("Architecture.Backbone.depth", 3)))[0]
     with pytest.raises(SpecError, match="'depth'"):
         build_network(spec.architecture, 9)
+
+
+def test_drrg_has_thresholds_in_its_head(tmp_path: Path) -> None:
+    head = {"name": "DRRGHead", "in_channels": 32, "text_region_thr": 0.2, "center_region_thr": 0.25}
+    neck = {"name": "FPN_UNet", "in_channels": [256, 512, 1024, 2048], "out_channels": 32}
+    backbone = {"name": "ResNet_vd", "layers": 50, "pretrained_model": "x.pdparams"}
+    content = {
+        "Architecture": {"model_type": "det", "Backbone": backbone, "Neck": neck, "Head": head},
+        "PostProcess": {"name": "DRRGPostprocess", "link_thr": 0.9},
+    }
+    spec, _ = spec_from_paddle(written(tmp_path, content))
+    assert spec.architecture == load_spec("det_r50_drrg").architecture
+    post = spec.postprocess
+    assert (post.name, post.thresh, post.center_thresh, post.link_thresh) == ("drrg", 0.2, 0.25, 0.9)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import cv2
 import numpy as np
 
@@ -140,3 +142,44 @@ def pgnet(seed: int) -> tuple[np.ndarray, ...]:
         cells = (share * 12).astype(int)  # a character, a blank, a character, ...
         logits[np.where(cells % 2, 36, letters[cells // 2]), rows, columns] += 8
     return tuple(part.astype(np.float32) for part in (score, borders, logits, direction))
+
+
+def drrg(seed: int) -> np.ndarray:
+    """Features (32, H / 2, W / 2), the first six of which are DRRG's maps: logits of the text and of its middle, sine
+    and cosine of the way up, heights above and below."""
+    rng = np.random.default_rng(seed + 700)
+    shape = (SIZE[0] // 2, SIZE[1] // 2)
+    features = rng.normal(0, 1, (32, *shape)).astype(np.float32)
+    features[:2] -= 5
+    for box in quads(seed):
+        rows, columns = np.nonzero(_filled([box], 2))
+        features[0, rows, columns] = rng.normal(4, 0.5, len(rows))
+        rows, columns = np.nonzero(_filled([box], 2, 0.75) & _filled([box + (box[3] - box[0]) * 0.02], 2, 0.9))
+        features[1, rows, columns] = rng.normal(4, 0.5, len(rows))
+        box = box / 2
+        up = (box[0] + box[1] - box[2] - box[3]) / 2
+        height = np.linalg.norm(up)
+        share = (np.stack([columns, rows], axis=1) - box[3]) @ up / height**2  # 0 at the lower border, 1 at the upper
+        known = [np.full(len(rows), up[1] / height), np.full(len(rows), up[0] / height)]
+        known += [height * (1 - share), height * share]
+        features[2:6, rows, columns] = np.stack(known) + rng.normal(0, 0.02, (4, len(rows)))
+    return features
+
+
+def drrg_weights() -> dict[str, np.ndarray]:
+    """Parameters of DRRG's graph network by their names in PaddleOCR, of linear layers as it has them."""
+    rng = np.random.default_rng(800)
+    widths = (576, 512, 256, 128, 64)
+    found = {
+        "bn0.weight": rng.uniform(0.5, 1.5, 576),
+        "bn0.bias": rng.normal(0, 0.1, 576),
+        "bn0._mean": rng.normal(0, 0.1, 576),
+        "bn0._variance": rng.uniform(0.2, 1.0, 576),
+    }
+    for number, (before, after) in enumerate(itertools.pairwise(widths), 1):
+        found[f"conv{number}.weight"] = rng.normal(0, before**-0.5, (2 * before, after))
+        found[f"conv{number}.bias"] = rng.normal(0, 0.1, after)
+    found |= {"classifier.0.weight": rng.normal(0, 0.125, (64, 32)), "classifier.0.bias": rng.normal(0, 0.1, 32)}
+    found["classifier.1._weight"] = rng.uniform(0.1, 0.4, 32)
+    found |= {"classifier.2.weight": rng.normal(0, 0.18, (32, 2)), "classifier.2.bias": np.array([0.0, 1.95])}
+    return {name: array.astype(np.float32) for name, array in found.items()}

@@ -69,6 +69,7 @@ def _can(network: Any, picture: Tensor, extra: Extra) -> Outputs:
 
 OUTPUTS: dict[str, Callable[[Any, Tensor, Extra], Outputs]] = {
     "det_r18_ct": _ct,
+    "det_r50_drrg": lambda network, picture, extra: network(picture)[:, -6:],
     "rec_mtb_nrtr": _nrtr,
     "rec_r31_robustscanner": _with_ratio,
     "rec_r31_sar": _with_ratio,
