@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 
 import ptocr
 from ptocr.errors import InputError, WeightsError
+from ptocr.inputs import isolation
 from ptocr.serving.body import Body
 from ptocr.serving.schemas import OCRRequest
 from ptocr.serving.service import Service
@@ -139,6 +141,27 @@ def test_a_pdf_that_would_take_for_ever(pipeline: Any, png: bytes) -> None:
     wide = png[:16] + header + png[24:]
     assert "page_memory" in failed(client.post("/ocr", content=wide), 422)
     assert client.post("/ocr?visualize=false", content=png).status_code == 200
+
+
+def test_many_pdfs_that_would_take_for_ever(pipeline: Any, png: bytes) -> None:
+    """Each holds a decoder until its time is over, no more at once than requests are read; others are served beside."""
+    limits = Limits(workers=2, queue=4, page_timeout=1, deadline=60)
+    client = testclient.TestClient(ptocr.serving.create_app(pipeline, limits=limits, visualize=False))
+    statuses: list[int] = []
+    most: list[int] = []
+
+    def ask() -> None:
+        statuses.append(client.post("/ocr", content=nested_forms()).status_code)
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        most.append(sum(decoder.process.poll() is None for decoder in list(isolation._POOL.all)))
+        time.sleep(0.05)
+    assert sorted(set(statuses)) in ([422], [422, 503]) and len(statuses) == 6
+    assert 1 <= max(most) <= 2 + max(2, os.cpu_count() or 1)
+    assert client.post("/ocr", content=png).status_code == 200
 
 
 def test_documents(client: Any, png: bytes) -> None:
