@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from ptocr.errors import InputError
-from ptocr.inputs.page import Page
+from ptocr.inputs.page import Page, ReadOptions, check_bytes
+from ptocr.inputs.pillow import bytes_of_a_pixel
 from ptocr.inputs.read import iter_pages
 
 
@@ -54,6 +55,7 @@ def _with_alpha(item: Any) -> np.ndarray | None:
         with Image.open(stream) as picture:
             if picture.mode not in ("RGBA", "LA", "PA") and "transparency" not in picture.info:
                 return None
+            check_bytes(picture.size, bytes_of_a_pixel(picture), ReadOptions(), str(item)[:200])
             rgba = np.asarray(picture.convert("RGBA"))
     except (OSError, ValueError, Image.DecompressionBombError):
         return None  # `iter_pages` says what is wrong with it
