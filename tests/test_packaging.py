@@ -149,8 +149,11 @@ def test_wheel_holds_specs_charsets_and_types(checkout: Path, wheel: Path, tmp_p
     assert (site / "runtime" / "cpu" / "src" / "convs.cpp").is_file()
     if isa.sets_here() and shutil.which(isa.compiler()):
         kernels = {path.name for path in (site / "runtime" / "cpu" / "lib").glob("*.so")}
-        assert kernels == {isa.library_path(name).name for name in isa.built_here()}
+        assert kernels == {isa.library_path(name).name for name in isa.sets_here()}
         assert "-py3-none-" in wheel.name and "-any" not in wheel.name
+        code = "from ptocr.runtime.cpu import isa; print(isa.chosen() or 'none')"
+        bare = {**os.environ, "PATH": "", "PYTHONPATH": str(site.parent)}  # no compiler
+        assert run([sys.executable, "-c", code], cwd=tmp_path, env=bare).strip() == (isa.chosen() or "none")
     code = "import ptocr; print(ptocr.__file__, len(ptocr.list_models()))"
     out = run([sys.executable, "-c", code], cwd=site.parent).split()
     assert Path(out[0]).parent == site
