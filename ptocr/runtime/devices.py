@@ -108,7 +108,9 @@ _NODES = ("nvidia", "nvhost", "nvgpu", "nvmap", "dxg", "kfd", "dri", "accel", "d
 
 def _may_have_more() -> bool:
     """Whether there can be a device beside the CPU; False only where the system shows that there is none."""
-    return sys.platform != "linux" or any(name.startswith(_NODES) for name in os.listdir("/dev"))
+    if sys.platform != "linux" or not os.path.isdir("/dev"):
+        return True
+    return any(name.startswith(_NODES) for name in os.listdir("/dev"))
 
 
 def device_list(device: str) -> list[str]:

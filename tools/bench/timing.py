@@ -43,9 +43,9 @@ class Figures:
     error: str = ""
     processor: list[list[float]] = field(default_factory=list)
 
-    def totals(self) -> list[float]:
-        """Seconds of each round."""
-        return [sum(one) for one in self.seconds]
+    def totals(self, processor: bool = False) -> list[float]:
+        """Seconds of each round, by the clock or of the processor."""
+        return [sum(one) for one in (self.processor if processor else self.seconds)]
 
 
 class Process:
@@ -136,6 +136,7 @@ def bench_network(
             answer = _try(figure, workers[figure.name], do="forward")
             if answer is not None and number >= warmup:
                 figure.seconds.append([answer["seconds"]])
+                figure.processor.append([answer["processor"]])
     return _finish(figures, workers, drop_first=False)
 
 
@@ -178,12 +179,15 @@ def _finish(figures: list[Figures], workers: dict[str, Process], drop_first: boo
     return figures
 
 
-def ratios(figures: Sequence[Figures], reference: str) -> dict[str, tuple[float, float, float]]:
+def ratios(
+    figures: Sequence[Figures], reference: str, processor: bool = False
+) -> dict[str, tuple[float, float, float]]:
     """How many times as fast as `reference` each contender is: minimum, median, maximum over rounds."""
-    base = next((figure.totals() for figure in figures if figure.name == reference and not figure.error), [])
+    sound = (figure for figure in figures if figure.name == reference and not figure.error)
+    base = next((figure.totals(processor) for figure in sound), [])
     table = {}
     for figure in figures:
-        pairs = [theirs / ours for theirs, ours in zip(base, figure.totals(), strict=False)]
+        pairs = [theirs / ours for theirs, ours in zip(base, figure.totals(processor), strict=False)]
         if pairs and not figure.error:
             table[figure.name] = (min(pairs), statistics.median(pairs), max(pairs))
     return table
@@ -199,11 +203,17 @@ def agreement(reference: Figures, other: Figures) -> tuple[int, int]:
 
 
 def table(figures: Sequence[Figures], references: Sequence[str], count: int = 0) -> str:
-    """Markdown. count: pages per round, 0 for networks (then milliseconds)."""
+    """Markdown. count: pages per round, 0 for networks (then milliseconds).
+
+    Against the first of the references that there is also by seconds of the processor, of which other processes take
+    nothing: the column "by the processor".
+    """
     unit = "pages/s" if count else "ms"
     against = {reference: found for reference in references if (found := ratios(figures, reference))}
     references = list(against)
+    used_by = ratios(figures, references[0], processor=True) if references else {}
     head = ["", unit, *(f"x {reference}" for reference in references)]
+    head += ["by the processor"] if used_by else []
     head += ["first result, s", "peak RSS, MB", f"lines as {figures[0].name}", "processor s a page"] if count else []
     rows = [head, ["---"] * len(head)]
     for figure in figures:
@@ -215,6 +225,7 @@ def table(figures: Sequence[Figures], references: Sequence[str], count: int = 0)
         for reference in references:
             low, median, high = against[reference].get(figure.name, (0.0, 0.0, 0.0))
             row.append(f"{median:.2f} ({low:.2f}-{high:.2f})")
+        row += ["{1:.2f} ({0:.2f}-{2:.2f})".format(*used_by.get(figure.name, (0.0, 0.0, 0.0)))] if used_by else []
         if count:
             same, total = agreement(figures[0], figure)
             row += [f"{figure.first_result:.1f}", f"{figure.peak_rss_mb:.0f}", f"{same}/{total}"]

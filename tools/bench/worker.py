@@ -219,12 +219,13 @@ class Worker:
     def forward(self) -> dict[str, Any]:
         """A turn: the median time of five runs, after one that fills the caches again."""
         assert self.run is not None
-        seconds = []
+        seconds, processor = [], []
         for _ in range(6):
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             self.run(self.batch)
             seconds.append(time.perf_counter() - start)
-        return {"seconds": statistics.median(seconds[1:])}
+            processor.append(time.process_time() - used)
+        return {"seconds": statistics.median(seconds[1:]), "processor": statistics.median(processor[1:])}
 
     def peak(self) -> dict[str, Any]:
         return {"peak_rss_mb": _peak_mb()}
