@@ -15,7 +15,7 @@ from ptocr.pipelines import OCRPipeline
 from ptocr.serving.admission import Admission, Limits
 from ptocr.serving.body import Held, Intake, Refused, read_body
 from ptocr.serving.counters import Metrics
-from ptocr.serving.schemas import OCRRequest, failure
+from ptocr.serving.schemas import Route, failure
 from ptocr.serving.service import Answer, Service
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,8 @@ def create_app(
     page: bool = True,
     loaded: bool = True,
 ) -> Any:
-    """A FastAPI application with `POST /ocr`, `GET /health`, `/ready`, `/metrics`, `/openapi.json` and a page at `/`.
+    """A FastAPI application with `POST /ocr`, `GET /health`, `/ready`, `/metrics`, `/openapi.json` and a page at `/`;
+    with `POST /layout-parsing` too for a structure pipeline.
 
     visualize: whether answers hold pictures unless the request says. max_pages: pages read of each PDF, 0 = all, where
     no `limits` say so. allow_private: whether URLs in requests may lead to private addresses. docs: FastAPI's page to
@@ -105,7 +106,8 @@ def _add_routes(app: Any, desk: _Desk, page: bool) -> None:
     async def index(request: Any) -> Response:
         return FileResponse(Path(__file__).with_name("page.html"), media_type="text/html; charset=utf-8")
 
-    app.add_route("/ocr", desk.ocr, methods=["POST"])
+    for path, route in app.state.service.routes.items():
+        app.add_route(path, desk.handler(route), methods=["POST"])
     app.add_route("/health", health, methods=["GET"])
     app.add_route("/ready", ready, methods=["GET"])
     if app.state.metrics is not None:
@@ -120,8 +122,16 @@ class _Desk:
     def __init__(self, app: Any, api_key: str | None, held: Held) -> None:
         self.app, self.api_key, self.held = app, api_key, held
 
-    async def ocr(self, request: Any) -> Any:
-        """The answer to `POST /ocr`, whatever goes wrong on the way."""
+    def handler(self, route: Route) -> Any:
+        """What answers requests to an address."""
+
+        async def handle(request: Any) -> Any:
+            return await self.answer(request, route)
+
+        return handle
+
+    async def answer(self, request: Any, route: Route) -> Any:
+        """The answer to a request, whatever goes wrong on the way."""
         try:
             self.check_key(request)
             if not self.app.state.service.loaded.is_set():
@@ -130,7 +140,7 @@ class _Desk:
             with self.app.state.admission.client(request.client.host if request.client else ""):
                 intake = Intake(request.receive, request.headers, limits.max_body, limits.body_timeout, self.held)
                 try:
-                    return await self._read(request, intake)
+                    return await self._read(request, intake, route)
                 except Refused as refused:
                     return self.refusal(request, refused, close=not intake.complete)
                 finally:
@@ -138,7 +148,7 @@ class _Desk:
         except Refused as refused:  # before its body
             return self.refusal(request, refused, close=True)
 
-    async def _read(self, request: Any, intake: Intake) -> Any:
+    async def _read(self, request: Any, intake: Intake, route: Route) -> Any:
         from starlette.exceptions import HTTPException
         from starlette.requests import ClientDisconnect, Request
         from starlette.responses import Response
@@ -151,7 +161,7 @@ class _Desk:
         except ClientDisconnect:
             raise Refused(499, "the client has gone") from None
         came = time.monotonic()
-        answer = await admission.run(lambda give_up: service.handle(body, give_up), request.is_disconnected)
+        answer = await admission.run(lambda give_up: service.handle(body, give_up, route), request.is_disconnected)
         request.scope["ptocr"] = (answer, time.monotonic() - came)
         return Response(answer.content, answer.status, media_type="application/json")
 
@@ -253,26 +263,27 @@ async def _wrong_route(request: Any, error: Any) -> Any:
 
 
 def _schema(app: Any) -> dict[str, Any]:
-    """The OpenAPI document. `/ocr` takes JSON, a form, an upload or the file itself, which routes cannot say."""
+    """The OpenAPI document. Requests are JSON, a form, an upload or the file itself, which routes cannot say."""
     if app.openapi_schema is None:
-        request = OCRRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-        more = request.pop("$defs", {})
-        kinds: dict[str, Any] = {"application/json": {"schema": {"$ref": "#/components/schemas/OCRRequest"}}}
-        file = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
-        kinds["multipart/form-data"] = {"schema": file}
-        kinds["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
-        done = {"description": "what was read; errors have logId, errorCode and errorMsg"}
-        body = {"required": True, "content": kinds}
-        paths: dict[str, Any] = {
-            "/ocr": {
-                "post": {"summary": "Read a picture or PDF", "requestBody": body, "responses": {"200": done}},
-            }
-        }
+        schemas: dict[str, Any] = {}
+        paths: dict[str, Any] = {}
+        for path, route in app.state.service.routes.items():
+            request = route.request.model_json_schema(ref_template="#/components/schemas/{model}")
+            name = route.request.__name__
+            schemas |= {**request.pop("$defs", {}), name: request}
+            kinds: dict[str, Any] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+            file = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
+            kinds["multipart/form-data"] = {"schema": file}
+            kinds["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
+            done = {"description": "what was read; errors have logId, errorCode and errorMsg"}
+            body = {"required": True, "content": kinds}
+            what = {"summary": "Read a picture or PDF", "requestBody": body, "responses": {"200": done}}
+            paths[path] = {"post": what}
         told = {"/health": "Whether it answers", "/ready": "Whether it takes requests", "/metrics": "For Prometheus"}
         if app.state.metrics is None:
             del told["/metrics"]
         paths |= {p: {"get": {"summary": s, "responses": {"200": {"description": s}}}} for p, s in told.items()}
         info = {"title": app.title, "version": app.version}
-        components = {"schemas": {"OCRRequest": request, **more}}
+        components = {"schemas": schemas}
         app.openapi_schema = {"openapi": "3.1.0", "info": info, "paths": paths, "components": components}
     return app.openapi_schema

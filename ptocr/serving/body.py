@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from ptocr.errors import InputError
-from ptocr.serving.schemas import OCRRequest, Options
+from ptocr.serving.schemas import OCR, Options, Route
 
 _MULTIPART, _FORM = "multipart/form-data", "application/x-www-form-urlencoded"
 _UNTOLD = ("", _FORM, "text/plain")  # what clients say that were not told what they send
@@ -99,7 +99,7 @@ async def read_body(request: Any) -> Body:
         return Body(b"", kind, {**query, **fields}, upload)
 
 
-def parse(body: Body) -> tuple[Options, str | bytes]:
+def parse(body: Body, route: Route = OCR) -> tuple[Options, str | bytes]:
     """What a request asks for, and what it wants read: JSON, a form, a multipart upload, or the file itself with the
     options in the query.
 
@@ -108,22 +108,22 @@ def parse(body: Body) -> tuple[Options, str | bytes]:
     """
     try:
         if body.upload is not None:
-            return Options.model_validate(_texts(body.fields)), body.upload
+            return route.options.model_validate(_texts(body.fields)), body.upload
         if body.kind == _MULTIPART:
-            request = OCRRequest.model_validate(_texts(body.fields))
+            request = route.request.model_validate(_texts(body.fields))
         elif body.kind.endswith("json") or (
             body.kind in ("", _FORM, "text/plain") and body.data[:64].lstrip()[:1] == b"{"
         ):
-            request = OCRRequest.model_validate({**_texts(body.fields), **_object(body.data)})
+            request = route.request.model_validate({**_texts(body.fields), **_object(body.data)})
         elif body.kind == _FORM:
             from urllib.parse import parse_qsl
 
             pairs = parse_qsl(body.data.decode("utf-8"), keep_blank_values=True, max_num_fields=64)
-            request = OCRRequest.model_validate(_texts({**body.fields, **dict(pairs)}))
+            request = route.request.model_validate(_texts({**body.fields, **dict(pairs)}))
         elif not body.data:
             raise Refused(422, "file: the request has no body; send JSON, a form or the file itself")
         else:
-            return Options.model_validate(_texts(body.fields)), body.data
+            return route.options.model_validate(_texts(body.fields)), body.data
         return request, request.input()
     except ValidationError as error:
         raise Refused(422, explain(error)) from None

@@ -8,6 +8,8 @@ import io
 import re
 import tempfile
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote_to_bytes
@@ -21,8 +23,8 @@ from ptocr.errors import InputError
 from ptocr.inputs.url import is_url
 
 LONGEST = 2000  # pixels of the pictures in an answer
-DOCUMENTS = ("txt", "md", "tsv", "hocr", "alto.xml", "json", "pdf", "png")  # what `outputFormats` may name
-Document = Literal["txt", "md", "tsv", "hocr", "alto.xml", "json", "pdf", "png"]
+# what `outputFormats` may name
+Document = Literal["txt", "md", "html", "docx", "xlsx", "csv", "tex", "tsv", "hocr", "alto.xml", "json", "pdf", "png"]
 _CONTROL = r"^[^\x00-\x1f\x7f\u0085\u2028\u2029]*$"  # what may not stand in a line of a log
 _NO_OPTIONS = ("file", "fileType", "visualize", "logId", "inferenceParams", "outputFormats")
 _BASE64 = str.maketrans("-_", "+/")  # the alphabet for addresses -> the usual one
@@ -126,19 +128,35 @@ def _snake(name: str) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
 
 
-def answer(
-    results: list[OCRResult], visualize: bool, log_id: str, formats: list[Document] | None = None
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Route:
+    """How requests to an address are taken apart and answered. options: all fields but the file; request: all fields;
+    content: pages, and whether with pictures -> what the answer holds of them."""
+
+    options: type[Options]
+    request: type[OCRRequest]
+    content: Callable[[list[OCRResult], bool], dict[str, Any]]
+
+
+def answer(content: dict[str, Any], log_id: str) -> dict[str, Any]:
     """The answer to a request whose pages were read."""
+    return {"logId": log_id, "result": content, "errorCode": 0, "errorMsg": "Success"}
+
+
+def data_info(results: list[OCRResult]) -> dict[str, Any]:
+    """Sizes of pages."""
     pages = [{"width": r.page_size[0], "height": r.page_size[1]} for r in results if r.page_size]
     if len(results) == 1 and results[0].pdf is None:
-        info: dict[str, Any] = {**pages[0], "type": "image"}
-    else:
-        info = {"numPages": len(pages), "pages": pages, "type": "pdf" if results and results[0].pdf else "tiff"}
-    content: dict[str, Any] = {"ocrResults": [_page(r, visualize) for r in results], "dataInfo": info}
-    if formats:
-        content["documents"] = documents(results, formats)
-    return {"logId": log_id, "result": content, "errorCode": 0, "errorMsg": "Success"}
+        return {**pages[0], "type": "image"}
+    return {"numPages": len(pages), "pages": pages, "type": "pdf" if results and results[0].pdf else "tiff"}
+
+
+def ocr_pages(results: list[OCRResult], visualize: bool) -> dict[str, Any]:
+    """What an answer holds of pages that were read."""
+    return {"ocrResults": [_page(r, visualize) for r in results], "dataInfo": data_info(results)}
+
+
+OCR = Route(Options, OCRRequest, ocr_pages)
 
 
 def failure(code: int, message: str, log_id: str | None = None) -> dict[str, Any]:
@@ -165,30 +183,35 @@ def _page(result: OCRResult, visualize: bool) -> dict[str, Any]:
     rows = zip(result.rec_polys, result.rec_texts, result.rec_scores, strict=True)
     texts = [{"poly": poly.tolist(), "text": text, "score": float(score)} for poly, text, score in rows]
     page: dict[str, Any] = {
-        "prunedResult": _pruned(result.json["res"]),
+        "prunedResult": pruned(result.json["res"]),
         "ocrImage": None,
         "docPreprocessingImage": None,
     }
     page |= {"inputImage": None, "texts": texts, "image": None}
     if visualize and result.image is not None:
         pictures = result.img
-        page["ocrImage"] = page["image"] = _jpeg(pictures["ocr_res_img"])
+        page["ocrImage"] = page["image"] = jpeg(pictures["ocr_res_img"])
         if "preprocessed_img" in pictures:
-            page["docPreprocessingImage"] = _jpeg(pictures["preprocessed_img"])
-        source = result.image if result.doc_preprocessor_res is None else result.doc_preprocessor_res.image
-        if source is not None:
-            page["inputImage"] = _jpeg(Image.fromarray(source[:, :, ::-1]))
+            page["docPreprocessingImage"] = jpeg(pictures["preprocessed_img"])
+        page["inputImage"] = input_picture(result)
     return page
 
 
-def _pruned(value: Any) -> Any:
+def input_picture(result: OCRResult) -> str | None:
+    """The picture that came in."""
+    source = result.image if result.doc_preprocessor_res is None else result.doc_preprocessor_res.image
+    return None if source is None else jpeg(Image.fromarray(source[:, :, ::-1]))
+
+
+def pruned(value: Any) -> Any:
     """Without the fields that say where the input lies on the server."""
     if isinstance(value, dict):
-        return {k: _pruned(v) for k, v in value.items() if k not in ("input_path", "page_index")}
-    return [_pruned(v) for v in value] if isinstance(value, list) else value
+        return {k: pruned(v) for k, v in value.items() if k not in ("input_path", "page_index")}
+    return [pruned(v) for v in value] if isinstance(value, list) else value
 
 
-def _jpeg(picture: Image.Image) -> str:
+def jpeg(picture: Image.Image) -> str:
+    """A picture, not larger than `LONGEST`, in base64."""
     picture = picture.convert("RGB")
     picture.thumbnail((LONGEST, LONGEST))
     buffer = io.BytesIO()

@@ -14,9 +14,11 @@ from ptocr.document.results import OCRResult
 from ptocr.errors import InputError, PtocrError, SpecError
 from ptocr.inputs.url import is_url
 from ptocr.pipelines import OCRPipeline
+from ptocr.pipelines.structure import StructurePipeline
 from ptocr.serving.admission import Limits
 from ptocr.serving.body import Body, Refused, parse
-from ptocr.serving.schemas import Options, answer, failure, new_log_id
+from ptocr.serving.layout_parsing import LAYOUT_PARSING
+from ptocr.serving.schemas import OCR, Options, Route, answer, documents, failure, new_log_id
 
 log = logging.getLogger(__name__)
 
@@ -50,16 +52,22 @@ class Service:
         self.pipeline, self.limits, self.visualize, self.allow_private = pipeline, limits, visualize, allow_private
         self.on_page = on_page or (lambda page: None)
         self.loaded = threading.Event()
+        self.routes = {"/ocr": OCR}
+        if isinstance(pipeline, StructurePipeline):
+            self.routes["/layout-parsing"] = LAYOUT_PARSING
 
-    def handle(self, body: Body, give_up: Callable[[], bool]) -> Answer:
+    def handle(self, body: Body, give_up: Callable[[], bool], route: Route = OCR) -> Answer:
         """200; 422 for what the client got wrong, 503 where it took too long, 500 for what we did."""
         log_id = new_log_id()
         try:
-            options, source = parse(body)
+            options, source = parse(body, route)
             log_id = options.logId or log_id
             results = self._read(options, source, give_up)
             show = self.visualize if options.visualize is None else options.visualize
-            content = answer(results, show, log_id, options.outputFormats)
+            pages = route.content(results, show)
+            if options.outputFormats:
+                pages["documents"] = documents(results, options.outputFormats)
+            content = answer(pages, log_id)
             if warnings := options.warnings():
                 content["warnings"] = warnings
             # everything in ASCII: no character of an answer depends on how the client guesses the encoding
