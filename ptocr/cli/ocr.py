@@ -156,11 +156,11 @@ def run(args: argparse.Namespace, failures: Failures) -> None:
 
 def _options(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arguments of `iter_pages` and those of `predict`, checked."""
-    from ptocr.pipelines.predict_options import ReadingOptions, StructureOptions
+    from ptocr.pipelines.predict_options import OCROptions, ReadingOptions, StructureOptions
 
     rows = (*OPTIONS, *(option for option in STRUCTURE if option.name in args))
     given = {option.name: value for option in rows if (value := getattr(args, option.name)) is not None}
-    checked = StructureOptions().merged(given)
+    checked = (StructureOptions if len(rows) > len(OPTIONS) else OCROptions)().merged(given)
     return checked.reading(), {name: given[name] for name in given if name not in ReadingOptions.model_fields}
 
 

@@ -32,6 +32,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("max_pages", _COUNT_OR_0, "read at most so many pages of each file, 0 = all", "0"),
         Option("max_pixels", _COUNT, "refuse larger pictures, render larger PDF pages coarser", "178956970"),
         Option("pdf_dpi", Number(float, 1), "resolution at which PDF pages are rendered", "144"),
+        Option(
+            "pdf_text",
+            OneOf("auto", "always", "never"),
+            "pages of PDFs from their own text: visible text, and pictures by OCR; any text; never",
+            "never; auto in ptocr structure",
+        ),
         Option("password", str, "password of encrypted PDFs", "none"),
         Option("allow_private", flag, "let addresses lead to private and loopback hosts", "false"),
         Option("url_timeout", Number(float, 0.001), "seconds that one download may take", "30"),

@@ -83,7 +83,7 @@ class _Desk:
             return {"end": True, "tired": address_space() > self.at_first + TIRED_BYTES}
         image, index, count, pdf = frame
         write_shared(self.shared, np.ascontiguousarray(image).data)
-        where = None if pdf is None else [pdf.size, pdf.scale]
+        where = None if pdf is None else pdf.to_plain()
         return {"shape": image.shape, "index": index, "count": count, "pdf": where}
 
     def close(self) -> None:

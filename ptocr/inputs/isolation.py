@@ -79,7 +79,7 @@ def _isolated(data: str | bytes, name: str, options: ReadOptions) -> Iterator[Fr
                 raise InputError(answer["error"])
             image = np.empty(answer["shape"], np.uint8)
             fill(decoder.shared, image.data.cast("B"))
-            pdf = answer["pdf"] and PdfPage(tuple(answer["pdf"][0]), answer["pdf"][1])
+            pdf = answer["pdf"] and PdfPage.from_plain(answer["pdf"])
             yield image, answer["index"], answer["count"], pdf
             done, request = done + 1, {"do": "next"}
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -25,14 +25,37 @@ PAGE_TIMEOUT = 60.0
 
 PageRange = str | Sequence[int]
 Isolate = Literal["auto", "always", "never"]
+PdfText = Literal["auto", "always", "never"]
+
+
+@dataclass(frozen=True)
+class PdfLine:
+    """A line of a PDF's own text; boxes: x0, y0, x1, y1 of each character in pixels of the rendered page."""
+
+    text: str
+    boxes: tuple[tuple[float, float, float, float], ...]
 
 
 @dataclass(frozen=True)
 class PdfPage:
-    """Where a rendered PDF page comes from: `size` (width, height) in points, `scale` in pixels per point."""
+    """Where a rendered PDF page comes from: `size` (width, height) in points, `scale` in pixels per point. lines: its
+    own text, where that was asked for and can be read; pictures: whether there may be more text in pictures."""
 
     size: tuple[float, float]
     scale: float
+    lines: tuple[PdfLine, ...] = field(default=(), repr=False)
+    pictures: bool = True
+
+    def to_plain(self) -> list[Any]:
+        """Lists and numbers, for JSON."""
+        return [self.size, self.scale, [[line.text, line.boxes] for line in self.lines], self.pictures]
+
+    @classmethod
+    def from_plain(cls, plain: list[Any]) -> PdfPage:
+        """Of what `to_plain` gave."""
+        size, scale, lines, pictures = plain
+        read = tuple(PdfLine(text, tuple((*box,) for box in boxes)) for text, boxes in lines)
+        return cls((*size,), scale, read, pictures)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +107,7 @@ class ReadOptions:
     isolate: Isolate = "auto"
     page_timeout: float = PAGE_TIMEOUT
     page_memory: int = PAGE_MEMORY
+    pdf_text: PdfText = "never"
 
     def __post_init__(self) -> None:
         """Raises ValueError for values that no input could satisfy."""

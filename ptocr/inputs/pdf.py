@@ -14,6 +14,7 @@ import pypdfium2 as pdfium
 
 from ptocr.errors import InputError
 from ptocr.inputs.page import MAX_PDF_PIXELS, PdfPage, ReadOptions, select_pages
+from ptocr.inputs.pdf_text import has_pictures, text_lines
 
 log = logging.getLogger(__name__)
 
@@ -96,11 +97,13 @@ def _render(document: pdfium.PdfDocument, index: int, name: str, options: ReadOp
             bitmap = page.render(scale=scale, force_bitmap_format=pdfium.raw.FPDFBitmap_BGR)
             image = bitmap.to_numpy().copy()  # the bitmap's memory goes with it
             bitmap.close()
+            lines = () if options.pdf_text == "never" else text_lines(page, scale, options.pdf_text == "always")
+            pictures = not lines or has_pictures(page)
         finally:
             page.close()
     except (pdfium.PdfiumError, RuntimeError, MemoryError) as error:
         raise InputError(f"{name}: page {index + 1} of the PDF cannot be rendered ({error})") from error
-    return image, PdfPage((width, height), scale)
+    return image, PdfPage((width, height), scale, lines, pictures)
 
 
 def _scale(width: float, height: float, name: str, options: ReadOptions) -> float:

@@ -29,6 +29,7 @@ from ptocr.inputs.page import (
     Original,
     Page,
     PageRange,
+    PdfText,
     ReadOptions,
     check_pixels,
 )
@@ -62,6 +63,7 @@ def iter_pages(
     isolate: Isolate = "auto",
     page_timeout: float = PAGE_TIMEOUT,
     page_memory: int = PAGE_MEMORY,
+    pdf_text: PdfText = "never",
     on_error: OnError | None = None,
 ) -> Iterator[Page]:
     """Yield the pages of `input` one after another; nothing is opened before its turn.
@@ -73,17 +75,17 @@ def iter_pages(
     page_range: '1-3,7,10-' or [1, 2, 7], numbers from 1, applied to each PDF and multi-frame picture.
     max_pixels: larger pictures are refused by their header; larger PDF pages are rendered coarser.
     pdf_dpi, password: resolution of rendered PDF pages; for encrypted ones.
-    allow_private: let URLs lead to private and loopback addresses.
-    url_timeout, url_max_bytes: limits of one download, in seconds and bytes.
+    allow_private: let URLs lead to private addresses. url_timeout, url_max_bytes: of one download, seconds and bytes.
     isolate: decode in processes of their own, which are ended at a limit of time or memory: "auto" PDFs and what comes
         from a URL, "always" every file, "never" none. Arrays and Pillow images are not files.
     page_timeout, page_memory: seconds and bytes that decoding one page may take; the seconds hold where it is isolated.
+    pdf_text: PDFs bring their own text (`PdfPage.lines`): "auto" what is visible, "always" an earlier OCR's too.
     on_error: called with the InputError of each input that cannot be read, and the rest goes on. Without it the first
         such error is raised.
     """
     options = ReadOptions(
         recursive, max_pages, page_range, max_pixels, pdf_dpi, password, allow_private, url_timeout, url_max_bytes,
-        isolate, page_timeout, page_memory,
+        isolate, page_timeout, page_memory, pdf_text,
     )  # fmt: skip
     return _iter_input(input, options, on_error)
 

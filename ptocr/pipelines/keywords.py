@@ -87,6 +87,7 @@ class OCRKeywords(DocKeywords, total=False):
     return_char_box: bool | None
     return_confidence: bool | None
     keep_line_images: bool | None
+    pdf_text: Literal["auto", "always", "never"] | None
 
 
 class StructureKeywords(OCRKeywords, total=False):

@@ -21,6 +21,7 @@ from ptocr.pipelines.detect import find_in_tiles, tile_size
 from ptocr.pipelines.doc_preprocessor import Prepared, prepare, wanted
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.page_map import Turned
+from ptocr.pipelines.pdf_lines import lines_of_pdf, without_lines
 from ptocr.pipelines.predict_options import OCROptions
 from ptocr.pipelines.reader import Reader
 from ptocr.pipelines.scheduler import Scheduler
@@ -127,9 +128,9 @@ class OCRPipeline:
         if call.preprocess:
             prepared = prepare(page, self.models, call.orientation, call.unwarping)
         reader = Reader(self.models, options, call.line_orientation)
+        own = lines_of_pdf(page) if options.pdf_text != "never" and not call.preprocess else []
         readings: list[_Reading] = []
-        for angle in _angles(reader, readings, not call.orientation):
-            image = rotate(prepared.image, angle) if angle else prepared.image
+        for angle, image in _views(page, prepared, own, reader, readings, not call.orientation):
             tile = tile_size(options.text_det_tile, reader.pre, reader.post, image.shape[:2])
             if tile:
                 polys = find_in_tiles(reader.detector, image, reader.post, tile)
@@ -137,6 +138,8 @@ class OCRPipeline:
                 polys = reader.detector(image, reader.pre, reader.post).polys
             reader.lap("det")
             readings.append((angle, image, reader.recognise(image, [polys[i] for i in sort_boxes(polys)])))
+        if own:
+            readings = [(0, prepared.image, own + [line for *_, found in readings for line in found])]
         if len(readings) > 1 and not direction.reads_better(readings[1][2], readings[0][2]):
             readings.pop()
         return self._result(page, prepared, readings[-1], reader, call)
@@ -241,6 +244,18 @@ def _asked(call: _Call) -> frozenset[str]:
         "line_images": call.options.keep_line_images,
     }
     return frozenset(name for name, asked in wanted.items() if asked)
+
+
+def _views(
+    page: Page, prepared: Prepared, own: list[Line], reader: Reader, readings: list[_Reading], turnable: bool
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The pictures to read, and by how many degrees each was turned: the page as it is, then as the lines that were
+    read say; of a page with text of its own the pictures on it, if any."""
+    if not own:
+        for angle in _angles(reader, readings, turnable):
+            yield angle, rotate(prepared.image, angle) if angle else prepared.image
+    elif page.pdf is not None and page.pdf.pictures and reader.options.pdf_text == "auto":
+        yield 0, without_lines(prepared.image, own)
 
 
 def _angles(reader: Reader, readings: list[_Reading], turnable: bool) -> Iterator[int]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ptocr.errors import InputError, SpecError
-from ptocr.inputs.page import Isolate, parse_page_range
+from ptocr.inputs.page import Isolate, PdfText, parse_page_range
 from ptocr.spec.settings import Growth, LimitType, MergeMode, PixelLimit, Positive, Ratio, Shape, Share, SideLimit
 from ptocr.spec.yaml import explain
 
@@ -106,6 +106,9 @@ class OCROptions(DocOptions):
     return_confidence: calibrated probability that each text is right, and whether its script is one that the recogniser
         knows.
     text_det_max_pixels: largest area a page is detected at, which bounds memory; 0 lifts the bound.
+    pdf_text: whether pages of PDFs are read from their own text: "auto" where it is visible and its encoding is whole,
+        and pictures beside it by OCR; "always" also an earlier OCR's, and nothing by OCR where there is any; "never".
+        Pages that are turned or flattened first are read by OCR.
     text_det_tile: longer pages are detected in overlapping tiles of this many pixels; 0 never; not given: pages that
         `max_side_limit` would shrink to less than half.
     """
@@ -139,6 +142,11 @@ class OCROptions(DocOptions):
     return_char_box: bool = False
     return_confidence: bool = False
     keep_line_images: bool = False
+    pdf_text: PdfText = "never"
+
+    def reading(self) -> dict[str, Any]:
+        """Arguments of `iter_pages`."""
+        return {**super().reading(), "pdf_text": self.pdf_text}
 
     @property
     def gap_spaces(self) -> bool:
@@ -159,11 +167,13 @@ class OCROptions(DocOptions):
 class StructureOptions(OCROptions):
     """Options of the structure pipeline; None keeps the pipeline's. Names are PaddleX's.
 
-    use_layout_detection (ptocr's): False takes the whole picture as one table. use_table_recognition: False leaves
-    tables as text. layout_threshold, layout_unclip_ratio, layout_merge_bboxes_mode may be given for classes by their
-    index; see `LayoutMerging`. The four that follow have no models here: True is an error.
+    pdf_text is "auto". use_layout_detection (ptocr's): False takes the whole picture as one table.
+    use_table_recognition: False leaves tables as text. layout_threshold, layout_unclip_ratio, layout_merge_bboxes_mode
+    may be given for classes by their index; see `LayoutMerging`. The four that follow have no models here: True is an
+    error.
     """
 
+    pdf_text: PdfText = "auto"
     use_layout_detection: bool | None = None
     use_table_recognition: bool | None = None
     layout_threshold: Share | dict[int, Share] | None = None

@@ -37,14 +37,13 @@ def create_app(
     page: bool = True,
     loaded: bool = True,
 ) -> Any:
-    """A FastAPI application with `POST /ocr`, `GET /health`, `/ready`, `/metrics`, `/openapi.json` and a page at `/`;
-    with `POST /layout-parsing` too for a structure pipeline.
+    """A FastAPI application: `POST /ocr`, and `/layout-parsing` of a structure pipeline, `GET /health` and the like.
 
     visualize: whether answers hold pictures unless the request says. max_pages: pages read of each PDF, 0 = all, where
-    no `limits` say so. allow_private: whether URLs in requests may lead to private addresses. docs: FastAPI's page to
-    try requests, `/docs`, whose scripts a browser loads from cdn.jsdelivr.net. api_key: what requests to `/ocr` and
-    `/metrics` must bring. cors: origins whose pages may ask. page: whether there is the page at `/`. loaded: False
-    where the models are still being loaded: whoever does that calls `app.state.service.loaded.set()`.
+    no `limits` say so. allow_private: whether URLs in requests may lead to private addresses. docs: FastAPI's page
+    `/docs`, with scripts of cdn.jsdelivr.net. api_key: what requests to `/ocr` and `/metrics` must bring. cors: origins
+    whose pages may ask. page: whether there is the page at `/`. loaded: False where the models are still being loaded:
+    whoever does that calls `app.state.service.loaded.set()`.
     """
     from fastapi import FastAPI
     from starlette.exceptions import HTTPException
