@@ -112,7 +112,8 @@ class StructurePipeline(OCRPipeline):
         found = [replace(r, box=out_to_rules(image, r.box, size)) if r.label == TABLE else r for r in found]
         ruled = ruled_tables(image, size) if TABLE in detector.post.labels else []
         more = [(Region(detector.post.labels.index(TABLE), TABLE, 1.0, box), cells) for box, cells in ruled]
-        return found + [r for r, cells in more if _is_new(r, found) and 2 * len(_on(r, lines)) >= cells]
+        tables = [r for r, cells in more if _is_new(r, found) and 2 * len(_on(r, lines)) >= cells]
+        return [r for r in found if r.label != FIGURE or not any(_is_same(r, table) for table in tables)] + tables
 
     def _layout(self, options: StructureOptions) -> LayoutOptions:
         """Settings of layout detection: those of this call, else the pipeline's."""
@@ -136,9 +137,18 @@ class StructurePipeline(OCRPipeline):
 
 
 def _is_new(region: Region, found: list[Region]) -> bool:
-    """Whether no table or figure that was found has to do with a region."""
+    """Whether no table that was found has to do with a region, and no figure that is more than it."""
     rivals = [other for other in found if other.label in (TABLE, FIGURE)]
-    return not any(shared_area(region, other) > 0.3 * min(region.area, other.area) for other in rivals)
+    return not any(
+        shared_area(region, other) > 0.3 * min(region.area, other.area)
+        for other in rivals
+        if other.label == TABLE or not _is_same(region, other)
+    )
+
+
+def _is_same(region: Region, other: Region) -> bool:
+    shared = shared_area(region, other)
+    return shared > 0.6 * (region.area + other.area - shared)
 
 
 def _text_height(lines: list[Line]) -> float:

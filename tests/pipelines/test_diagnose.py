@@ -107,3 +107,29 @@ def test_a_browser_shows_it_without_complaint(report: Path) -> None:
     done = subprocess.run([*command, report.as_uri()], capture_output=True, text=True, timeout=120, check=False)
     assert "Lines and their direction" in done.stdout
     assert "CONSOLE" not in done.stderr, done.stderr
+
+
+@pytest.mark.weights("PP-OCRv6_small_det", "PP-OCRv6_small_rec", "SLANet_plus", "picodet_lcnet_x1_0_fgd_layout_cdla")
+def test_layout_order_and_cells_are_shown(tmp_path: Path) -> None:
+    """A line above a ruled table of 2 x 2: a region for the table, two blocks, four cells."""
+    image = np.full((300, 500, 3), 255, np.uint8)
+    cv2.putText(image, "above it", (60, 60), cv2.FONT_HERSHEY_SIMPLEX, 1.1, (0, 0, 0), 2)
+    for place in (100, 180, 260):
+        cv2.line(image, (50, place), (450, place), (0, 0, 0), 2)
+    for place in (50, 250, 450):
+        cv2.line(image, (place, 100), (place, 260), (0, 0, 0), 2)
+    for number, place in enumerate(((80, 150), (280, 150), (80, 230), (280, 230))):
+        cv2.putText(image, f"cell {number}", place, cv2.FONT_HERSHEY_SIMPLEX, 1.1, (0, 0, 0), 2)
+    cv2.imwrite(str(tmp_path / "page.png"), image)
+    target = tmp_path / "why.html"
+    flags = ["--pipeline", "structure", "--device", "cpu", "--output", str(target)]
+    assert main(["diagnose", str(tmp_path / "page.png"), *flags]) == 0
+    text = target.read_text("utf-8")
+    tags = Tags()
+    tags.feed(text)
+    assert tags.open == [] and tags.outside == []
+    layout, order = text.split("<h2>Layout</h2>")[1].split("<h2>Reading order</h2>")
+    order, tables = order.split("<h2>Tables</h2>")
+    assert layout.count(">table ") == 1
+    assert "above it" in order and "<td>2</td><td>table</td>" in order
+    assert tables.count("<polygon") == 4 and "<td>cell 3</td></tr></tbody></table>" in tables
