@@ -17,7 +17,7 @@ import cv2
 from ptocr.cli.arguments import Parser
 from ptocr.cli.guard import Failures, guarded
 from ptocr.compat import paddle2
-from ptocr.compat.arguments import flag, meaningless
+from ptocr.compat.arguments import flag, meaningless, shape
 from ptocr.document.results import ClsResult, DetResult, OCRResult, RecResult, Result
 from ptocr.errors import SpecError
 from ptocr.files import write_atomic
@@ -26,6 +26,7 @@ from ptocr.pipelines import create_model, create_pipeline
 from ptocr.pipelines.config import load_pipeline
 from ptocr.spec.settings import DBPostprocess
 
+SR_SIZE = "3, 32, 128"  # of the lines that super-resolution gives
 DROP_SCORE = 0.5  # PaddleOCR 2.x's and PaddleOCR2Pytorch's
 # Where 2.x's settings hold but its flags do not say which way up lines are: 2.x would lose those upside-down.
 UPRIGHT = {"use_textline_orientation": True, "textline_orientation": "lines"}
@@ -302,6 +303,36 @@ def _rec(args: argparse.Namespace, failures: Failures) -> None:
     for result in _alone(run, _REC):
         assert isinstance(result, RecResult)
         run.emit(result, [{"text": result.rec_text, "score": result.rec_score}])
+
+
+def predict_sr(argv: Sequence[str] | None = None) -> int:
+    """Make pictures of single lines larger. Returns the exit code."""
+    args = parser_of("Make pictures that each show one line larger and sharper.").parse_args(argv)
+    with guarded(args) as failures:
+        _sr(args, failures)
+    return failures.code
+
+
+def _sr(args: argparse.Namespace, failures: Failures) -> None:
+    names = ("sr_model_dir", "sr_model_path", "sr_yaml_path", "sr_image_shape", "sr_batch_num")
+    given = {name: vars(args)[name] for name in names}
+    vars(args).update(dict.fromkeys(names))  # they act here, and with no other command
+    weights = given["sr_model_dir"] or given["sr_model_path"] or args.model_path
+    args.model_path = None
+    if weights is None:
+        raise SpecError("predict_sr: give the weights with --sr_model_path")
+    if given["sr_image_shape"] not in (None, SR_SIZE) and shape(given["sr_image_shape"]) != shape(SR_SIZE):
+        raise SpecError(f"sr_image_shape={given['sr_image_shape']!r}: lines become {SR_SIZE} in size")
+    if given["sr_yaml_path"]:
+        weights = paddle2.described_as(weights, given["sr_yaml_path"], None)
+    run = _Run(args, failures)
+    model = create_model(model_dir=weights, **run.runtime)
+    folder = Path(args.draw_img_save_dir or "./infer_result")
+    size = int(given["sr_batch_num"] or 1)
+    for result in run.progress(model.predict(run.inputs, batch_size=size, **run.reading)):
+        target = folder / f"sr_{Path(result.input_path or 'line').stem}.png"
+        write_atomic(target, cv2.imencode(".png", result.sr_img)[1].tobytes())
+        print(f"{_name(result)}: {target}")
 
 
 def predict_cls(argv: Sequence[str] | None = None) -> int:

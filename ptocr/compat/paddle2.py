@@ -116,12 +116,15 @@ ACTS: dict[str, Option] = {
     "process_id": Option(int, "read only the inputs that are this process's share, counted from 0"),
 }
 
+SUPER_RESOLUTION = "super-resolution is another command, predict_sr.py"
 # Only these values can be had; any other would change the result.
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "det_algorithm": (("DB", "DB++", "EAST", "PSE", "SAST", "FCE", "CT", "DRRG"), "this detector is not here yet"),
     "rec_algorithm": (("SVTR_LCNet", "SVTR_HGNet", "CRNN", *ALGORITHMS), "this recogniser is not here yet"),
     "e2e_algorithm": (("PGNet",), "this end-to-end algorithm is not here yet"),
-    "sr_model_dir": ((), "super-resolution is not here yet"),
+    "sr_model_dir": ((), SUPER_RESOLUTION),
+    "sr_model_path": ((), SUPER_RESOLUTION),
+    "sr_yaml_path": ((), SUPER_RESOLUTION),
     "type": (("ocr",), "document structure is `ptocr structure`"),
     "rec_image_inverse": ((True, "true", "True"), "formulas are read as white on black"),
     "use_mlu": ((False,), "no such device is known here"),
@@ -291,7 +294,7 @@ def translate_spotting(given: Mapping[str, Any]) -> dict[str, Any]:
         if weights is None:
             raise SpecError(f"e2e_yaml_path={described!r} describes weights; give e2e_model_path as well")
         charset = options.pop("text_spotting_charset", None)
-        options["text_spotting_model_dir"] = _described(weights, described, charset)
+        options["text_spotting_model_dir"] = described_as(weights, described, charset)
     return options
 
 
@@ -344,7 +347,7 @@ def _choose_models(set_: Mapping[str, Any], call: Call) -> None:
         if weights is not None:
             charset = set_.get(f"{part}_char_dict_path")
             call.create.pop(f"{module}_model_name", None)
-            call.create[f"{module}_model_dir"] = _described(weights, described, charset) if described else weights
+            call.create[f"{module}_model_dir"] = described_as(weights, described, charset) if described else weights
     _check_recogniser(set_.get("rec_algorithm"), call)
 
 
@@ -364,7 +367,7 @@ def _check_recogniser(algorithm: str | None, call: Call) -> None:
         raise SpecError(f"rec_algorithm={algorithm!r}: {weights} holds {found.name}, of {found.family}")
 
 
-def _described(weights: str, described: str, charset: str | None) -> str:
+def described_as(weights: str, described: str, charset: str | None) -> str:
     """The `.pth` of weights whose network a training YAML describes, made when it is not in the cache."""
     spec, dictionary = spec_from_paddle(described)
     chosen = charset or dictionary

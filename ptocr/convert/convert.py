@@ -209,15 +209,18 @@ def _deploy(source: ForeignWeights, spec: ModelSpec, classes: int | None) -> tup
 def _train(source: ForeignWeights, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:
     """Weights under structured names, with the training-only branches where the file has them completely."""
     full = empty_network(spec.architecture, classes, train=True)
-    whole, report = map_state(in_paddle_layout(source, linear_names(full)), full, source.where)
-    if report.ok:
-        return "train", whole, []
-    network = empty_network(spec.architecture, classes)
-    beyond = {*layout(full), *lstm_aliases(full)} - set(layout(network))
     tensors = in_paddle_layout(source, linear_names(full))
+    known_beyond = {name for name in tensors if name.startswith(full.left_out())}  # type: ignore[operator]
+    whole, report = map_state(tensors, full, source.where, known_beyond)
+    if report.ok:
+        return "train", whole, _left_out(report.training_only)
+    network = empty_network(spec.architecture, classes)
+    beyond = known_beyond | {*layout(full), *lstm_aliases(full)} - set(layout(network))
     state, report = map_state(tensors, network, source.where, beyond)
     report.check(spec.name)
-    if not report.training_only:
-        return "train", state, []
-    note = f"{len(report.training_only)} tensors of training-only branches left out: not a complete set"
-    return "train", state, [note]
+    return "train", state, _left_out(report.training_only)
+
+
+def _left_out(names: list[str]) -> list[str]:
+    """What to say of tensors of training-only branches."""
+    return [f"{len(names)} tensors of training-only branches left out: not a complete set"] if names else []

@@ -35,6 +35,10 @@ ANY = object()
 # Upstream's block -> ours, and those of its keys that ours has not: the one value that can be had, or `ANY` for keys
 # that training alone or the dictionary decides.
 Block = tuple[str, dict[str, Any]]
+NETWORKS: dict[str, Block] = {  # which upstream calls transforms
+    "TBSRN": ("TBSRN", {"STN": ANY, "infer_mode": ANY}),
+    "TSRN": ("TSRN", {"STN": ANY, "infer_mode": ANY}),
+}
 TRANSFORMS: dict[str, Block] = {
     "GA_SPIN": ("GA_SPIN", {"offsets": True, "loc_lr": ANY, "stn": True}),
     "STN_ON": ("STN_ON", {"stn_activation": "none"}),

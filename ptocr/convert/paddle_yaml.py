@@ -124,7 +124,10 @@ def architecture(where: str, settings: dict[str, Any], task: str) -> dict[str, A
         SpecError: a block that ptocr has not; names it and the known ones.
     """
     result: dict[str, Any] = {}
-    if transform := settings.get("Transform"):
+    transform = settings.get("Transform")
+    if transform and transform.get("name") in lines.NETWORKS:
+        return {"network": lines.block_of(where, lines.NETWORKS, _kept(transform))}
+    if transform:
         if transform.get("name") not in lines.TRANSFORMS:
             raise SpecError(f"{where}: Architecture.Transform {transform.get('name')!r} has no counterpart")
         result["transform"] = lines.block_of(where, lines.TRANSFORMS, _kept(transform))
@@ -262,6 +265,7 @@ PROCESSING: dict[str, Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
     "rec": _rec,
     "cls": _cls,
     "e2e": _e2e,
+    "sr": lambda _content, _steps: {},
 }
 
 

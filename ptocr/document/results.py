@@ -114,6 +114,21 @@ class UnwarpResult(Result):
 
 
 @dataclass(kw_only=True, eq=False)
+class SRResult(Result):
+    """A line made larger. sr_img: (H, W, 3) uint8 BGR."""
+
+    sr_img: np.ndarray = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"input_path": self.input_path, "page_index": self.page_index, "sr_img": "..."}
+
+    @property
+    def img(self) -> dict[str, Image.Image]:
+        """`res`: the larger line."""
+        return {"res": draw.to_picture(self.sr_img)}
+
+
+@dataclass(kw_only=True, eq=False)
 class DocPreprocessResult(Result):
     """A page made upright and flat. angle: degrees that were undone, -1 when not asked. Pictures are BGR uint8.
 

@@ -71,6 +71,7 @@ from ptocr.nn.necks.rep_lk import RepLKFPN, RepLKPAN
 from ptocr.nn.necks.sast_fpn import SASTFPN
 from ptocr.nn.necks.sequence import CascadeSequence, EncoderWithSVTR, RecurrentSequence, Reshape, SequenceEncoder
 from ptocr.nn.network import Network
+from ptocr.nn.text_zoom import TBSRN, TSRN
 from ptocr.nn.transforms.spin import GASPIN
 from ptocr.nn.transforms.stn import STN
 from ptocr.nn.transforms.tps import TPS
@@ -185,6 +186,8 @@ HEADS: Table = {
     "VLHead": VLHead,
 }
 NETWORKS: Table = {
+    "TBSRN": TBSRN,
+    "TSRN": TSRN,
     "PPLCNetClassifier": PPLCNetClassifier,
     "UVDoc": UVDoc,
 }

@@ -18,6 +18,11 @@ class Network(nn.Module):
         """The parts whose outputs are worth comparing with another implementation's: "backbone", "neck"."""
         return {}
 
+    def left_out(self) -> tuple[str, ...]:
+        """What the names of tensors begin with that upstream's checkpoints have for training alone, and this network
+        in no form."""
+        return ()
+
     def class_rows(self) -> dict[str, str]:
         """Parameters that hold a row per class -> the layout of the vocabulary that these classes have."""
         return {}

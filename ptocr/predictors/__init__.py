@@ -2,6 +2,7 @@
 
 from ptocr.predictors.classification import Classifier
 from ptocr.predictors.detection import TextDetector
+from ptocr.predictors.enlarging import TextZoom
 from ptocr.predictors.layout_detection import LayoutDetector
 from ptocr.predictors.predictor import Predictor
 from ptocr.predictors.recognition import TextRecognizer
@@ -17,6 +18,7 @@ PREDICTORS: dict[str, type[Predictor]] = {
     "layout": LayoutDetector,
     "table": TableRecognizer,
     "e2e": TextSpotter,
+    "sr": TextZoom,
 }
 
 __all__ = [
@@ -28,5 +30,6 @@ __all__ = [
     "TextDetector",
     "TextRecognizer",
     "TextSpotter",
+    "TextZoom",
     "Unwarper",
 ]

@@ -28,6 +28,7 @@ from ptocr.spec.tasks import (
     LayoutPostprocess,
     LayoutPreprocess,
     PGNetPostprocess,
+    SRPreprocess,
     TablePostprocess,
     TablePreprocess,
     Task,
@@ -167,6 +168,7 @@ class ModelSpec(Settings, Generic[Pre, Post]):
 
 RecSpec: TypeAlias = ModelSpec[RecPreprocess, RecPostprocess]
 ClsSpec: TypeAlias = ModelSpec[ClsPreprocess, ClsPostprocess]
+SRSpec: TypeAlias = ModelSpec[SRPreprocess, None]
 UnwarpSpec: TypeAlias = ModelSpec[UnwarpPreprocess, None]
 LayoutSpec: TypeAlias = ModelSpec[LayoutPreprocess, LayoutPostprocess]
 TableSpec: TypeAlias = ModelSpec[TablePreprocess, TablePostprocess]

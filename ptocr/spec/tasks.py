@@ -120,6 +120,16 @@ class UnwarpPreprocess(Preprocess):
     order: Literal["bgr", "rgb"] = "bgr"
 
 
+class SRPreprocess(Preprocess):
+    """Input of text super-resolution: height and width of `image_shape`, aspect ratio not kept, RGB in [0, 1]."""
+
+    image_shape: Shape = (3, 16, 64)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.image_shape
+
+
 class LayoutPreprocess(Preprocess):
     """Layout input: height and width of `image_shape`, aspect ratio not kept, normalised."""
 
@@ -287,5 +297,12 @@ TASKS: dict[str, Task] = {
         probe=(3, 256, 384),
         varying={2: Axis("rows", 128, 1, 128), 3: Axis("columns", 128, 1, 128)},
         vocabulary=True,
+    ),
+    "sr": Task(
+        title="text super-resolution",
+        folder="sr",
+        preprocess=SRPreprocess,
+        postprocess={},
+        probe=(3, 16, 64),
     ),
 }

@@ -27,7 +27,7 @@ ROW = re.compile(r"^\| `(.+)` \| (runs|warns: .+|error: .+) \|$", re.MULTILINE)
 SNIPPET = re.compile(r"^\d+\. (Runs|Warns|Error): ([^\n]+)\n\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS, SNIPPETS = ROW.findall(TEXT), SNIPPET.findall(TEXT)
 PREDICT: dict[str, Callable[[list[str]], int]] = {
-    f"predict_{name}.py": getattr(infer, f"predict_{name}") for name in ("system", "det", "rec", "cls", "e2e")
+    f"predict_{name}.py": getattr(infer, f"predict_{name}") for name in ("system", "det", "rec", "cls", "e2e", "sr")
 }
 
 pytestmark = pytest.mark.weights(

@@ -77,7 +77,7 @@ def test_spec(name: str) -> None:
     assert spec.name == name and file.is_file()
     assert parse_spec(spec.model_dump(mode="json"), "dump") == spec
     assert (spec.charset is not None) == (spec.task in ("rec", "e2e"))
-    assert (spec.classes is None) == (spec.task in ("det", "unwarp"))
+    assert (spec.classes is None) == (spec.task in ("det", "unwarp", "sr"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -194,7 +194,7 @@ def net(request: pytest.FixtureRequest) -> Iterator[Net]:
     """One architecture at a time: pytest groups the tests by it, and its memory goes before the next."""
     spec = load_spec(request.param)
     classes = CLASSES if spec.task == "rec" else spec.classes
-    size = {"det": (64, 96), "rec": (48, 64), "cls": (64, 64), "unwarp": (64, 48)}[spec.task]
+    size = {"det": (64, 96), "rec": (48, 64), "cls": (64, 64), "unwarp": (64, 48), "sr": (16, 64)}[spec.task]
     if spec.task == "cls" and spec.preprocess.mode == "line":
         size = (48, 64)
     channels = 3
@@ -244,6 +244,7 @@ def test_shape_and_range(net: Net) -> None:
         "rec": (n, output.shape[1], output.shape[-1]),
         "cls": (n, net.classes),
         "unwarp": (n, 3, height, width),
+        "sr": (n, 3, 2 * height, 2 * width),
     }[net.spec.task]
     assert net.spec.task != "rec" or output.shape[-1] in answers(net.spec, CLASSES)
     assert output.shape == wanted and all(bool(part.isfinite().all()) for part in outputs)
