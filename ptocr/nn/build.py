@@ -26,6 +26,7 @@ from ptocr.nn.backbones.resnet_32 import ResNet32, ResNetRFL
 from ptocr.nn.backbones.resnet_aster import ResNetASTER
 from ptocr.nn.backbones.resnet_five import ResNetPG, ResNetSAST
 from ptocr.nn.backbones.resnet_fpn import ResNetFPN
+from ptocr.nn.backbones.resnet_table import TableResNet
 from ptocr.nn.backbones.resnet_vd import ResNetVd, ResNetVdLine
 from ptocr.nn.backbones.svtr import SVTRNet
 from ptocr.nn.backbones.svtrv2 import SVTRv2
@@ -56,6 +57,7 @@ from ptocr.nn.heads.sast import SASTHead
 from ptocr.nn.heads.seed import AsterHead
 from ptocr.nn.heads.sla import SLAHead
 from ptocr.nn.heads.srn import SRNHead
+from ptocr.nn.heads.table_master import TableMasterHead
 from ptocr.nn.heads.visionlan import VLHead
 from ptocr.nn.necks.csp_pan import CSPPAN
 from ptocr.nn.necks.ct_fpn import CTFPN
@@ -127,6 +129,7 @@ BACKBONES: Table = {
     "ResNetVd": ResNetVd,
     "ResNetVdLine": ResNetVdLine,
     "SVTRNet": SVTRNet,
+    "TableResNet": TableResNet,
     "SVTRv2": SVTRv2,
     "ViTParseQ": ViTParseQ,
     "ViTSTR": ViTSTR,
@@ -181,6 +184,7 @@ HEADS: Table = {
     "SASTHead": SASTHead,
     "SPINAttentionHead": SPINAttentionHead,
     "SRNHead": SRNHead,
+    "TableMasterHead": TableMasterHead,
     "TokenHead": TokenHead,
     "Transformer": Transformer,
     "VLHead": VLHead,

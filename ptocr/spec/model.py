@@ -171,7 +171,6 @@ ClsSpec: TypeAlias = ModelSpec[ClsPreprocess, ClsPostprocess]
 SRSpec: TypeAlias = ModelSpec[SRPreprocess, None]
 UnwarpSpec: TypeAlias = ModelSpec[UnwarpPreprocess, None]
 LayoutSpec: TypeAlias = ModelSpec[LayoutPreprocess, LayoutPostprocess]
-TableSpec: TypeAlias = ModelSpec[TablePreprocess, TablePostprocess]
 E2ESpec: TypeAlias = ModelSpec[E2EPreprocess, PGNetPostprocess]
 
 
@@ -190,7 +189,9 @@ for _task, _row in TASKS.items():
 # A union of postprocessings as types go: what they have in common.
 if TYPE_CHECKING:
     DetSpec: TypeAlias = ModelSpec[DetPreprocess, DetPostprocess]
+    TableSpec: TypeAlias = ModelSpec[TablePreprocess, TablePostprocess]
 else:
+    TableSpec = next(kind for task, kind in SPECS.items() if TASKS[task].preprocess is TablePreprocess)
     DetSpec = next(kind for task, kind in SPECS.items() if TASKS[task].preprocess is DetPreprocess)
 
 

@@ -165,15 +165,27 @@ class LayoutPostprocess(Postprocess):
 
 
 class TablePreprocess(Preprocess):
-    """Table input: the longer side `side` pixels, aspect ratio kept, normalised, zeros up to a square on the right and
-    below."""
+    """Table input: the longer side `side` pixels, aspect ratio kept, normalised, padded to a square on the right and
+    below with zeros, or with what black becomes."""
 
     side: SideLimit = 488
+    padding: Literal["zeros", "black"] = "zeros"
     normalize: Normalize = IMAGENET
 
     @property
     def shape(self) -> tuple[int, int, int]:
         return (3, self.side, self.side)
+
+
+class TableMasterPostprocess(Postprocess):
+    """The same of TableMaster: its special tokens stand behind the others, and boxes are centres and sizes."""
+
+    name: Literal["master"] = "master"
+    tokens: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return (*self.tokens, "ukn", "sos", "eos", "pad")
 
 
 class TablePostprocess(Postprocess):
@@ -285,7 +297,7 @@ TASKS: dict[str, Task] = {
         title="table structure recognition",
         folder="table",
         preprocess=TablePreprocess,
-        postprocess={"cells": TablePostprocess},
+        postprocess={"cells": TablePostprocess, "master": TableMasterPostprocess},
         probe=(3, 128, 128),
         compiles=False,  # it runs as many steps as the table has tokens
     ),

@@ -67,6 +67,12 @@ def _can(network: Any, picture: Tensor, extra: Extra) -> Outputs:
     return network.head.logits(features, mask), (small + large) / 2, small, large
 
 
+def _table_master(network: Any, picture: Tensor, extra: Extra) -> Outputs:
+    network.head.end = -1  # upstream goes on behind the end
+    found: Outputs = network(picture)
+    return found
+
+
 OUTPUTS: dict[str, Callable[[Any, Tensor, Extra], Outputs]] = {
     "det_r18_ct": _ct,
     "det_r50_drrg": lambda network, picture, extra: network(picture)[:, -6:],
@@ -77,6 +83,7 @@ OUTPUTS: dict[str, Callable[[Any, Tensor, Extra], Outputs]] = {
     "rec_r45_visionlan": _visionlan,
     "rec_r50_fpn_srn": _srn,
     "rec_d28_can": _can,
+    "table_master": _table_master,
     "rec_resnet_rfl": _rfl,
     "rec_resnet_stn_bilstm_att": _seed,
     "rec_vit_parseq": _parseq,
