@@ -209,7 +209,8 @@ class _Pool:
             decoder = _Decoder()
         except OSError as error:
             raise InputError(f"{name}: no process to decode it can be started ({error.strerror or error})") from error
-        self.all.add(decoder)
+        with self.lock:
+            self.all.add(decoder)
         try:
             decoder.ask(None, START_SECONDS, f"{name}: starting a process to decode it")
         except BaseException:
@@ -234,7 +235,8 @@ class _Pool:
         """End all decoders."""
         with self.lock:
             self.idle.clear()
-        for decoder in list(self.all):
+            decoders = list(self.all)
+        for decoder in decoders:
             decoder.end()
 
     def forget(self) -> None:
