@@ -8,7 +8,6 @@ from pathlib import Path, PurePath
 from ptocr.cli.arguments import add_model_arguments, add_runtime_arguments
 from ptocr.cli.guard import Failures
 from ptocr.cli.ocr import make_pipeline
-from ptocr.cli.plan import hint_subfolders
 from ptocr.errors import SpecError
 from ptocr.files import Claims, write_atomic
 
@@ -40,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, failures: Failures) -> None:
     """Diagnose page by page, and write a report for each."""
+    from ptocr.cli.plan import hint_subfolders
     from ptocr.document.writers.report import to_report
     from ptocr.inputs.read import iter_pages
     from ptocr.pipelines.diagnose import diagnose

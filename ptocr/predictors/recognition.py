@@ -61,6 +61,12 @@ class Decoding:
         """Whether the best class per step is not enough."""
         return self.alternatives > 0 or any(v is not None for v in (self.allow, self.deny, self.lexicon))
 
+    @property
+    def adds_spaces(self) -> bool:
+        """Whether spaces are put into gaps: asked for, and a space may be read."""
+        allowed = self.allow is None or " " in self.allow
+        return self.gap_spaces and allowed and " " not in (self.deny or "") and self.lexicon is None
+
 
 GREEDY = Decoding()
 
@@ -103,7 +109,7 @@ class TextRecognizer(Predictor):
             for image, cuts in zip(images, windows, strict=True)
         ]
         rows = zip(lines, images, strict=True)
-        return [with_gap_spaces(line, image) for line, image in rows] if how.gap_spaces else lines
+        return [with_gap_spaces(line, image) for line, image in rows] if how.adds_spaces else lines
 
     def reader(self, options: RecOptions) -> Reader:
         """Texts of line pictures."""

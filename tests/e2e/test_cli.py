@@ -114,7 +114,7 @@ def test_usage_errors_are_2(capsys: pytest.CaptureFixture[str]) -> None:
             predict_system(arguments)
         assert stop.value.code == 2
     assert main(["ocr"]) == 2
-    assert main(["ocr", "x.png", "--output", "x.docx"]) == 2
+    assert main(["ocr", "x.png", "--output", "x.xyz"]) == 2
     assert main(["nonsense"]) == 2
     assert "unknown command" in capsys.readouterr().err
 
