@@ -57,6 +57,7 @@ from ptocr.nn.heads.sast import SASTHead
 from ptocr.nn.heads.seed import AsterHead
 from ptocr.nn.heads.sla import SLAHead
 from ptocr.nn.heads.srn import SRNHead
+from ptocr.nn.heads.table_attention import TableAttentionHead
 from ptocr.nn.heads.table_master import TableMasterHead
 from ptocr.nn.heads.visionlan import VLHead
 from ptocr.nn.necks.csp_pan import CSPPAN
@@ -184,6 +185,7 @@ HEADS: Table = {
     "SASTHead": SASTHead,
     "SPINAttentionHead": SPINAttentionHead,
     "SRNHead": SRNHead,
+    "TableAttentionHead": TableAttentionHead,
     "TableMasterHead": TableMasterHead,
     "TokenHead": TokenHead,
     "Transformer": Transformer,

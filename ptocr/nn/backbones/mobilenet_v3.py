@@ -88,7 +88,7 @@ class MobileNetV3Det(nn.Module):
         self.conv = ConvBN(3, make_divisible(16 * scale), 3, stride=2, act="hardswish")
         units, width = _units(rows, scale, [2 if row[5] else 1 for row in rows], not disable_se)
         # the first down-sampling unit (1/4) stays in the first stage, every later one opens the next stage
-        starts = [i for i, row in enumerate(rows) if row[5]][1 if model_name == "large" else 2 :]
+        starts = [i for i, row in enumerate(rows) if row[5]][1:]
         bounds = [0, *starts, len(units)]
         stages = [units[a:b] for a, b in itertools.pairwise(bounds)]
         last_conv = ConvBN(width, make_divisible(last * scale), 1, act="hardswish")
