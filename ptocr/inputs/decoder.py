@@ -146,7 +146,9 @@ class _Said:
     """What libraries print to standard output and error, which is how libjpeg and libtiff tell of damage."""
 
     def __init__(self) -> None:
-        self.file = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the process)
+        # in memory where the system has that: there may be no disk to write to
+        memory = hasattr(os, "memfd_create")
+        self.file = os.fdopen(os.memfd_create("ptocr"), "r+b") if memory else tempfile.TemporaryFile()  # noqa: SIM115
         for number in (1, 2):
             os.dup2(self.file.fileno(), number)
 

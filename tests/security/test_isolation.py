@@ -260,6 +260,24 @@ print("both")
     assert out.splitlines()[1:] == ["both"] and running.returncode == 0
 
 
+@linux
+def test_no_folder_for_temporary_files_is_needed() -> None:
+    """As in a container whose file system is read-only."""
+    then = """
+import os
+isolation._POOL.close()
+os.environ["TMPDIR"] = "/nowhere"
+for name in ("TEMP", "TMP"):
+    os.environ.pop(name, None)
+code = "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/nowhere'];"
+isolation._START = code + isolation._START
+print(len(list(iter_pages(pdf(b"", pages=2)))))
+"""
+    running = script(then)
+    out, _ = running.communicate(timeout=60)
+    assert out.splitlines()[1:] == ["2"] and running.returncode == 0
+
+
 def test_where_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A frozen program has no Python: pages are decoded here, with a warning, but not where isolation was asked for."""
     monkeypatch.setattr(sys, "frozen", True, raising=False)
