@@ -46,9 +46,13 @@ def east_regions(
 
 def _mean_inside(score: np.ndarray, box: np.ndarray) -> float:
     """Mean of the score map inside a quad of the network's input."""
-    mask = np.zeros(score.shape, np.uint8)
-    cv2.fillPoly(mask, [box[:8].reshape(4, 2).astype(np.int32) // STRIDE], 1)
-    return cv2.mean(score, mask)[0]
+    corners = box[:8].reshape(4, 2).astype(np.int32) // STRIDE
+    height, width = score.shape
+    left, top = np.clip(corners.min(axis=0), 0, (width - 1, height - 1))
+    right, bottom = np.clip(corners.max(axis=0), 0, (width - 1, height - 1)) + 1
+    mask = np.zeros((bottom - top, right - left), np.uint8)
+    cv2.fillPoly(mask, [corners - (left, top)], 1)
+    return cv2.mean(score[top:bottom, left:right], mask)[0]
 
 
 def _from_top_left(quad: np.ndarray) -> np.ndarray:

@@ -25,7 +25,8 @@ def merged_along_rows(boxes: np.ndarray, thresh: float) -> np.ndarray:
     last_quad, last_convex = np.zeros((4, 2), np.float32), False
     # plain numbers: of arrays as small as these, NumPy's calls would take most of the time
     for box, quad, is_convex in zip(boxes.tolist(), quads, convex.tolist(), strict=True):
-        if last and not _apart(box, last) and _overlap(quad, last_quad, is_convex and last_convex) > thresh:
+        both = is_convex and last_convex  # which are compared faster than their surroundings
+        if last and (both or not _apart(box, last)) and _overlap(quad, last_quad, both) > thresh:
             total = box[8] + last[8]
             last = [(box[8] * a + last[8] * b) / total for a, b in zip(box[:8], last[:8], strict=True)]
             last.append(total)

@@ -25,8 +25,8 @@ from ptocr.convert.mapping import lstm_aliases, map_state
 from ptocr.nn.build import OCRNet
 from ptocr.nn.fuse import Fusible, Reparam, fuse
 from ptocr.spec.model import load_spec
-from tests.parity.golden_outputs import OUTPUTS
 from tools.parity import synthetic
+from tools.parity.golden_outputs import OUTPUTS
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "parity"
 NAMES = sorted(path.stem for path in DATA.glob("*.json"))
