@@ -218,7 +218,7 @@ def test_errors(params: dict[str, Any], message: str) -> None:
 
 def test_engines() -> None:
     with pytest.warns(IgnoredOption, match="engine_type=paddle"):
-        assert RapidOCR(params={"Det.engine_type": EngineType.PADDLE})._pipeline.models.options.engine == "torch"
+        assert RapidOCR(params={"Det.engine_type": EngineType.PADDLE})._pipeline.models.options.engine == "auto"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         RapidOCR(params={"Det.engine_type": EngineType.ONNXRUNTIME})
