@@ -40,7 +40,9 @@ def main() -> int:
         if not systems:
             options = {k: yaml.safe_load(v) for k, _, v in (item.partition("=") for item in args.set)}
             pipeline, keys = ptocr.create_pipeline(args.pipeline, **options), [t.key for t in truths]
-            read = read_corpus(pipeline, args.corpus, keys, failed.append, args.rec_padding, pdf_dpi=args.pdf_dpi)
+            read = read_corpus(
+                pipeline, args.corpus, keys, failed.append, args.rec_padding, pdf_dpi=args.pdf_dpi, pdf_text="never"
+            )
             systems["ptocr"] = dict(tqdm(read, total=len(truths), unit="page", disable=None))
             if args.save:
                 corpus.save_predictions(args.save, "ptocr", systems["ptocr"])

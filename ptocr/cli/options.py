@@ -89,6 +89,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "the model's",
         ),
         Option(
+            "text_det_second_look",
+            flag,
+            "keep regions that score less if they read well",
+            "true, but not with rec_padding paddle or text_det_box_thresh",
+        ),
+        Option(
             "text_det_tile",
             _COUNT_OR_0,
             "search longer pages in tiles of so many pixels, 0 = never",

@@ -12,10 +12,12 @@ from ptocr.pipelines import config
 from ptocr.pipelines.predict_options import OCROptions
 from ptocr.predictors.detection import TextDetector
 from ptocr.processing.det import REGIONS
+from ptocr.processing.geometry import box_of
 from ptocr.spec.settings import DBPostprocess, DetPostprocess, DetPreprocess
 
 TILE_OVERLAP = 256  # pixels that neighbouring tiles share; the network looks about half as far around a pixel
 AUTO_TILE = 1536  # size of tiles where nobody says one
+DOUBTFUL = 0.3  # regions that score less are no text
 STEP = 32  # the detector takes sides that are multiples of this
 
 _BOUNDS = ("max_side_limit", "max_pixels")
@@ -54,6 +56,29 @@ def find_in_tiles(detector: TextDetector, image: np.ndarray, post: DetPostproces
     post = post.with_(max_candidates=int(post.max_candidates * max(area, 1)))
     polys, _ = REGIONS[post.name]([prob[None]], image.shape[:2], post)
     return polys
+
+
+def find_regions(
+    detector: TextDetector, image: np.ndarray, pre: DetPreprocess, post: DetPostprocess, options: OCROptions
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Regions (n, 2) of text, and with a second look those of which the detector is not sure: their scores lie between
+    `DOUBTFUL` and `box_thresh`."""
+    tile = tile_size(options.text_det_tile, pre, post, image.shape[:2])
+    if tile:
+        return find_in_tiles(detector, image, post, tile), []
+    if not options.second_look or not isinstance(post, DBPostprocess):
+        return detector(image, pre, post).polys, []
+    found = detector(image, pre, post.with_(box_thresh=min(DOUBTFUL, post.box_thresh)))
+    rows = list(zip(found.polys, found.scores, strict=True))
+    sure = [poly for poly, score in rows if score >= post.box_thresh]
+    boxes = [box_of([poly]) for poly in sure]
+    return sure, [poly for poly, score in rows if score < post.box_thresh and not _inside(poly, boxes)]
+
+
+def _inside(poly: np.ndarray, boxes: list[tuple[int, int, int, int]]) -> bool:
+    """Whether the middle of a region lies in one of the boxes (left, top, right, bottom)."""
+    x, y = poly.mean(axis=0)
+    return any(left <= x <= right and top <= y <= bottom for left, top, right, bottom in boxes)
 
 
 def tile_size(asked: int | None, pre: DetPreprocess, post: DetPostprocess, size: tuple[int, int]) -> int:

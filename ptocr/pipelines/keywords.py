@@ -78,6 +78,7 @@ class OCRKeywords(DocKeywords, total=False):
     text_det_max_candidates: int | None
     text_det_max_pixels: int | None
     text_det_tile: int | None
+    text_det_second_look: bool | None
     text_rec_image_shape: tuple[int, int, int] | None
     text_rec_allow: str | None
     text_rec_deny: str | None

@@ -23,7 +23,7 @@ def _line(line: PdfLine) -> Line:
     x0, y0 = np.floor(boxes[:, :2].min(axis=0)).astype(int)
     x1, y1 = np.ceil(boxes[:, 2:].max(axis=0)).astype(int)
     centers = (boxes[:, 0] + boxes[:, 2]) / 2 - x0
-    made = Line(box_corners((x0, y0, max(x1, x0 + 1), max(y1, y0 + 1))), line.text, 1.0)
+    made = Line(box_corners((x0, y0, max(x1, x0 + 1), max(y1, y0 + 1))), line.text, 1.0, confidence=1.0)
     made.columns, made.steps = centers / max(x1 - x0, 1) * _STEPS - 0.5, _STEPS
     made.char_scores = np.ones(len(line.text))
     return made

@@ -106,6 +106,8 @@ class OCROptions(DocOptions):
     return_confidence: calibrated probability that each text is right, and whether its script is one that the recogniser
         knows.
     text_det_max_pixels: largest area a page is detected at, which bounds memory; 0 lifts the bound.
+    text_det_second_look: regions that score less than `text_det_box_thresh` are kept too if they read well; not given:
+        yes, but not with `rec_padding` "paddle" nor where `text_det_box_thresh` is said.
     pdf_text: whether pages of PDFs are read from their own text: "auto" where it is visible and its encoding is whole,
         and pictures beside it by OCR; "always" also an earlier OCR's, and nothing by OCR where there is any; "never".
         Pages that are turned or flattened first are read by OCR.
@@ -133,6 +135,7 @@ class OCROptions(DocOptions):
     text_det_max_candidates: Positive | None = None
     text_det_max_pixels: PixelLimit | None = None
     text_det_tile: int | None = Field(default=None, ge=0)
+    text_det_second_look: bool | None = None
     text_rec_image_shape: Shape | None = None
     text_rec_allow: str | None = None
     text_rec_deny: str | None = None
@@ -147,6 +150,12 @@ class OCROptions(DocOptions):
     def reading(self) -> dict[str, Any]:
         """Arguments of `iter_pages`."""
         return {**super().reading(), "pdf_text": self.pdf_text}
+
+    @property
+    def second_look(self) -> bool:
+        """Whether doubtful regions are read."""
+        asked, usual = self.text_det_second_look, self.text_det_box_thresh is None
+        return usual and self.rec_padding == "invariant" if asked is None else asked
 
     @property
     def gap_spaces(self) -> bool:

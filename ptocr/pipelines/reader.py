@@ -19,12 +19,13 @@ from ptocr.predictors.classification import Classification, Classifier
 from ptocr.predictors.detection import TextDetector
 from ptocr.predictors.recognition import Decoding, TextRecognizer
 from ptocr.processing.dashes import double_dashes
-from ptocr.processing.geometry import crop_poly, crop_quad, rectangle
+from ptocr.processing.geometry import crop_poly, crop_quad, rectangle, sort_boxes
 from ptocr.processing.image import rotate180
 from ptocr.processing.words import character_quads, per_character, word_boxes
 from ptocr.spec.vocabulary import Text
 
 WEAK = 0.6  # a line that scores less may be upside down even if the classifier does not think so
+CLEAR = 0.9  # score of the text of a doubtful region that is kept
 WITNESSES = 4  # lines that are asked whether a page is written in columns
 
 
@@ -100,6 +101,17 @@ class Reader:
         mark(lines)
         self.lap("rec")
         return lines
+
+    def with_doubtful(self, image: np.ndarray, lines: list[Line], polys: Sequence[np.ndarray]) -> list[Line]:
+        """Lines of a page and, in the detector's order among them, those doubtful regions that read well."""
+        read = self.recognise(image, polys) if polys else []
+        clear = [one for one in read if one.score >= CLEAR and (len(one.text) > 1 or not one.upside_down)]
+        if not clear:
+            return lines
+        found = [*lines, *clear]
+        found = [found[i] for i in sort_boxes([line.poly for line in found])]
+        mark(found)
+        return found
 
     def classify(self, crops: Sequence[np.ndarray]) -> list[Classification]:
         """Which way up line pictures (h, w, 3) are, by the classifier alone."""
