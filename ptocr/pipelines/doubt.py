@@ -24,8 +24,11 @@ BOUND = 8.0  # of one character's log-odds
 WEIGHTS = (-7.17, -0.41, 0.61, 4.41)
 
 
-def mark(lines: Sequence[Line]) -> None:
-    """Set `known_script` and `confidence` of the lines of a page, which have been read and have their pictures."""
+def mark(lines: Sequence[Line], restricted: bool = False) -> None:
+    """Set `known_script` and `confidence` of the lines of a page, which have been read and have their pictures.
+
+    restricted: not all characters might be read, so that little was read says nothing about the script.
+    """
     if not lines:
         return
     extents = np.array([_extent(line) for line in lines])
@@ -33,7 +36,7 @@ def mark(lines: Sequence[Line]) -> None:
     density = float(sure.sum() / extents.sum())
     shrunk = (sure + CONTEXT * density) / (extents + CONTEXT)
     for line, own in zip(lines, shrunk.tolist(), strict=True):
-        line.known_script = own >= KNOWN
+        line.known_script = restricted or own >= KNOWN
         line.confidence = confidence(line, own)
 
 

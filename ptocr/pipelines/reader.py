@@ -95,10 +95,10 @@ class Reader:
             _put(line, text)
         if self.orientation and lines and not believed:
             self._judge(lines, suspects)
-        if self.options.rec_padding == "invariant":
+        if self.options.rec_padding == "invariant" and not self.decoding.restricted:
             for line in lines:
                 line.text = double_dashes(line.text, [] if line.char_scores is None else line.char_scores.tolist())
-        mark(lines)
+        mark(lines, self.decoding.restricted)
         self.lap("rec")
         return lines
 
@@ -110,7 +110,7 @@ class Reader:
             return lines
         found = [*lines, *clear]
         found = [found[i] for i in sort_boxes([line.poly for line in found])]
-        mark(found)
+        mark(found, self.decoding.restricted)
         return found
 
     def classify(self, crops: Sequence[np.ndarray]) -> list[Classification]:

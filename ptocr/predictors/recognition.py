@@ -57,9 +57,14 @@ class Decoding:
     gap_spaces: bool = False
 
     @property
+    def restricted(self) -> bool:
+        """Whether the caller says what may be read."""
+        return any(v is not None for v in (self.allow, self.deny, self.lexicon))
+
+    @property
     def needs_all_classes(self) -> bool:
         """Whether the best class per step is not enough."""
-        return self.alternatives > 0 or any(v is not None for v in (self.allow, self.deny, self.lexicon))
+        return self.alternatives > 0 or self.restricted
 
     @property
     def adds_spaces(self) -> bool:

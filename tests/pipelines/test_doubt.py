@@ -20,7 +20,9 @@ RUSSIAN = ("Выберите файл для открытия", "Размер и
 def line(text: str, scores: list[float], heights: float) -> Line:
     """A line so many heights long."""
     crop = np.zeros((10, round(10 * heights), 3), np.uint8)
-    return Line(np.zeros((4, 2), np.int32), text, float(np.mean(scores)), char_scores=np.array(scores), crop=crop)
+    return Line(
+        np.zeros((4, 2), np.int32), text, sum(scores) / max(1, len(scores)), char_scores=np.array(scores), crop=crop
+    )
 
 
 def drawn(texts: tuple[str, ...]) -> np.ndarray:
@@ -49,6 +51,8 @@ def test_short_lines_are_judged_by_their_page() -> None:
     assert not any(one.known_script for one in foreign)
     assert "6 of 6 lines" in doubt.warning(foreign, "some_rec") and "some_rec" in doubt.warning(foreign, "some_rec")
     assert doubt.warning(page, "some_rec") == doubt.warning(foreign[:2], "some_rec") == ""
+    doubt.mark(foreign, restricted=True)  # only some characters might be read
+    assert all(one.known_script for one in foreign)
     doubt.mark([])
 
 
