@@ -102,8 +102,9 @@ def _part(line: Line, begin: int, end: int, quads: np.ndarray) -> Line:
     poly = np.rint([first[0], last[1], last[2], first[3]]).astype(line.poly.dtype)
     scores = None if line.char_scores is None else per_character(line.text, line.char_scores)[begin:end]
     score = line.score if scores is None or not len(scores) else float(np.mean(scores))
-    trust = {"confidence": line.confidence, "known_script": line.known_script}
-    return Line(poly, line.text[begin:end], score, turned=line.turned, angle=line.angle, **trust)
+    part = Line(poly, line.text[begin:end], score, turned=line.turned, angle=line.angle)
+    part.confidence, part.known_script = line.confidence, line.known_script
+    return part
 
 
 def _holding(boxes: np.ndarray, point: np.ndarray) -> int | None:
