@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 import ptocr
+from ptocr.checkpoint import Checkpoint, network_of
 from ptocr.errors import DeviceError
 from ptocr.nn.necks.sequence import Attention
 from ptocr.runtime.cpu import isa, native, program
@@ -287,6 +288,14 @@ def architectures() -> list[str]:
     return sorted({json.dumps([spec.task, spec.architecture], default=str): spec.name for spec in specs}.values())
 
 
+def as_near(checkpoint: Checkpoint, x: np.ndarray, ours: list[np.ndarray], theirs: list[np.ndarray]) -> None:
+    """As near to the network in float64 as torch is in float32."""
+    with torch.no_grad():
+        truth = network_of(checkpoint, form="fused").double()(torch.from_numpy(x).double())
+    for mine, other, exact in zip(ours, theirs, truth, strict=True):
+        assert np.abs(mine - exact.numpy()).max() <= 1.5 * np.abs(other - exact.numpy()).max()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", architectures())
 def test_every_architecture_answers_the_same_by_default_as_in_torch(name: str) -> None:
@@ -295,6 +304,9 @@ def test_every_architecture_answers_the_same_by_default_as_in_torch(name: str) -
     small = {"det": (3, 128, 128), "rec": (3, 48, 160)}.get(spec.task)
     x = picture(1, *(spec.probe if spec.preprocess.fixed or small is None else small))
     ours, theirs = (Runtime(checkpoint, RuntimeOptions(device="cpu", engine=engine)) for engine in ("auto", "torch"))
+    if spec.postprocess is not None and spec.postprocess.name == "east":  # distances, from sums times 512
+        as_near(checkpoint, x, ours.run(x), theirs.run(x))
+        return
     alike(ours.run(x), theirs.run(x))
     if spec.row.vocabulary:
         alike(ours.all_classes.run(x), theirs.all_classes.run(x))
