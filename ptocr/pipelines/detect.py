@@ -10,7 +10,7 @@ import numpy as np
 from ptocr.errors import SpecError
 from ptocr.pipelines import config
 from ptocr.pipelines.predict_options import OCROptions
-from ptocr.predictors.detection import TextDetector
+from ptocr.predictors.detection import Detection, TextDetector
 from ptocr.processing.det import REGIONS
 from ptocr.processing.geometry import box_of
 from ptocr.spec.settings import DBPostprocess, DetPostprocess, DetPreprocess
@@ -58,17 +58,17 @@ def find_in_tiles(detector: TextDetector, image: np.ndarray, post: DetPostproces
     return polys
 
 
-def find_regions(
-    detector: TextDetector, image: np.ndarray, pre: DetPreprocess, post: DetPostprocess, options: OCROptions
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Regions (n, 2) of text, and with a second look those of which the detector is not sure: their scores lie between
-    `DOUBTFUL` and `box_thresh`."""
-    tile = tile_size(options.text_det_tile, pre, post, image.shape[:2])
-    if tile:
-        return find_in_tiles(detector, image, post, tile), []
+def looser(post: DetPostprocess, options: OCROptions) -> DetPostprocess:
+    """The postprocessing of a call, with a second look also for regions that score only `DOUBTFUL`."""
     if not options.second_look or not isinstance(post, DBPostprocess):
-        return detector(image, pre, post).polys, []
-    found = detector(image, pre, post.with_(box_thresh=min(DOUBTFUL, post.box_thresh)))
+        return post
+    return post.with_(box_thresh=min(DOUBTFUL, post.box_thresh))
+
+
+def split(found: Detection, post: DetPostprocess) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Regions (n, 2) of text, and those of which the detector is not sure: they score less than `box_thresh`."""
+    if not isinstance(post, DBPostprocess):
+        return found.polys, []
     rows = list(zip(found.polys, found.scores, strict=True))
     sure = [poly for poly, score in rows if score >= post.box_thresh]
     boxes = [box_of([poly]) for poly in sure]

@@ -17,7 +17,7 @@ from ptocr.inputs.read import iter_pages
 from ptocr.pipelines import doubt
 from ptocr.pipelines import orientation as direction
 from ptocr.pipelines.config import PipelineSpec
-from ptocr.pipelines.detect import find_regions
+from ptocr.pipelines.detect import find_in_tiles, looser, split, tile_size
 from ptocr.pipelines.doc_preprocessor import Prepared, prepare, wanted
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.page_map import Turned
@@ -131,12 +131,18 @@ class OCRPipeline:
         own = lines_of_pdf(page) if options.pdf_text != "never" and not call.preprocess else []
         readings: list[_Reading] = []
         for angle, image in _views(page, prepared, own, reader, readings, not call.orientation):
-            polys, doubtful = find_regions(reader.detector, image, reader.pre, reader.post, options)
+            tile = tile_size(options.text_det_tile, reader.pre, reader.post, image.shape[:2])
+            doubtful: list[np.ndarray] = []
+            if tile:
+                polys = find_in_tiles(reader.detector, image, reader.post, tile)
+            else:
+                found = reader.detector(image, reader.pre, looser(reader.post, options))
+                polys, doubtful = split(found, reader.post)
             reader.lap("det")
             lines = reader.recognise(image, [polys[i] for i in sort_boxes(polys)])
             readings.append((angle, image, reader.with_doubtful(image, lines, doubtful)))
         if own:
-            readings = [(0, prepared.image, own + [line for *_, found in readings for line in found])]
+            readings = [(0, prepared.image, own + [line for *_, read in readings for line in read])]
         if len(readings) > 1 and not direction.reads_better(readings[1][2], readings[0][2]):
             readings.pop()
         return self._result(page, prepared, readings[-1], reader, call)
