@@ -40,7 +40,7 @@ BACKBONES: dict[str, dict[str, str]] = {
         "RepSVTR": "RepSVTR",
         "SVTRv2": "SVTRv2",
     },
-    "cls": {"MobileNetV3": "MobileNetV3Line"},
+    "cls": {"MobileNetV1Enhance": "MobileNetV1Enhance", "MobileNetV3": "MobileNetV3Line"},
     "e2e": {"ResNet": "ResNetPG"},
 }
 # keys that say nothing new here: the input always has three channels, the task says what the switch says, ...
@@ -159,6 +159,8 @@ def _backbone(where: str, block: dict[str, Any], task: str) -> dict[str, Any]:
     if ours is None:
         known = ", ".join(sorted({*BACKBONES[task], *(lines.BACKBONES if TASKS[task].vocabulary else ())}))
         raise SpecError(f"{where}: backbone {name!r} for {task} has no counterpart; known: {known}")
+    if block.get("last_pool_type") == "avg":
+        block.setdefault("last_pool_kernel_size", [3, 2])  # upstream's own default
     if ours == "SVTRv2":
         return {"name": ours, **_svtrv2(where, block)}
     if ours == "MobileNetV3Line" and TASKS[task].vocabulary:

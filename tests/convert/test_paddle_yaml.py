@@ -153,6 +153,14 @@ def test_detector_settings(tmp_path: Path) -> None:
     build_network(spec.architecture, None)
 
 
+def test_classifier_of_four_directions(tmp_path: Path) -> None:
+    """The settings of ch_PP-OCRv3_rotnet.yml."""
+    backbone = {"name": "MobileNetV1Enhance", "scale": 0.5, "last_conv_stride": [1, 2], "last_pool_type": "avg"}
+    network = {"model_type": "cls", "Backbone": backbone, "Head": {"name": "ClsHead", "class_dim": 4}}
+    found = spec_from_paddle(written(tmp_path, {"Architecture": network}))[0]
+    assert found.architecture == load_spec("ch_PP-OCRv3_rotnet").architecture
+
+
 def test_official_dictionary_by_name(tmp_path: Path) -> None:
     content = {**TINY, "Global": {"character_dict_path": "./ppocr/utils/ppocr_keys_v1.txt"}}
     charset = spec_from_paddle(written(tmp_path, content))[1]

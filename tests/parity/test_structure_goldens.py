@@ -1,4 +1,4 @@
-"""Layout and table networks against what Paddle computed from the same parameters and pictures.
+"""Layout and table networks, and a classifier, against what Paddle computed from the same parameters and pictures.
 
 The numbers are in tests/data/parity_structure; tests/data/make_parity_data.py says where they come from.
 """
@@ -43,6 +43,8 @@ class Golden:
     def outputs(self, network: nn.Module, number: int) -> dict[str, Tensor]:
         """By the goldens' names."""
         picture = torch.from_numpy(synthetic.picture(**self.facts["inputs"][number]))
+        if load_spec(self.name).task == "cls":
+            return {"probs": network(picture)}
         first, boxes = network(picture)
         if load_spec(self.name).task == "table":
             return {"structure_probs": first, "loc_preds": boxes}
@@ -79,14 +81,14 @@ def test_outputs(golden: Golden, fused: bool) -> None:
     for number in range(len(golden.facts["inputs"])):
         outputs = golden.outputs(network, number)
         for entry in golden.facts["outputs"]:
-            if entry["input"] != number or "of" in entry or entry["key"] not in outputs:
+            if entry["input"] != number or "of" in entry or entry.get("key", "probs") not in outputs:
                 continue
-            output = outputs[entry["key"]].contiguous()
+            output = outputs[entry.get("key", "probs")].contiguous()
             assert list(output.shape) == entry["full_shape"]
             got, want = output.reshape(-1).numpy()[:: entry["step"]], golden.arrays[entry["name"]]
             rounding = entry.get("float32_error") or entry["input_noise_error"]
             np.testing.assert_allclose(got, want, rtol=0, atol=ROUNDING * rounding * (FUSED if fused else 1))
-            compared.add(entry["key"])
+            compared.add(entry.get("key", "probs"))
             if f"{entry['name']}_argmax" in golden.arrays:
                 np.testing.assert_array_equal(output.argmax(2).reshape(-1), golden.arrays[f"{entry['name']}_argmax"])
     assert compared == set(outputs)
