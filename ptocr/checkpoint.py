@@ -138,7 +138,8 @@ def _safetensors_payload(path: Path) -> dict[str, Any]:
 def _torch_payload(file: Path | BinaryIO) -> Any:
     import torch
 
-    return torch.load(file, map_location="cpu", weights_only=True, mmap=isinstance(file, Path))
+    with torch.inference_mode(False):  # whoever asks first, the tensors are everybody's, also for training
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=isinstance(file, Path))
 
 
 class Unread(Mapping[str, "Tensor"]):

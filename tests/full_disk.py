@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch  # noqa: F401  (whom the process turns into may not read every environment)
 import torch
 
 from ptocr import paths

@@ -13,10 +13,10 @@ from ptocr.data.label_settings import LabelSource
 from ptocr.data.sources import Item, decode, read_bytes, read_source
 from ptocr.errors import InputError, SpecError
 from ptocr.evaluation.metrics import ClsMetric, DetMetric, Metric, RecMetric, WordMetric
-from ptocr.predictors.linking import region_finder
 from ptocr.predictors.recognition import line_batches
 from ptocr.processing.cls import cls_input
 from ptocr.processing.det import det_input
+from ptocr.runtime.linking import region_finder
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.settings import DetPreprocess, RecPreprocess

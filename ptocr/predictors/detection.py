@@ -9,9 +9,9 @@ import numpy as np
 
 from ptocr.document.results import DetResult, Result
 from ptocr.inputs.page import Page
-from ptocr.predictors.linking import region_finder
 from ptocr.predictors.predictor import ModelOptions, Predictor, Reader, origin
 from ptocr.processing.det import det_input
+from ptocr.runtime.linking import region_finder
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.model import DetSpec
 from ptocr.spec.settings import DetPostprocess, DetPreprocess, LimitType, Positive, Ratio, Share, SideLimit

@@ -109,7 +109,7 @@ def db_regions(maps: Sequence[np.ndarray], size: tuple[int, int], post: DBPostpr
 
 
 # Postprocessing of detectors by the name in a spec: (outputs for one picture, its size, settings) -> regions. DRRG's
-# also wants its graph network; `ptocr.predictors.linking` gives each what it needs.
+# also wants its graph network; `ptocr.runtime.linking` gives each what it needs.
 REGIONS: dict[str, Callable[..., Regions]] = {
     "db": db_regions,
     "ct": ct_regions,

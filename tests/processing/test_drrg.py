@@ -11,10 +11,10 @@ from torch import nn
 
 from ptocr.nn.fuse import fuse
 from ptocr.nn.heads.drrg import GCN
-from ptocr.predictors.linking import region_finder
 from ptocr.processing.drrg_components import Graphs, components, local_graphs, node_features
 from ptocr.processing.drrg_regions import _path, drrg_regions
 from ptocr.processing.geometry import clip_points
+from ptocr.runtime.linking import region_finder
 from ptocr.spec.settings import DRRGPostprocess
 from tests.data import detector_inputs as inputs
 from tests.random_models import random_checkpoint

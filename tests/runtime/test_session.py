@@ -150,9 +150,12 @@ def _offences(tree: ast.AST) -> list[str]:
 
 
 def test_nothing_outside_runtime_moves_networks(checkout: Path) -> None:
-    """Training goes through accelerate, which has devices and types of its own."""
+    """Training goes through accelerate, which has devices and types of its own; a checkpoint's tensors are plain ones
+    even where they are read in the middle of inference."""
     package = checkout / "ptocr"
-    files = [f for f in package.rglob("*.py") if f.relative_to(package).parts[0] not in ("runtime", "train")]
+    files = [
+        f for f in package.rglob("*.py") if f.relative_to(package).parts[0] not in ("runtime", "train", "checkpoint.py")
+    ]
     assert len(files) > 100
     offences = {file.name: found for file in files if (found := _offences(ast.parse(file.read_text("utf-8"))))}
     assert not offences

@@ -16,11 +16,14 @@ from typing import Any
 import pytest
 
 import ptocr
-from tests.serving.test_app import found_lines, loaded, offline, page, pipeline, png, random_home
+
+uvicorn = pytest.importorskip("uvicorn", reason="pip install 'ptocr[serve]'")
+pytest.importorskip("fastapi", reason="pip install 'ptocr[serve]'")
+
+from tests.serving.test_app import found_lines, loaded, offline, page, pipeline, png, random_home  # noqa: E402
 
 __all__ = ["found_lines", "loaded", "offline", "page", "pipeline", "png", "random_home"]
 
-uvicorn = pytest.importorskip("uvicorn", reason="pip install 'ptocr[serve]'")
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 # drives the page in a frame as a user would, then says what a user would see

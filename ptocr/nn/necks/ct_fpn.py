@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ptocr.nn.layers import ConvBN
 from ptocr.nn.necks.fpn import resized_to
+from ptocr.nn.network import Neck
 
 WIDTH = 128
 
@@ -40,7 +41,7 @@ class FPEM(nn.Module):
         return [f1, f2, f3, self.joined("4_2", f4, f3)]
 
 
-class CTFPN(nn.Module):
+class CTFPN(Neck):
     """Four maps, finest first -> (N, 512, H / 4, W / 4)."""
 
     def __init__(self, in_channels: list[int]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ptocr.nn.necks.db_fpn import coarsest_first, merge_top_down
+from ptocr.nn.network import Neck
 
 
-class FCEFPN(nn.Module):
+class FCEFPN(Neck):
     """Top-down pyramid that keeps its levels: maps, finest first -> as many of `out_channels`, of the same sizes."""
 
     def __init__(self, in_channels: list[int], out_channels: int = 256) -> None:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ptocr.nn.network import Neck
+
 WIDEST = 256
 
 
@@ -26,7 +28,7 @@ class UpBlock(nn.Module):
         return self.deconv(F.relu(self.conv3x3(F.relu(self.conv1x1(x)))))
 
 
-class FPNUNet(nn.Module):
+class FPNUNet(Neck):
     """Four maps, finest first -> (N, out_channels, H, W), in the full size of the picture."""
 
     def __init__(self, in_channels: list[int], out_channels: int = 32) -> None:

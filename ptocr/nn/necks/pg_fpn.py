@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ptocr.nn.layers import ConvBatchNorm
 from ptocr.nn.necks.fpn import DeconvBN
 from ptocr.nn.necks.sast_fpn import WIDTHS, fused_along
+from ptocr.nn.network import Neck
 
 # Of the layers on the way down: channels in and out, kernel, stride, activation.
 DOWN = (
@@ -25,7 +26,7 @@ DOWN = (
 )
 
 
-class PGFPN(nn.Module):
+class PGFPN(Neck):
     """Seven maps (picture, stem, five stages) -> (N, 128, H / 4, W / 4)."""
 
     def __init__(self, in_channels: list[int]) -> None:

@@ -252,7 +252,7 @@ def networks() -> list[str]:
 def probe(spec: ModelSpec) -> tuple[int, int, int]:
     """A small picture, or the size that the network wants."""
     if spec.task == "det":
-        return 3, 64, 96
+        return 3, 128, 128
     if spec.task == "rec" and not getattr(spec.preprocess, "fixed", False):
         return 3, 48, 160
     return spec.probe

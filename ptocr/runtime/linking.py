@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
 from ptocr.checkpoint import Checkpoint, network_of
 from ptocr.processing.det import REGIONS, Regions
@@ -20,10 +19,12 @@ class Linker:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.gcn = network_of(checkpoint).head.gcn  # type: ignore[union-attr]
 
-    @torch.inference_mode()
     def __call__(self, graphs: Graphs) -> np.ndarray:
-        tensors = (torch.from_numpy(part) for part in (graphs.nodes, graphs.near, graphs.places))
-        return self.gcn(*tensors).numpy()  # type: ignore[operator, no-any-return]
+        import torch  # other detectors run without
+
+        with torch.inference_mode():
+            tensors = (torch.from_numpy(part) for part in (graphs.nodes, graphs.near, graphs.places))
+            return self.gcn(*tensors).numpy()  # type: ignore[operator, no-any-return]
 
 
 def region_finder(checkpoint: Checkpoint) -> Callable[..., Regions]:
