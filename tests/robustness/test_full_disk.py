@@ -54,6 +54,10 @@ def test_outputs(mode: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("mode", REASONS)
 def test_converting(mode: str, folder: Path) -> None:
+    if mode == "read-only" and not all(
+        place.stat().st_mode & 1 for place in (Path(sys.prefix), *Path(sys.prefix).parents)
+    ):
+        pytest.skip("what is imported late is not found by the user whom this becomes: the environment is its owner's")
     lines = told("convert", folder, mode)
     assert lines[0] == "exit 2"
     assert [line for line in lines if line.startswith("error: ")] == lines[-1:]
