@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ import cv2
 
 from ptocr.cli.arguments import Parser
 from ptocr.cli.guard import Failures, guarded
+from ptocr.cli.plan import refuse_derived
 from ptocr.compat import paddle2
 from ptocr.compat.arguments import flag, meaningless, shape
 from ptocr.document.results import ClsResult, DetResult, OCRResult, RecResult, Result
 from ptocr.errors import SpecError
-from ptocr.files import write_atomic
+from ptocr.files import Claims, write_atomic
 from ptocr.inputs.read import count_inputs, list_inputs
 from ptocr.pipelines import create_model, create_pipeline
 from ptocr.pipelines.config import load_pipeline
@@ -28,6 +30,10 @@ from ptocr.spec.settings import DBPostprocess
 
 SR_SIZE = "3, 32, 128"  # of the lines that super-resolution gives
 DROP_SCORE = 0.5  # PaddleOCR 2.x's and PaddleOCR2Pytorch's
+# Names of pictures that results are drawn into, of enlarged lines, of lines that are cut out.
+DRAWN = re.compile(r"(?P<stem>.+?)(_\d+)?(~\d+)?_(res|ocr_res_img|preprocessed_img)\.\w+")
+ENLARGED = re.compile(r"sr_(?P<stem>.+?)(_\d+)?(~\d+)?\.png")
+CROPS = re.compile(r"mg_crop_\d+\.jpg")
 # Where 2.x's settings hold but its flags do not say which way up lines are: 2.x would lose those upside-down.
 UPRIGHT = {"use_textline_orientation": True, "textline_orientation": "lines"}
 
@@ -129,6 +135,12 @@ class _Run:
         folder = args.draw_img_save_dir
         self.folder = "./inference_results" if folder is None else folder
 
+    def keep_inputs(self, folder: str, derived: re.Pattern[str], option: str = "--draw_img_save_dir") -> None:
+        """Raises SpecError where results in `folder`, whose names `derived` describes, could overwrite inputs."""
+        files = [name for name in list_inputs(self.inputs, recursive=self.args.recursive) if isinstance(name, str)]
+        if folder:
+            refuse_derived(Path(folder), files, option, derived)
+
     @staticmethod
     def say(text: str) -> None:
         print(text, file=sys.stderr)
@@ -219,7 +231,10 @@ def _system(args: argparse.Namespace, failures: Failures) -> None:
     options = run.options | {"keep_line_images": bool(args.save_crop_res)}
     if args.warmup:
         pipeline.warm_up(**options)
-    crops = 0
+    crops, crops_folder = 0, args.crop_res_save_dir or "./output"
+    run.keep_inputs(run.folder, DRAWN)
+    if args.save_crop_res:
+        run.keep_inputs(crops_folder, CROPS, "--crop_res_save_dir")
     with _ResultFile(run.folder, "system_results.txt") as record:
         for result in run.progress(pipeline.predict(run.inputs, **options | run.reading)):
             lines = _lines(result)
@@ -228,7 +243,7 @@ def _system(args: argparse.Namespace, failures: Failures) -> None:
             _hint(result)
             if run.folder:
                 result.save_to_img(run.folder)
-            crops = _save_crops(result, args.crop_res_save_dir or "./output", crops)
+            crops = _save_crops(result, crops_folder, crops)
             logging.info("%s: %s", _name(result), ", ".join(f"{k} {v:.3f} s" for k, v in result.timings.items()))
 
 
@@ -279,6 +294,7 @@ def predict_det(argv: Sequence[str] | None = None) -> int:
 
 def _det(args: argparse.Namespace, failures: Failures) -> None:
     run = _Run(args, failures, _DET)
+    run.keep_inputs(run.folder, DRAWN)
     with _ResultFile(run.folder, "det_results.txt") as record:
         for result in _alone(run, _DET):
             assert isinstance(result, DetResult)
@@ -327,11 +343,12 @@ def _sr(args: argparse.Namespace, failures: Failures) -> None:
         weights = paddle2.described_as(weights, given["sr_yaml_path"], None)
     run = _Run(args, failures)
     model = create_model(model_dir=weights, **run.runtime)
-    folder = Path(args.draw_img_save_dir or "./infer_result")
+    folder, claims = args.draw_img_save_dir or "./infer_result", Claims()
+    run.keep_inputs(folder, ENLARGED)
     size = int(given["sr_batch_num"] or 1)
     for result in run.progress(model.predict(run.inputs, batch_size=size, **run.reading)):
-        target = folder / f"sr_{Path(result.input_path or 'line').stem}.png"
-        write_atomic(target, cv2.imencode(".png", result.sr_img)[1].tobytes())
+        target = claims.claim(Path(folder), f"sr_{result.stem()}", ".png", _name(result))
+        result.save_to_img(target)
         print(f"{_name(result)}: {target}")
 
 
@@ -365,6 +382,7 @@ def _e2e(args: argparse.Namespace, failures: Failures) -> None:
     args.e2e_model_dir, args.model_path = args.e2e_model_dir or args.e2e_model_path or args.model_path, None
     args.e2e_model_path = args.e2e_model_dir
     run = _Run(args, failures, own=paddle2.SPOTTING)
+    run.keep_inputs(run.folder, DRAWN)
     own = paddle2.translate_spotting({name: getattr(args, name) for name in paddle2.SPOTTING})
     pipeline = create_pipeline("PGNet", **own, **run.runtime)
     if args.warmup:

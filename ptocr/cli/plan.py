@@ -238,7 +238,7 @@ def _refuse_inputs(outputs: Sequence[Path], save_path: Path | None, inputs: Inpu
         if path in inputs:
             raise SpecError(f"{path}: is an input and would be overwritten; give another --output")
     if save_path is not None:
-        _refuse_derived(save_path, inputs.names)
+        refuse_derived(save_path, inputs.names, "--save_path", _DERIVED)
 
 
 class InputFiles:
@@ -264,13 +264,21 @@ def _inode(path: str | Path | int) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _refuse_derived(folder: Path, names: Sequence[str]) -> None:
-    """Raises SpecError when an input in `folder` has the name of a result of another input."""
+def refuse_derived(folder: Path, names: Sequence[str], option: str, derived: re.Pattern[str]) -> None:
+    """Refuse to work where results could overwrite inputs.
+
+    derived: names of results, with the `stem` of their input where that is in them; option: which names the folder.
+
+    Raises:
+        SpecError: an input in `folder` has the name of a result, of another input where that matters.
+    """
     stems = {PurePath(name).stem for name in names}
     for name in names:
-        match = _DERIVED.fullmatch(PurePath(name).name)
-        if match is not None and match["stem"] in stems and same_file(PurePath(name).parent, folder):
-            raise SpecError(f"{name}: is an input and would be overwritten by a result; give another --save_path")
+        match = derived.fullmatch(PurePath(name).name)
+        if match is None or match.groupdict().get("stem", next(iter(stems))) not in stems:
+            continue
+        if same_file(PurePath(name).parent, folder):
+            raise SpecError(f"{name}: is an input and would be overwritten by a result; give another {option}")
 
 
 def _complete(path: Path) -> bool:

@@ -94,7 +94,7 @@ class Result(Mapping[str, Any]):
         content = json.dumps(self.json["res"], indent=indent, ensure_ascii=ensure_ascii)
         path = Path(save_path)
         if path.suffix.lower() != ".json":
-            path = _CLAIMS.claim(path, self._stem(), "_res.json", self._identity())
+            path = _CLAIMS.claim(path, self.stem(), "_res.json", self._identity())
         write_atomic(path, content.encode("utf-8", errors="surrogatepass" if ensure_ascii else "replace"))
         return path
 
@@ -106,7 +106,7 @@ class Result(Mapping[str, Any]):
         target, written = Path(save_path), []
         for number, (key, picture) in enumerate(self.img.items()):
             if not _is_picture_name(target):
-                path = _CLAIMS.claim(target, self._stem(), f"_{key}{self._picture_suffix()}", self._identity())
+                path = _CLAIMS.claim(target, self.stem(), f"_{key}{self._picture_suffix()}", self._identity())
             else:
                 path = target if number == 0 else target.with_name(f"{target.stem}_{key}{target.suffix}")
             write_atomic(path, draw.encode(picture, path.suffix))
@@ -130,7 +130,8 @@ class Result(Mapping[str, Any]):
             path = unquote(urlsplit(path).path).rstrip("/") or "page"
         return PurePath(PurePath(path).name)
 
-    def _stem(self) -> str:
+    def stem(self) -> str:
+        """The start of the names of files for this result: the input's name, and the number of the page."""
         stem = self.file_name().stem
         return stem if self.page_index is None else f"{stem}_{self.page_index}"
 
@@ -139,7 +140,7 @@ class Result(Mapping[str, Any]):
         return suffix if _is_picture_name(PurePath("x" + suffix)) else ".png"
 
     def _identity(self) -> str:
-        where = self._stem() if self.input_path is None else str(self.input_path)
+        where = self.stem() if self.input_path is None else str(self.input_path)
         if self.input_path is not None and "://" not in where:
             where = str(Path(where).absolute())
         return f"{where}#{self.page_index}"

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -242,6 +243,26 @@ def test_ocr_takes_paddleocr_flags(images: Path, capsys: pytest.CaptureFixture[s
     assert main(["ocr", *common, *names, "--format", "json", "--text_rec_allow", "0123456789."]) == 0
     texts = [line["text"] for line in json.loads(capsys.readouterr().out)["lines"]]
     assert any(texts) and set("".join(texts)) <= set("0123456789.")
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "more"),
+    [
+        (predict_system, "line_ocr_res_img.png", []),
+        (predict_det, "line_res.png", []),
+        (predict_system, "mg_crop_0.jpg", ["--save_crop_res", "true", "--crop_res_save_dir", "in"]),
+    ],
+)
+def test_results_replace_no_input(
+    command: Callable[[list[str]], int], name: str, more: list[str], images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("in").mkdir()
+    for place in ("line.png", name):
+        shutil.copy(images / "rotated_line.png", Path("in") / place)
+    before = {path.name: path.read_bytes() for path in Path("in").iterdir()}
+    assert command(["--image_dir", "in", "--draw_img_save_dir", "in", "--device", "cpu", *more]) == 2
+    assert "would be overwritten" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in Path("in").iterdir()} == before
 
 
 def test_broken_inputs_of_the_corpus(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,5 +53,15 @@ def test_documented_command(
     assert status == 0, err
     assert "word.png: " in out and cv2.imread("infer_result/sr_word.png").shape == (32, 128, 3)
     assert predict_sr(["--image_dir", "word.png"]) == 2
+    # lines of one name, and an input of a result's name
+    Path("other").mkdir()
+    for place in ("other/word.png", "sr_word.png"):
+        cv2.imwrite(place, 255 - line())
+    assert predict_sr([*words, "other/word.png"]) == 0
+    assert {path.name for path in Path("infer_result").iterdir()} == {"sr_word.png", "sr_word~2.png"}
+    before = Path("sr_word.png").read_bytes()
+    assert predict_sr([*words, "sr_word.png", "--draw_img_save_dir", "."]) == 2
+    assert Path("sr_word.png").read_bytes() == before
+    capsys.readouterr()
     assert predict_rec([*words, "--rec_model_path", "sr_infer.pth"]) == 2
     assert "predict_sr.py" in capsys.readouterr().err
