@@ -29,14 +29,22 @@ class Body(nn.Module):
 
 
 class PlainBlock(Body, Fusible):
-    """Two convolutions of `kernels`, the second of which may have a stride, and a shortcut that fits."""
+    """Two convolutions of `kernels` and a shortcut that fits. early: the first one has the stride, not the second."""
 
-    def __init__(self, in_channels: int, channels: int, kernels: Sequence[int] = (3, 3), stride: Size = 1) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        kernels: Sequence[int] = (3, 3),
+        stride: Size = 1,
+        early: bool = False,
+    ) -> None:
         super().__init__()
         first, second = kernels
-        self.conv1 = nn.Conv2d(in_channels, channels, first, padding=same_padding(first), bias=False)
+        before, behind = (stride, 1) if early else (1, stride)
+        self.conv1 = nn.Conv2d(in_channels, channels, first, before, padding=same_padding(first), bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, second, stride, padding=same_padding(second), bias=False)
+        self.conv2 = nn.Conv2d(channels, channels, second, behind, padding=same_padding(second), bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
         self.downsample = None
         if stride != 1 or in_channels != channels:

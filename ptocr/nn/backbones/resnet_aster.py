@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ptocr.nn.backbones.plain_resnet import Body
-from ptocr.nn.fuse import Fusible, with_folded
+from ptocr.nn.backbones.plain_resnet import PlainBlock
 from ptocr.nn.layers import FoldingSequential, Size
 from ptocr.nn.necks.sequence import to_sequence
 
@@ -19,24 +18,6 @@ STAGES: tuple[tuple[int, int, Size], ...] = (
 )  # fmt: skip (channels, depth, stride)
 
 
-class AsterBlock(Body, Fusible):
-    """A 1x1 convolution that has the stride, a 3x3 convolution, and a shortcut that fits."""
-
-    def __init__(self, in_channels: int, channels: int, stride: Size = 1) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, channels, 1, stride, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
-        self.downsample = None
-        if stride != 1 or in_channels != channels:
-            shortcut = nn.Conv2d(in_channels, channels, 1, stride, bias=False)
-            self.downsample = FoldingSequential(shortcut, nn.BatchNorm2d(channels))
-
-    def fused(self) -> nn.Module:
-        return with_folded(self, Body, {"conv1": "bn1", "conv2": "bn2"})
-
-
 class ResNetASTER(nn.Module):
     """(N, 3, 32, W) -> (N, W / 4, 512)."""
 
@@ -47,7 +28,8 @@ class ResNetASTER(nn.Module):
         self.layer0 = FoldingSequential(first, nn.BatchNorm2d(32), nn.ReLU())
         channels = 32
         for number, (width, depth, stride) in enumerate(STAGES, start=1):
-            blocks = [AsterBlock(channels, width, stride), *(AsterBlock(width, width) for _ in range(depth - 1))]
+            blocks = [PlainBlock(channels, width, (1, 3), stride, early=True)]
+            blocks += [PlainBlock(width, width, (1, 3)) for _ in range(depth - 1)]
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
             channels = width
         self.rnn = nn.LSTM(channels, 256, num_layers=2, bidirectional=True, batch_first=True)
