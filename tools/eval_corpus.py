@@ -18,7 +18,8 @@ from ptocr.evaluation import corpus
 from ptocr.evaluation.reading import read_corpus
 
 
-def main() -> int:
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path, help="folder with pages/, lines/, truth.json and perhaps peers/*.json")
     parser.add_argument(
@@ -32,7 +33,11 @@ def main() -> int:
     parser.add_argument("--rec_padding", choices=["invariant", "paddle"], default="invariant")
     parser.add_argument("--save", type=Path, help="write our predictions here")
     parser.add_argument("--json", type=Path, help="write all scores, per group and per file, here")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = arguments()
     failed: list[ptocr.InputError] = []
     try:
         truths = corpus.load_truth(args.corpus)
