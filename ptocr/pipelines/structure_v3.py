@@ -39,6 +39,8 @@ def structure_of(data: dict[str, Any], where: str) -> dict[str, Any]:
         raise SpecError(f"{where}: SubPipelines has no GeneralOCR, which reads the text")
     ocr = pipelines["GeneralOCR"]
     tables = (pipelines.get("TableRecognition") or {}).get("SubModules") or {}
+    if data.get("format_block_content"):
+        log.warning("%s: format_block_content has no effect: blocks are written as they are", where)
     if others := sorted(set(tables) - {_TABLES}):
         log.info("%s: tables need no %s here", where, ", ".join(others))
     models = {**ocr["SubModules"], "LayoutDetection": modules.get("LayoutDetection")}

@@ -123,3 +123,10 @@ def test_a_page_is_read_with_the_file_and_with_ours() -> None:
     for pipeline in (create_pipeline(config=copy.deepcopy(FILE), **OURS, **OFF), create_pipeline("PP-StructureV3")):
         result = next(pipeline.predict(PICTURE, layout_threshold={0: 0.4}, layout_merge_bboxes_mode="large"))
         assert result["parsing_res_list"] == [] and result["layout_det_res"]["boxes"] == []
+
+
+def test_what_has_no_effect_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    load_pipeline(copy.deepcopy(FILE))
+    assert "no effect" not in caplog.text
+    load_pipeline({**copy.deepcopy(FILE), "format_block_content": True})
+    assert "format_block_content has no effect" in caplog.text
