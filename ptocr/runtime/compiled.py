@@ -198,12 +198,16 @@ def _build(network: PlacedNetwork, decode: bool, part: Path) -> bool:
 
 def _import_setuptools() -> None:
     """Import what torch's compiler imports, in a way that works in a process that has loaded the standard library's
-    distutils before: setuptools then refuses to put its own in its place, and has to be told to leave it."""
+    distutils before: setuptools then refuses to put its own in its place, and has to be told to leave it. Told for the
+    import alone: processes started later, such as pip's, would build wheels by the old rules."""
     try:
         importlib.import_module("setuptools")
     except AssertionError:
         os.environ["SETUPTOOLS_USE_DISTUTILS"] = "stdlib"
-        importlib.import_module("setuptools")
+        try:
+            importlib.import_module("setuptools")
+        finally:
+            del os.environ["SETUPTOOLS_USE_DISTUTILS"]
 
 
 def require_compiler() -> None:

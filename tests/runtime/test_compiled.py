@@ -162,6 +162,19 @@ def test_no_compiler_is_an_error_that_names_the_way_out(monkeypatch: pytest.Monk
         Runtime(random_checkpoint("ch_ppocr_mobile_v2.0_cls", seed=3), AOT)
 
 
+def test_what_setuptools_is_told_is_not_passed_on_to_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+
+    def refuses_at_first(name: str) -> None:
+        told.append(os.environ.get("SETUPTOOLS_USE_DISTUTILS"))
+        assert told[-1] == "stdlib", f"{name} is imported after distutils"
+
+    monkeypatch.setattr(aot.importlib, "import_module", refuses_at_first)
+    aot._import_setuptools()
+    assert told == [None, "stdlib"]
+    assert "SETUPTOOLS_USE_DISTUTILS" not in os.environ
+
+
 def test_package_answers_as_the_network_does_for_any_batch(compiled_cls: Path) -> None:
     checkpoint = random_checkpoint("ch_ppocr_mobile_v2.0_cls")
     fast, plain = Runtime(checkpoint, AOT), Runtime(checkpoint, EAGER)
