@@ -22,7 +22,7 @@ from ptocr.nn.backbones.pplcnet_v3 import PPLCNetV3
 from ptocr.nn.backbones.pplcnet_v4 import PPLCNetV4
 from ptocr.nn.backbones.repsvtr import RepSVTR
 from ptocr.nn.backbones.resnet import ResNet
-from ptocr.nn.backbones.resnet_32 import ResNet32, ResNetRFL
+from ptocr.nn.backbones.resnet_32 import ResNet32, ResNetRFL, ResNetRFLVisual
 from ptocr.nn.backbones.resnet_aster import ResNetASTER
 from ptocr.nn.backbones.resnet_five import ResNetPG, ResNetSAST
 from ptocr.nn.backbones.resnet_fpn import ResNetFPN
@@ -32,7 +32,7 @@ from ptocr.nn.backbones.svtr import SVTRNet
 from ptocr.nn.backbones.svtrv2 import SVTRv2
 from ptocr.nn.backbones.vit import ViTParseQ, ViTSTR
 from ptocr.nn.heads.abinet import ABINetHead
-from ptocr.nn.heads.attention import AttentionHead, RFLHead, SPINAttentionHead
+from ptocr.nn.heads.attention import AttentionHead, RFLCountingHead, RFLHead, SPINAttentionHead
 from ptocr.nn.heads.can import CANHead
 from ptocr.nn.heads.classifier import ClsHead
 from ptocr.nn.heads.cppd import CPPDHead
@@ -127,6 +127,7 @@ BACKBONES: Table = {
     "ResNetPG": ResNetPG,
     "ResNetSAST": ResNetSAST,
     "ResNetRFL": ResNetRFL,
+    "ResNetRFLVisual": ResNetRFLVisual,
     "ResNetVd": ResNetVd,
     "ResNetVdLine": ResNetVdLine,
     "SVTRNet": SVTRNet,
@@ -176,6 +177,7 @@ HEADS: Table = {
     "PGHead": PGHead,
     "PicoHead": PicoHead,
     "PRENHead": PRENHead,
+    "RFLCountingHead": RFLCountingHead,
     "RFLHead": RFLHead,
     "SLAHead": SLAHead,
     "PSEHead": PSEHead,

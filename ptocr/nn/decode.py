@@ -47,6 +47,31 @@ class GreedySteps(nn.Module):
         return indices, probs
 
 
+class CountedSteps(nn.Module):
+    """Counts of classes, spelt out: each class as often as it was counted, in the order of the classes.
+
+    network: gives counts (N, classes), of which the first and the last stand for no characters; steps: places of a
+    line. (N, C, H, W) -> indices (N, steps) int64, the last class behind the characters, and how near each one's count
+    is to a whole number, (N, steps) float32 from 0.5 to 1.
+    """
+
+    output_names = ("indices", "probs")
+
+    def __init__(self, network: nn.Module, steps: int) -> None:
+        super().__init__()
+        self.network, self.steps = network, steps
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        counts = self.network(x).float()
+        end = counts.shape[1] - 1
+        whole = counts.round().clamp(0, self.steps)
+        sure = 1 - (counts - whole).abs().clamp(max=0.5)
+        ends = whole[:, 1:-1].cumsum(1)  # of each class, the place behind its last
+        places = torch.arange(self.steps, device=x.device)[:, None]
+        indices = 1 + (ends[:, None] <= places).sum(2)  # classes that end before the place
+        return indices, sure.gather(1, indices.clamp(max=end))
+
+
 def read_greedily(
     step: Callable[[Tensor, int], Tensor], batch: int, most: int, start: int, end: int, device: torch.device
 ) -> Tensor:

@@ -184,7 +184,7 @@ def tapped(network: nn.Module, entry: dict[str, Any]) -> nn.Module | None:
             return network.backbone
         if entry["name"] == "mid_transform":
             return network.transform
-        return network.head.ctc_encoder if network.neck is None else network.neck
+        return network.stages().get("neck")
     found = re.match(r"output of (\w+)", entry["of"])
     assert found
     return getattr(network, found[1], None)

@@ -132,3 +132,23 @@ class ResNetRFL(_Branches, Fusible):
 
     def fused(self) -> nn.Module:
         return with_folded(self, _Branches, _pairs(BRANCH, "", "v_"))
+
+
+class _Counting(nn.Module):
+    backbone: nn.ModuleDict
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _branch(self, self.backbone["ConvNet"](x), "v_")
+
+
+class ResNetRFLVisual(_Counting, Fusible):
+    """The counting branch alone, which RFL is begun with: (N, C, 32, W) -> (N, 512, 1, W / 4 + 1)."""
+
+    def __init__(self, in_channels: int = 1) -> None:
+        super().__init__()
+        self.out_channels = CHANNELS
+        self.backbone = nn.ModuleDict({"ConvNet": Trunk(in_channels)})
+        _add_branch(self, "v_")
+
+    def fused(self) -> nn.Module:
+        return with_folded(self, _Counting, _pairs(BRANCH, "v_"))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ptocr.nn.decode import GreedySteps
+from ptocr.nn.decode import CountedSteps, GreedySteps
 from ptocr.nn.network import Head
 
 
@@ -146,3 +146,25 @@ class RFLHead(Head):
     def class_rows(self) -> dict[str, str]:
         rows = ("cnt_head.Prediction_visual", "seq_head.generator")
         return {f"{row}.{leaf}": "attention" for row in rows for leaf in ("weight", "bias")}
+
+
+class RFLCountingHead(Head):
+    """Map (N, C, 1, W) -> how often every class occurs, (N, classes): the stage that RFL is begun with, which knows the
+    characters of a line and not their order. They are read in the order of their classes."""
+
+    def __init__(self, in_channels: int, classes: int, steps: int = 25) -> None:
+        super().__init__()
+        self.steps = steps
+        self.cnt_head = CountingHead(in_channels, classes, steps + 1)
+
+    def logits(self, x: Tensor) -> Tensor:
+        return self.cnt_head(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(x)
+
+    def decoding(self, network: nn.Module) -> nn.Module:
+        return CountedSteps(network, self.steps)
+
+    def class_rows(self) -> dict[str, str]:
+        return {f"cnt_head.Prediction_visual.{leaf}": "attention" for leaf in ("weight", "bias")}
