@@ -18,7 +18,7 @@ from ptocr.document.tree import Block, Line
 from ptocr.processing.geometry import box_corners, rotate_points
 from ptocr.processing.layout import Region
 
-FIGURE = "figure"
+FIGURES = ("figure", "image", "chart")  # what layout models call pictures
 _PROSE = 6.0  # width of a line in heights, from which on it looks like running text and not like a label
 _NUMBER = re.compile(r"[(（]\s*[A-Z]?\.?\d[\d.]*[a-z]?\s*[)）]")  # of a formula, at its right
 _NESTED = 0.9  # of a group that lies in another
@@ -53,7 +53,7 @@ def arranged(
     groups = _unnested(groups)
     texts = {id(line) for line, runs in zip(lines, running, strict=True) if runs}
     kinds = {id(line): home.label for line, home in zip(lines, homes, strict=True) if home is not None}
-    figures = [page.box(box_corners(region.box)) for region in regions if region.label == FIGURE]
+    figures = [page.box(box_corners(region.box)) for region in regions if region.label in FIGURES]
     for number in block_order(np.array([group.box for group in groups]).reshape(-1, 4), np.array(figures)):
         group = groups[number]
         out += [group.block] if group.block is not None else _paragraphs(group.lines, kinds, texts, angle, size)
@@ -85,7 +85,7 @@ def _home(line: Line, regions: Sequence[Region]) -> Region | None:
     """The smallest region that holds the middle of a line; a figure only where nothing else does."""
     x, y = line.quad.mean(axis=0)
     holding = [r for r in regions if r.box[0] <= x <= r.box[2] and r.box[1] <= y <= r.box[3]]
-    return min(holding, key=lambda region: (region.label == FIGURE, region.area), default=None)
+    return min(holding, key=lambda region: (region.label in FIGURES, region.area), default=None)
 
 
 def _paragraphs(
@@ -95,7 +95,7 @@ def _paragraphs(
     for rows in reading_order(lines, angle, size):
         members = [line for row in rows for line in row]
         kind = kinds.get(id(members[0]), "text")
-        is_text = kind == FIGURE and sum(id(line) in running for line in members) >= _RUNNING
+        is_text = kind in FIGURES and sum(id(line) in running for line in members) >= _RUNNING
         out.append(Block(rows, "text" if is_text else kind))
     return out
 

@@ -47,7 +47,7 @@ from ptocr.nn.heads.nrtr_reader import Transformer
 from ptocr.nn.heads.parseq import ParseQHead
 from ptocr.nn.heads.pf_local import PFHeadLocal
 from ptocr.nn.heads.pg import PGHead
-from ptocr.nn.heads.pico import PicoHead
+from ptocr.nn.heads.pico import PicoHead, PicoHeadV2
 from ptocr.nn.heads.position import PRENHead, TokenHead
 from ptocr.nn.heads.pse import PSEHead
 from ptocr.nn.heads.robust_scanner import RobustScannerHead
@@ -60,7 +60,7 @@ from ptocr.nn.heads.srn import SRNHead
 from ptocr.nn.heads.table_attention import TableAttentionHead
 from ptocr.nn.heads.table_master import TableMasterHead
 from ptocr.nn.heads.visionlan import VLHead
-from ptocr.nn.necks.csp_pan import CSPPAN
+from ptocr.nn.necks.csp_pan import CSPPAN, LCPAN
 from ptocr.nn.necks.ct_fpn import CTFPN
 from ptocr.nn.necks.db_fpn import DBFPN, LKPAN, RSEFPN
 from ptocr.nn.necks.fce_fpn import FCEFPN
@@ -145,6 +145,7 @@ NECKS: Table = {
     "FCEFPN": FCEFPN,
     "FPN": FPN,
     "FPNUNet": FPNUNet,
+    "LCPAN": LCPAN,
     "LKPAN": LKPAN,
     "PGFPN": PGFPN,
     "PRENFPN": PRENFPN,
@@ -176,6 +177,7 @@ HEADS: Table = {
     "PFHeadLocal": PFHeadLocal,
     "PGHead": PGHead,
     "PicoHead": PicoHead,
+    "PicoHeadV2": PicoHeadV2,
     "PRENHead": PRENHead,
     "RFLCountingHead": RFLCountingHead,
     "RFLHead": RFLHead,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptocr.document.arrange import FIGURE, arranged
+from ptocr.document.arrange import FIGURES, arranged
 from ptocr.document.structure_results import StructureResult
 from ptocr.document.table import Table, table_of, table_of_ruled
 from ptocr.document.tree import Block, Line
@@ -107,13 +107,15 @@ class StructurePipeline(OCRPipeline):
             height, width = image.shape[:2]
             return [Region(0, TABLE, 1.0, np.array([0.0, 0.0, width, height]))]
         detector = self.models.get("LayoutDetection", LayoutDetector)
-        found = without_doubles(detector(image, self._layout(options)), TABLE)
+        labels = [label.lower() for label in detector.post.labels]
+        regions = [replace(r, label=r.label.lower()) for r in detector(image, self._layout(options))]
+        found = without_doubles(regions, TABLE)
         size = _text_height(lines)
         found = [replace(r, box=out_to_rules(image, r.box, size)) if r.label == TABLE else r for r in found]
-        ruled = ruled_tables(image, size) if TABLE in detector.post.labels else []
-        more = [(Region(detector.post.labels.index(TABLE), TABLE, 1.0, box), cells) for box, cells in ruled]
+        ruled = ruled_tables(image, size) if TABLE in labels else []
+        more = [(Region(labels.index(TABLE), TABLE, 1.0, box), cells) for box, cells in ruled]
         tables = [r for r, cells in more if _is_new(r, found) and 2 * len(_on(r, lines)) >= cells]
-        return [r for r in found if r.label != FIGURE or not any(_is_same(r, table) for table in tables)] + tables
+        return [r for r in found if r.label not in FIGURES or not any(_is_same(r, table) for table in tables)] + tables
 
     def _layout(self, options: StructureOptions) -> LayoutOptions:
         """Settings of layout detection: those of this call, else the pipeline's."""
@@ -138,7 +140,7 @@ class StructurePipeline(OCRPipeline):
 
 def _is_new(region: Region, found: list[Region]) -> bool:
     """Whether no table that was found has to do with a region, and no figure that is more than it."""
-    rivals = [other for other in found if other.label in (TABLE, FIGURE)]
+    rivals = [other for other in found if other.label in (TABLE, *FIGURES)]
     return not any(
         shared_area(region, other) > 0.3 * min(region.area, other.area)
         for other in rivals

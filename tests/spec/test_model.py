@@ -36,7 +36,10 @@ WANTED = {
     *("en_PP-OCRv4_mobile_rec", "PP-OCRv5_mobile_rec", "PP-OCRv5_server_rec", "ch_SVTRv2_rec", "ch_RepSVTR_rec"),
     *("PP-LCNet_x1_0_doc_ori", "PP-LCNet_x0_25_textline_ori", "PP-LCNet_x1_0_textline_ori"),
     *("ch_ppocr_mobile_v2.0_cls", "UVDoc", "PP-OCRv4_mobile_seal_det"),
-    *("SLANet_plus", "en_ppstructure_mobile_v2.0_SLANet", "picodet_lcnet_x1_0_fgd_layout_cdla"),
+    *("SLANet_plus", "en_ppstructure_mobile_v2.0_SLANet", "PP-LCNet_x1_0_table_cls"),
+    *(f"picodet_lcnet_x1_0_fgd_layout{part}" for part in ("", "_cdla", "_table")),
+    *("PicoDet_layout_1x", "PicoDet_layout_1x_table", "PP-DocLayout-S", "PP-DocLayout-M"),
+    *(f"PicoDet-{size}_layout_{classes}cls" for size in "SL" for classes in (3, 17)),
 }
 
 
@@ -71,11 +74,12 @@ def test_every_spec(name: str) -> None:
 
 
 # Families in PaddleX's list of models, whose files are named after them. The files of others are PaddleOCR 2.x's.
-PADDLEX = {"PP-LCNet", "PP-OCRv3", "PP-OCRv4", "PP-OCRv5", "PP-OCRv6", "RepSVTR", "SLANet", "SVTRv2", "UVDoc"}
+PADDLEX = {"PP-DocLayout", "PP-LCNet", "PP-OCRv3", "PP-OCRv4", "PP-OCRv5", "PP-OCRv6", "PicoDet", "RepSVTR", "SLANet",
+           "SVTRv2", "UVDoc"}  # fmt: skip
 
 
 def in_paddlex(spec: ModelSpec) -> bool:
-    return spec.family in PADDLEX and not spec.name.startswith("en_ppstructure")
+    return spec.family in PADDLEX and not spec.name.startswith(("en_ppstructure", "picodet"))
 
 
 @pytest.mark.parametrize("name", [n for n in list_specs() if n != "ch_ppocr_mobile_v2.0_cls"])

@@ -13,6 +13,7 @@ from ptocr.document.table import Table
 from ptocr.document.tree import Block, Line, Page
 
 _HEADING = 1.4  # times the usual height of a line
+_TITLES = {"doc_title": 1, "title": 2, "paragraph_title": 2}  # kinds of blocks -> level of a heading
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ def elements_of(page: Page) -> Iterator[Element]:
 def _elements(block: Block, usual: float) -> Iterator[Element]:
     if isinstance(block.content, Table):
         yield Element(block.kind, table=block.content)
-    elif block.kind == "title" and block.rows:
-        yield Element(block.kind, joined(block.lines), level=2)
+    elif block.kind in _TITLES and block.rows:
+        yield Element(block.kind, joined(block.lines), level=_TITLES[block.kind])
     else:
         for cells, group in itertools.groupby(rows_of(block), key=lambda row: len(row) > 1):
             rows = list(group)

@@ -1,14 +1,17 @@
-"""CSP-PAN (PP-PicoDet, arXiv 2111.00902): the feature pyramid of layout and table networks.
+"""CSP-PAN and LC-PAN (PP-PicoDet, arXiv 2111.00902): the feature pyramids of layout and table networks.
 
-Upstream: ppocr/modeling/necks/csp_pan.py, ppdet/modeling/necks/csp_pan.py.
+Upstream: ppocr/modeling/necks/csp_pan.py, ppdet/modeling/necks/csp_pan.py, lc_pan.py.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ptocr.nn.backbones.pplcnet import Block
 from ptocr.nn.fuse import Fusible, fold_bn
 from ptocr.nn.layers import ConvBN
 from ptocr.nn.network import Neck
@@ -17,22 +20,27 @@ KERNEL = 5  # of depthwise convolutions
 
 
 class Separable(Fusible):
-    """Depthwise 5 x 5 and pointwise convolution, each with batch norm and hard swish (upstream `DPModule`)."""
+    """Depthwise 5 x 5 and pointwise convolution, each with batch norm and hard swish (upstream `DPModule`).
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+    As many groups as output channels: to one channel the first convolution is a full one. last: whether hard swish
+    stands behind the second too.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1, last: bool = True) -> None:
         super().__init__()
-        self.dwconv = nn.Conv2d(in_channels, in_channels, KERNEL, stride, KERNEL // 2, groups=in_channels, bias=False)
-        self.bn1 = nn.BatchNorm2d(in_channels)
-        self.pwconv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.dwconv = nn.Conv2d(in_channels, out_channels, KERNEL, stride, KERNEL // 2, groups=out_channels, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.pwconv = nn.Conv2d(out_channels, out_channels, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_channels)
+        self.act = nn.Hardswish() if last else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.hardswish(self.bn1(self.dwconv(x)))
-        return F.hardswish(self.bn2(self.pwconv(x)))
+        return self.act(self.bn2(self.pwconv(x)))  # type: ignore[no-any-return]
 
     def fused(self) -> nn.Module:
         first, second = fold_bn(self.dwconv, self.bn1), fold_bn(self.pwconv, self.bn2)
-        return nn.Sequential(first, nn.Hardswish(), second, nn.Hardswish())
+        return nn.Sequential(first, nn.Hardswish(), second, self.act)
 
 
 class Bottleneck(nn.Module):
@@ -74,22 +82,22 @@ class Laterals(nn.Module):
         return [conv(x) for conv, x in zip(self.convs, maps, strict=True)]
 
 
-class CSPPAN(Neck):
-    """Maps, finest first -> as many maps of `out_channels`, each of the size it had.
+class _PathAggregation(Neck):
+    """Maps, finest first -> as many maps of `out_channels`, each of the size it had: down the pyramid, and up again.
 
-    blocks: bottlenecks of every merge; extra: whether one more map follows, half as large as the last one.
+    merge: makes what joins two maps of `out_channels`; extra: whether one more map follows, half as large as the last.
     """
 
-    def __init__(self, in_channels: list[int], out_channels: int, blocks: int = 1, extra: bool = False) -> None:
+    def __init__(self, in_channels: list[int], out_channels: int, extra: bool, merge: Callable[[], nn.Module]) -> None:
         super().__init__()
         self.out_channels = out_channels
         self.conv_t = Laterals(in_channels, out_channels)
         merges = range(len(in_channels) - 1)
         self.first_top_conv = Separable(out_channels, out_channels, 2) if extra else None
         self.second_top_conv = Separable(out_channels, out_channels, 2) if extra else None
-        self.top_down_blocks = nn.ModuleList(CSPLayer(2 * out_channels, out_channels, blocks) for _ in merges)
+        self.top_down_blocks = nn.ModuleList(merge() for _ in merges)
         self.downsamples = nn.ModuleList(Separable(out_channels, out_channels, 2) for _ in merges)
-        self.bottom_up_blocks = nn.ModuleList(CSPLayer(2 * out_channels, out_channels, blocks) for _ in merges)
+        self.bottom_up_blocks = nn.ModuleList(merge() for _ in merges)
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         maps = self.conv_t(maps)
@@ -103,3 +111,23 @@ class CSPPAN(Neck):
         if self.first_top_conv is not None and self.second_top_conv is not None:
             out.append(self.first_top_conv(maps[-1]) + self.second_top_conv(out[-1]))
         return out
+
+
+class CSPPAN(_PathAggregation):
+    """CSP-PAN, which joins maps by cross stage partial blocks. blocks: bottlenecks of each."""
+
+    def __init__(self, in_channels: list[int], out_channels: int, blocks: int = 1, extra: bool = False) -> None:
+        super().__init__(in_channels, out_channels, extra, lambda: CSPLayer(2 * out_channels, out_channels, blocks))
+
+
+class LCPAN(_PathAggregation):
+    """LC-PAN, which joins maps by two blocks of PP-LCNet."""
+
+    def __init__(self, in_channels: list[int], out_channels: int, extra: bool = False) -> None:
+        super().__init__(in_channels, out_channels, extra, lambda: _lcnet_blocks(out_channels))
+
+
+def _lcnet_blocks(channels: int) -> nn.Sequential:
+    """Twice the channels -> `channels`."""
+    joined = 2 * channels
+    return nn.Sequential(*(Block(joined, out, KERNEL, 1, se=False) for out in (joined, channels)))
