@@ -16,6 +16,8 @@ from PIL import Image, ImageOps
 
 from ptocr.errors import InputError
 from ptocr.inputs.arrays import to_bgr
+from ptocr.inputs.damage import container_complaint, tiff_complaint
+from ptocr.inputs.jpeg import jpeg_complaint, jpeg_frame
 from ptocr.inputs.page import ReadOptions, check_bytes, check_pixels, select_pages
 from ptocr.inputs.pillow import bytes_of_a_pixel, pillow_to_bgr
 
@@ -35,7 +37,6 @@ HEAD_BYTES = 1024
 _ORIENTATION = 0x112  # of EXIF
 _PNM_HEAD = 1 << 16
 _PNM_SIZE = re.compile(rb"P\d(?:\s|#[^\n]*\n)*\d+(?:\s|#[^\n]*\n)+\d+")  # comments would be read byte by byte
-_JPEG_DAMAGE = ("Corrupt", "Premature", "Unsupported marker", "Inconsistent progression", "Invalid", "Bogus")
 _NO_MEMORY = -4  # StsNoMem of OpenCV
 # Small files that keep a decoder busy are refused by what their structure claims.
 MOST_SCANS = 500  # of a JPEG: progressive ones have about ten, each goes over the whole picture
@@ -104,7 +105,7 @@ def decode_frames(data: bytes, name: str, options: ReadOptions) -> Iterator[tupl
 
 def _decode_jpeg(data: bytes, name: str, options: ReadOptions) -> tuple[np.ndarray | None, str | None]:
     """(image, None), or (None, damage) for Pillow to try."""
-    frame, start_of_scan = _jpeg_frame(data)
+    frame, start_of_scan = jpeg_frame(data)
     if frame is None:
         raise InputError(f"{name}: cannot be decoded, the JPEG is cut off before the picture begins")
     width, height, components, precision = frame
@@ -115,45 +116,12 @@ def _decode_jpeg(data: bytes, name: str, options: ReadOptions) -> tuple[np.ndarr
         raise InputError(f"{name}: refused, the JPEG has more than {MOST_SCANS} scans")
     if data.rfind(b"\xff\xd9") < start_of_scan:
         return None, "the JPEG is cut off"
+    if (complaint := jpeg_complaint(data, start_of_scan)) is not None:
+        log.warning("%s: the JPEG is damaged (%s); parts of it may look wrong", name, complaint)
     if components not in (1, 3) or precision != 8:
         return None, None
-    if (complaint := _jpeg_complaint(data)) is not None:
-        log.warning("%s: the JPEG is damaged (%s); parts of it may look wrong", name, complaint)
     image = _imdecode(data, cv2.IMREAD_COLOR)
     return image, None if image is not None else "the JPEG is damaged"
-
-
-def _jpeg_complaint(data: bytes) -> str | None:
-    """What libjpeg says of damage, which OpenCV and Pillow keep to themselves. Read at an eighth of its size."""
-    try:
-        from simplejpeg import decode_jpeg
-    except ImportError:  # a system without it: such damage goes unnoticed
-        return None
-    try:
-        decode_jpeg(data, colorspace="GRAY", min_height=1, min_width=1, min_factor=8)
-    except ValueError as error:
-        return str(error) if str(error).startswith(_JPEG_DAMAGE) else None
-    return None
-
-
-def _jpeg_frame(data: bytes) -> tuple[tuple[int, int, int, int] | None, int]:
-    """((width, height, components, precision) of the frame header or None, offset of the first scan)."""
-    position, frame = 2, None
-    while position + 4 <= len(data):
-        if data[position] != 0xFF:
-            return frame, position
-        marker = data[position + 1]
-        if marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 0x01:  # fill bytes and markers without a length
-            position += 1 if marker == 0xFF else 2
-            continue
-        if marker == 0xDA:
-            return frame, position
-        (length,) = struct.unpack_from(">H", data, position + 2)
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and position + 10 <= len(data):
-            precision, height, width, components = struct.unpack_from(">BHHB", data, position + 4)
-            frame = (width, height, components, precision)
-        position += 2 + length
-    return (frame, position) if frame and position < len(data) else (None, len(data))
 
 
 @dataclass(frozen=True)
@@ -280,6 +248,8 @@ def _undecodable(data: bytes) -> str:
 def _pillow_frames(
     data: bytes, name: str, options: ReadOptions, damage: str | None
 ) -> Iterator[tuple[np.ndarray, int, int]]:
+    if damage is None and (complaint := container_complaint(data)) is not None:
+        log.warning("%s: the file is damaged, %s; parts of the picture may look wrong", name, complaint)
     with open_pillow(data, name) as image:
         check_pixels(image.width, image.height, options, name)
         count = 1 if damage or image.format == "MPO" else _count_frames(image, name)
@@ -290,12 +260,21 @@ def _pillow_frames(
                 image.seek(index)
                 check_pixels(image.width, image.height, options, name)
                 check_bytes(image.size, bytes_of_a_pixel(image), options, name)
-                frame = _load(image, name, damage)
+                frame = _load(image, name, damage or _page_damage(image, data))
             except (InputError, MemoryError):
                 raise
             except Exception as error:  # plugins let any exception of a broken file through
                 raise InputError(f"{name}: frame {index} cannot be decoded ({error})") from error
             yield frame, index, count
+
+
+def _page_damage(image: Image.Image, data: bytes) -> str | None:
+    """What a page of a TIFF lacks, before it is decoded."""
+    if image.format != "TIFF":
+        return None
+    bits = {"1": 1, "I;16": 16, "I;16B": 16, "I": 32, "F": 32}.get(image.mode, 8) * len(image.getbands())
+    complaint = tiff_complaint(image.tag_v2, data, image.height * (image.width * bits // 8))  # type: ignore[attr-defined]
+    return None if complaint is None else f"the picture is damaged ({complaint})"
 
 
 def _count_frames(image: Image.Image, name: str) -> int:

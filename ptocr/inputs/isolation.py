@@ -26,6 +26,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ptocr.errors import InputError
+from ptocr.inputs.damage import speaks_aside
 from ptocr.inputs.decoder import IDLE_SECONDS, fill, write_shared
 from ptocr.inputs.frames import Frame, frames, kind_of
 from ptocr.inputs.page import PdfPage, ReadOptions
@@ -42,7 +43,8 @@ _ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # idle threads t
 def all_frames(data: str | bytes, name: str, options: ReadOptions, foreign: bool = False) -> Iterator[Frame]:
     """As `frames`, in another process where `options.isolate` wants that. foreign: the file is somebody else's."""
     asked = options.isolate == "always"
-    if not asked and (options.isolate == "never" or not (foreign or kind_of(data) == "pdf")):
+    wanted = foreign or kind_of(data) == "pdf" or speaks_aside(data)
+    if not asked and (options.isolate == "never" or not wanted):
         return _here(data, name, options)
     if not sys.executable or getattr(sys, "frozen", False):
         if asked:

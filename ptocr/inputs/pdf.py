@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import re
@@ -13,12 +14,14 @@ import numpy as np
 import pypdfium2 as pdfium
 
 from ptocr.errors import InputError
+from ptocr.inputs.damage import pdf_picture_complaint
 from ptocr.inputs.page import MAX_PDF_PIXELS, PdfPage, ReadOptions, select_pages
 from ptocr.inputs.pdf_text import has_pictures, text_lines
 
 log = logging.getLogger(__name__)
 
 PDFIUM_LOCK = threading.RLock()
+_DEPTH, _MOST_PICTURES = 4, 200  # forms in forms, and pictures of a page, that are looked at for damage
 _SCAN_BYTES = 64 * 2**20  # of a PDF that does not open, so much is searched for the reason
 
 
@@ -97,6 +100,7 @@ def _render(document: pdfium.PdfDocument, index: int, name: str, options: ReadOp
             bitmap = page.render(scale=scale, force_bitmap_format=pdfium.raw.FPDFBitmap_BGR)
             image = bitmap.to_numpy().copy()  # the bitmap's memory goes with it
             bitmap.close()
+            _tell_of_damage(page, f"{name}: page {index + 1}")
             lines = () if options.pdf_text == "never" else text_lines(page, scale, options.pdf_text == "always")
             pictures = not lines or has_pictures(page)
         finally:
@@ -104,6 +108,18 @@ def _render(document: pdfium.PdfDocument, index: int, name: str, options: ReadOp
     except (pdfium.PdfiumError, RuntimeError, MemoryError) as error:
         raise InputError(f"{name}: page {index + 1} of the PDF cannot be rendered ({error})") from error
     return image, PdfPage((width, height), scale, lines, pictures)
+
+
+def _tell_of_damage(page: pdfium.PdfPage, name: str) -> None:
+    """PDFium draws what it can of a damaged picture, and says nothing."""
+    pictures = page.get_objects(filter=[pdfium.raw.FPDF_PAGEOBJ_IMAGE], max_depth=_DEPTH)
+    for picture in itertools.islice(pictures, _MOST_PICTURES):
+        facts = picture.get_metadata()
+        plain_bytes = facts.height * (facts.width * facts.bits_per_pixel // 8)
+        data = bytes(picture.get_data(decode_simple=False))
+        complaint = pdf_picture_complaint(data, picture.get_filters(), plain_bytes)
+        if complaint is not None:
+            log.warning("%s: a picture of it is damaged (%s); parts of it may look wrong", name, complaint)
 
 
 def _scale(width: float, height: float, name: str, options: ReadOptions) -> float:

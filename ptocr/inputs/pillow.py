@@ -87,8 +87,8 @@ def _stretch(pixels: np.ndarray, name: str) -> np.ndarray:
     out = np.empty(pixels.shape, np.uint8)
     scale = 255.0 / max(high - low, 1e-6)
     for number, block in enumerate(blocks):
-        grey = np.clip(
-            (np.nan_to_num(block.astype(np.float64), nan=low, posinf=high, neginf=low) - low) * scale, 0, 255
-        )
+        with np.errstate(invalid="ignore"):  # signalling NaNs
+            wide = block.astype(np.float64)
+        grey = np.clip((np.nan_to_num(wide, nan=low, posinf=high, neginf=low) - low) * scale, 0, 255)
         out[number * _ROWS : number * _ROWS + len(block)] = np.rint(grey.astype(np.float32))
     return out

@@ -76,8 +76,8 @@ def iter_pages(
     max_pixels: larger pictures are refused by their header; larger PDF pages are rendered coarser.
     pdf_dpi, password: resolution of rendered PDF pages; for encrypted ones.
     allow_private: let URLs lead to private addresses. url_timeout, url_max_bytes: of one download, seconds and bytes.
-    isolate: decode in processes of their own, which are ended at a limit of time or memory: "auto" PDFs and what comes
-        from a URL, "always" every file, "never" none. Arrays and Pillow images are not files.
+    isolate: decode in processes of their own, which are ended at a limit of time or memory: "auto" PDFs, faxes and
+        what comes from a URL, "always" every file, "never" none. Arrays and Pillow images are not files.
     page_timeout, page_memory: seconds and bytes that decoding one page may take; the seconds hold where it is isolated.
     pdf_text: PDFs bring their own text (`PdfPage.lines`): "auto" what is visible, "always" an earlier OCR's too.
     on_error: called with the InputError of each input that cannot be read, and the rest goes on. Without it the first
