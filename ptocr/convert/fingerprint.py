@@ -43,7 +43,7 @@ class _NoStartValues(TorchFunctionMode):
 def deploy_graph(spec: ModelSpec, classes: int | None) -> tuple[nn.Module, Graph]:
     """Paddle's deploy form of a spec's network, without memory, and its graph."""
     network = empty_network(spec.architecture, classes, "deploy")
-    return network, trace(network, spec.probe)
+    return network, trace(network, *spec.probes)
 
 
 def layout(network: nn.Module) -> dict[str, Shape]:
@@ -107,7 +107,7 @@ class Fingerprint:
     def _operations(self) -> Counter[Any] | None:
         """Operations of the deploy form; None where they have no counterpart in exported programs."""
         try:
-            graph = trace(_empty(self.spec, "deploy"), self.spec.probe)
+            graph = trace(_empty(self.spec, "deploy"), *self.spec.probes)
         except PtocrError as error:
             log.debug("%s: %s", self.spec.name, error)
             return None

@@ -98,7 +98,7 @@ HEADS: dict[str, Block] = {
     "VLHead": ("VLHead", {"n_dim": 512, "training_step": ANY}),
 }  # fmt: skip
 # Keys that ours call otherwise.
-RENAMED = {"growthRate": "growth", "max_len_labels": "steps", "batch_max_legnth": "steps"}
+RENAMED = {"num_chars": "characters", "growthRate": "growth", "max_len_labels": "steps", "batch_max_legnth": "steps"}
 # Steps of the data whose `image_shape` is not (C, H, W): what its numbers are.
 SHAPES = {
     "GrayRecResizeImg": "wh",

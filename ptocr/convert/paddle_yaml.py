@@ -12,6 +12,7 @@ from typing import Any
 
 from ptocr import paths
 from ptocr.convert import paddle_recognisers as lines
+from ptocr.convert import paddle_structure as structure
 from ptocr.convert.formats.description import number
 from ptocr.errors import SpecError
 from ptocr.spec.model import ModelSpec, parse_spec
@@ -42,6 +43,7 @@ BACKBONES: dict[str, dict[str, str]] = {
     },
     "cls": {"MobileNetV1Enhance": "MobileNetV1Enhance", "MobileNetV3": "MobileNetV3Line"},
     "e2e": {"ResNet": "ResNetPG"},
+    "kie": {},
 }
 # keys that say nothing new here: the input always has three channels, the task says what the switch says, ...
 IGNORED = {
@@ -87,8 +89,11 @@ def spec_from_paddle(path: str | Path, prefer: str | None = None) -> tuple[Model
     Raises:
         SpecError: not such a file, or a block or key that has no counterpart; names it.
     """
-    path = Path(path)
-    content = read_yaml(path)
+    return spec_from_settings(read_yaml(Path(path)), Path(path), prefer)
+
+
+def spec_from_settings(content: Any, path: Path, prefer: str | None = None) -> tuple[ModelSpec, Path | None]:
+    """The same of the content of the file `path`, some of whose settings may have been changed."""
     if not isinstance(content, dict) or not isinstance(content.get("Architecture"), dict):
         raise SpecError(f"{path}: no PaddleOCR training configuration (it has no 'Architecture')")
     settings = _chosen(str(path), content["Architecture"], prefer)
@@ -101,7 +106,7 @@ def spec_from_paddle(path: str | Path, prefer: str | None = None) -> tuple[Model
         "task": task,
         "family": "fine-tuned",
         "architecture": architecture(str(path), settings, task),
-        **PROCESSING[task]({**content, "Architecture": settings}, _transforms(content)),
+        **PROCESSING[task]({**content, "Architecture": settings}, _transforms(content), path),
     }
     charset = _dictionary(path, general) if TASKS[task].vocabulary else None
     return parse_spec(data, str(path)), charset
@@ -127,6 +132,9 @@ def architecture(where: str, settings: dict[str, Any], task: str) -> dict[str, A
     transform = settings.get("Transform")
     if transform and transform.get("name") in lines.NETWORKS:
         return {"network": lines.block_of(where, lines.NETWORKS, _kept(transform))}
+    head = settings.get("Head") or {}
+    if head.get("name") in structure.NETWORKS:
+        return {"network": lines.block_of(where, structure.NETWORKS, _kept(head))}
     if transform:
         if transform.get("name") not in lines.TRANSFORMS:
             raise SpecError(f"{where}: Architecture.Transform {transform.get('name')!r} has no counterpart")
@@ -139,7 +147,7 @@ def architecture(where: str, settings: dict[str, Any], task: str) -> dict[str, A
         neck = {key: value for key, value in neck.items() if value or key not in EXTRA}  # FCEFPN's switches
         neck["name"] = NECKS.get(str(neck.get("name")), neck.get("name"))
         result["neck"] = lines.neck_of(where, neck)
-    result["head"] = _head(where, dict(settings.get("Head") or {}))
+    result["head"] = _head(where, dict(head))
     if result.get("neck", {}).get("use_asf"):
         result["head"]["name"] = "JoinedDBHead"
     if result["backbone"]["name"] == "ViTSTR":
@@ -222,7 +230,7 @@ def _transforms(content: dict[str, Any]) -> dict[str, Any]:
     return {name: settings for step in steps if isinstance(step, dict) for name, settings in step.items()}
 
 
-def _det(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:
+def _det(content: dict[str, Any], steps: dict[str, Any], _path: Path) -> dict[str, Any]:
     after = content.get("PostProcess") or {}
     name, keys = DETECTORS.get(str(after.get("name")), DETECTORS["DBPostProcess"])
     settings = {ours: after[theirs] for theirs, ours in keys.items() if theirs in after}
@@ -233,7 +241,7 @@ def _det(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:
     return {"preprocess": _det_preprocess(steps), "postprocess": {"name": name, **settings}}
 
 
-def _rec(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:
+def _rec(content: dict[str, Any], steps: dict[str, Any], _path: Path) -> dict[str, Any]:
     spec = lines.prepared_as(content["Architecture"])
     if spec is not None:
         return lines.processing_of(spec, steps, bool((content.get("Global") or {}).get("use_space_char", False)))
@@ -242,7 +250,7 @@ def _rec(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:
     return {"preprocess": {"image_shape": shape} if shape else {}, "postprocess": {"space": space}}
 
 
-def _cls(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:
+def _cls(content: dict[str, Any], steps: dict[str, Any], _path: Path) -> dict[str, Any]:
     shape = (steps.get("ClsResizeImg") or {}).get("image_shape") or [3, 48, 192]
     half = {"mean": [0.5] * 3, "std": [0.5] * 3}
     general, after = content.get("Global") or {}, content.get("PostProcess") or {}
@@ -253,7 +261,7 @@ def _cls(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _e2e(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:
+def _e2e(content: dict[str, Any], steps: dict[str, Any], _path: Path) -> dict[str, Any]:
     side = (steps.get("E2EResizeForTest") or {}).get("max_side_len", 768)
     after = {**(content.get("Global") or {}), **(content.get("PostProcess") or {})}
     keys = {"score_thresh": "thresh", "valid_set": "valid_set", "point_gather_mode": "point_gather_mode"}
@@ -261,13 +269,15 @@ def _e2e(content: dict[str, Any], steps: dict[str, Any]) -> dict[str, Any]:
     return {"preprocess": {"limit_side_len": side}, "postprocess": {"name": "pgnet", **settings}}
 
 
-# By task: what the configuration and the steps of its evaluation data say about preprocessing and postprocessing.
-PROCESSING: dict[str, Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]] = {
+# By task: what the configuration, the steps of its evaluation data and the files beside it say about preprocessing and
+# postprocessing.
+PROCESSING: dict[str, Callable[[dict[str, Any], dict[str, Any], Path], dict[str, Any]]] = {
     "det": _det,
     "rec": _rec,
     "cls": _cls,
     "e2e": _e2e,
-    "sr": lambda _content, _steps: {},
+    "sr": lambda _content, _steps, _path: {},
+    "kie": structure.form_processing,
 }
 
 

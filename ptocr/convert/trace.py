@@ -14,8 +14,9 @@ from ptocr.convert.graph import Graph
 from ptocr.errors import WeightsError
 
 
-def trace(model: nn.Module, size: tuple[int, int, int]) -> Graph:
-    """The weighted operations of `model` on a picture of `size` (C, H, W), tensors named as in its state dict.
+def trace(model: nn.Module, *sizes: tuple[int, ...]) -> Graph:
+    """The weighted operations of `model` on inputs of these `sizes` (a picture's: C, H, W), tensors named as in its
+    state dict.
 
     `model` is in evaluation mode and on the meta device.
 
@@ -24,7 +25,7 @@ def trace(model: nn.Module, size: tuple[int, int, int]) -> Graph:
     """
     tracer = _Tracer(model)
     with torch.no_grad(), tracer:
-        model(torch.empty(1, *size, device="meta"))
+        model(*(torch.empty(1, *size, device="meta") for size in sizes))
     return tracer.graph
 
 

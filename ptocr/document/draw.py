@@ -51,17 +51,21 @@ def draw_boxes(image: np.ndarray, polys: Sequence[np.ndarray], color: Color = _L
     return picture
 
 
-def draw_ocr(image: np.ndarray, polys: Sequence[np.ndarray], texts: Sequence[str]) -> Image.Image:
+def draw_ocr(
+    image: np.ndarray, polys: Sequence[np.ndarray], texts: Sequence[str], colors: Sequence[int] | None = None
+) -> Image.Image:
     """The page with tinted regions on the left, the texts in their places on white on the right: (H, 2 W).
 
-    image: BGR uint8; polys: (n, 2) pixel corners each, clockwise from the top left of the text.
+    image: BGR uint8; polys: (n, 2) pixel corners each, clockwise from the top left of the text; colors: of each, by
+    number, None where neighbours are to look unlike each other.
     """
     height, width = image.shape[:2]
     page = to_picture(image)
     tinted = page.copy()
     pen = ImageDraw.Draw(tinted)
     panel = np.full((height, width, 3), 255, np.uint8)
-    for number, (poly, text) in enumerate(zip(polys, texts, strict=True)):
+    numbers = range(len(polys)) if colors is None else colors
+    for number, poly, text in zip(numbers, polys, texts, strict=True):
         points = np.asarray(poly, np.float32).reshape(-1, 2)
         if len(points) < 3:
             continue

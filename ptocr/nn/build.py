@@ -31,6 +31,7 @@ from ptocr.nn.backbones.resnet_vd import ResNetVd, ResNetVdLine
 from ptocr.nn.backbones.svtr import SVTRNet
 from ptocr.nn.backbones.svtrv2 import SVTRv2
 from ptocr.nn.backbones.vit import ViTParseQ, ViTSTR
+from ptocr.nn.forms import SDMGR
 from ptocr.nn.heads.abinet import ABINetHead
 from ptocr.nn.heads.attention import AttentionHead, RFLCountingHead, RFLHead, SPINAttentionHead
 from ptocr.nn.heads.can import CANHead
@@ -198,6 +199,7 @@ HEADS: Table = {
 NETWORKS: Table = {
     "TBSRN": TBSRN,
     "TSRN": TSRN,
+    "SDMGR": SDMGR,
     "PPLCNetClassifier": PPLCNetClassifier,
     "UVDoc": UVDoc,
 }

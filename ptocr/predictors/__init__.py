@@ -3,6 +3,7 @@
 from ptocr.predictors.classification import Classifier
 from ptocr.predictors.detection import TextDetector
 from ptocr.predictors.enlarging import TextZoom
+from ptocr.predictors.form_reading import FormReader
 from ptocr.predictors.layout_detection import LayoutDetector
 from ptocr.predictors.predictor import Predictor
 from ptocr.predictors.recognition import TextRecognizer
@@ -19,11 +20,13 @@ PREDICTORS: dict[str, type[Predictor]] = {
     "table": TableRecognizer,
     "e2e": TextSpotter,
     "sr": TextZoom,
+    "kie": FormReader,
 }
 
 __all__ = [
     "PREDICTORS",
     "Classifier",
+    "FormReader",
     "LayoutDetector",
     "Predictor",
     "TableRecognizer",

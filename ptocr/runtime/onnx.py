@@ -42,9 +42,15 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path, decode: bool = False) 
     file is checked before it is written.
 
     Raises:
-        DeviceError: the packages `onnx` and `onnxscript` are missing (extra `export`).
+        DeviceError: the packages `onnx` and `onnxscript` are missing (extra `export`), or the network has inputs of
+            varying number beside the picture.
     """
     path = Path(path)
+    if beside := checkpoint.spec.row.beside:
+        raise DeviceError(
+            f"{checkpoint.spec.name}: a network that is given {', '.join(beside)} beside the picture cannot be "
+            "exported; engine='torch' runs it"
+        )
     module: nn.Module = network_of(checkpoint, form="fused")
     module = module.decoding() if decode else module  # type: ignore[operator]
     model = _to_onnx(module, checkpoint, getattr(module, "output_names", (OUTPUT,)))

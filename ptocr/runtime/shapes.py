@@ -40,7 +40,8 @@ _BATCH = Axis("batch", 1, 1, 1024)
 def sizes_of(checkpoint: Checkpoint) -> tuple[Sizes, ...]:
     """The inputs of a network, in the order of its `forward`."""
     spec = checkpoint.spec
-    return (Sizes("x", (2, *spec.probe), {0: _BATCH, **spec.varying}),)
+    beside = (Sizes(name, (2, *shape), {0: _BATCH}) for name, shape in spec.row.beside.items())
+    return Sizes("x", (2, *spec.probe), {0: _BATCH, **spec.varying}), *beside
 
 
 def key_of(checkpoint: Checkpoint) -> list[Any]:

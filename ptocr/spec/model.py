@@ -25,6 +25,8 @@ from ptocr.spec.tasks import (
     ClsPostprocess,
     ClsPreprocess,
     E2EPreprocess,
+    KIEPostprocess,
+    KIEPreprocess,
     LayoutPostprocess,
     LayoutPreprocess,
     PGNetPostprocess,
@@ -124,6 +126,11 @@ class ModelSpec(Settings, Generic[Pre, Post]):
         return self.preprocess.shape or (channels, height, width)
 
     @property
+    def probes(self) -> tuple[tuple[int, ...], ...]:
+        """Sizes of all inputs of the network, without the batch: of the picture, and of those beside it."""
+        return self.probe, *self.row.beside.values()
+
+    @property
     def varying(self) -> Mapping[int, Axis]:
         """Which axes of a batch (N, C, H, W) may vary beside the first: the task's, in the steps of the model's."""
         if self.preprocess.fixed:
@@ -172,6 +179,7 @@ SRSpec: TypeAlias = ModelSpec[SRPreprocess, None]
 UnwarpSpec: TypeAlias = ModelSpec[UnwarpPreprocess, None]
 LayoutSpec: TypeAlias = ModelSpec[LayoutPreprocess, LayoutPostprocess]
 E2ESpec: TypeAlias = ModelSpec[E2EPreprocess, PGNetPostprocess]
+KIESpec: TypeAlias = ModelSpec[KIEPreprocess, KIEPostprocess]
 
 
 def _postprocess_of(row: Task) -> Any:

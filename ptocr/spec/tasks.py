@@ -63,7 +63,8 @@ class Task:
     title: what the task is called in texts; folder: of the specs, below `configs/`; preprocess: its settings;
     postprocess: settings by name, the first is the default, none where the network's output is the result; vocabulary:
     whether models read text and so have one; probe: a picture size (C, H, W) that every network of the task takes
-    unless the preprocessing asks for another; varying: which axes of a batch (N, C, H, W) may vary beside the first,
+    unless the preprocessing asks for another; beside: such sizes, without the batch, of the inputs that networks have
+    beside the picture, in their order; varying: which axes of a batch (N, C, H, W) may vary beside the first,
     in exported and compiled networks; compiles: whether networks can be compiled ahead of time.
     """
 
@@ -72,6 +73,7 @@ class Task:
     preprocess: type[Preprocess]
     postprocess: Mapping[str, type[Postprocess]]
     probe: tuple[int, int, int]
+    beside: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     varying: Mapping[int, Axis] = field(default_factory=dict)
     vocabulary: bool = False
     compiles: bool = True
@@ -243,6 +245,39 @@ class PGNetPostprocess(Postprocess):
         return 1.2 if self.valid_set == "totaltext" else 1.0
 
 
+class KIEPreprocess(Preprocess):
+    """Input of key information extraction: a picture of a form, within `long_side` x `short_side` pixels in either
+    direction and sides rounded up to multiples of `stride`, and the lines of text on it.
+
+    characters: those that texts are made of, in class order from 1; others are left out. norm: how many pixels make one
+    unit of the distance between lines.
+    """
+
+    long_side: SideLimit = 1024
+    short_side: SideLimit = 512
+    stride: Annotated[int, Field(ge=16, le=1024, multiple_of=16)] = 32
+    norm: Ratio = 10.0
+    normalize: Normalize = IMAGENET.with_(order="rgb")
+    characters: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @property
+    def step(self) -> int:
+        return self.stride
+
+
+class KIEPostprocess(Postprocess):
+    """The best class of each line. labels: names of the classes in order; unscored: those that say nothing worth
+    knowing, such as the names of fields, and do not count in evaluation."""
+
+    name: Literal["fields"] = "fields"
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    unscored: tuple[str, ...] = ()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.labels
+
+
 TASKS: dict[str, Task] = {
     "det": Task(
         title="text detection",
@@ -316,5 +351,14 @@ TASKS: dict[str, Task] = {
         preprocess=SRPreprocess,
         postprocess={},
         probe=(3, 16, 64),
+    ),
+    "kie": Task(
+        title="key information extraction",
+        folder="kie",
+        preprocess=KIEPreprocess,
+        postprocess={"fields": KIEPostprocess},
+        probe=(3, 64, 96),
+        beside={"relations": (3, 3, 5), "texts": (3, 8), "boxes": (3, 4)},
+        compiles=False,  # its graph has as many nodes as the page has lines
     ),
 }

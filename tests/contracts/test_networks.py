@@ -55,7 +55,7 @@ COMPUTED = [
     name
     for name in DISTINCT
     if name == "rec_svtrnet_stn"
-    or (load_spec(name).task not in ("layout", "table", "e2e") and not load_spec(name).preprocess.fixed)
+    or (load_spec(name).task not in ("layout", "table", "e2e", "kie") and not load_spec(name).preprocess.fixed)
 ]
 
 

@@ -63,12 +63,13 @@ def test_every_model_takes_its_probe(task: str) -> None:
         if key not in seen:
             seen.add(key)
             try:
-                assert trace(empty_network(spec.architecture, spec.classes), spec.probe).nodes, name
+                assert trace(empty_network(spec.architecture, spec.classes), *spec.probes).nodes, name
             except WeightsError as error:
                 # a decoder without a counterpart in exported programs; some stop early, which takes numbers
                 assert "conversion from exported programs" in str(error)
+                inputs = [torch.zeros(1, *shape) for shape in spec.probes]
                 with torch.inference_mode():
-                    empty_network(spec.architecture, spec.classes, device="cpu")(torch.zeros(1, *spec.probe))
+                    empty_network(spec.architecture, spec.classes, device="cpu")(*inputs)
     assert bool(load_spec(list_specs(task)[0]).load_charset()) == TASKS[task].vocabulary
 
 

@@ -160,7 +160,7 @@ def test_inner_maps(golden: Golden) -> None:
 
     modules = [(entry["name"], tapped(golden.network, entry)) for entry in golden.facts["intermediates"]]
     hooks = [module.register_forward_hook(keep(name)) for name, module in modules if module is not None]
-    golden.network(golden.cases()[0][1])
+    golden.outputs(golden.network, *golden.cases()[0])
     for hook in hooks:
         hook.remove()
     assert taps or not golden.facts["intermediates"]
@@ -185,6 +185,8 @@ def tapped(network: nn.Module, entry: dict[str, Any]) -> nn.Module | None:
         if entry["name"] == "mid_transform":
             return network.transform
         return network.stages().get("neck")
+    if entry["name"] == "mid_unet":
+        return network.backbone.img_feat  # type: ignore[union-attr, return-value]
     found = re.match(r"output of (\w+)", entry["of"])
     assert found
     return getattr(network, found[1], None)

@@ -73,9 +73,18 @@ def _table_master(network: Any, picture: Tensor, extra: Extra) -> Outputs:
     return found
 
 
+def _sdmgr(network: Any, picture: Tensor, extra: Extra) -> Outputs:
+    """Upstream joins the lines, and the pairs, of all pictures."""
+    counts = extra["tag"][:, 0]
+    nodes, pairs = network(picture, extra["relations"], extra["texts"], extra["gt_bboxes"], counts)
+    real = [nodes[i, :n] for i, n in enumerate(counts)]
+    return torch.cat(real), torch.cat([pairs[i, :n, :n].flatten(0, 1) for i, n in enumerate(counts)])
+
+
 OUTPUTS: dict[str, Callable[[Any, Tensor, Extra], Outputs]] = {
     "det_r18_ct": _ct,
     "det_r50_drrg": lambda network, picture, extra: network(picture)[:, -6:],
+    "kie_unet_sdmgr": _sdmgr,
     "rec_mtb_nrtr": _nrtr,
     "rec_r31_robustscanner": _with_ratio,
     "rec_r31_sar": _with_ratio,

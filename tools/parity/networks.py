@@ -108,15 +108,20 @@ def _answers(
     manifest: dict[str, Any], golden: Any, network: nn.Module
 ) -> Iterator[tuple[dict[str, Any], torch.Tensor]]:
     """Each output that the golden has, and what the network makes of the same picture."""
-    logits = manifest["output"].startswith("logits")
     entries = [entry for entry in manifest["outputs"] if "of" not in entry]
-    for number, facts in enumerate(manifest["inputs"]):
-        x, prefix = torch.from_numpy(synthetic.picture(**facts)), f"in{number}_"
-        extra = {k.removeprefix(prefix): torch.from_numpy(golden[k]) for k in golden.files if k.startswith(prefix)}
-        special = OUTPUTS.get(manifest["model_name"])
-        made = special(network, x, extra) if special else network.logits(x) if logits else network(x)  # type: ignore[operator]
+    for number in range(len(manifest["inputs"])):
+        made = _made(manifest, golden, network, number)
         for entry in (entry for entry in entries if entry["input"] == number):  # out0_1: the second for the first
             yield entry, made[int(entry["name"].rpartition("_")[2])] if isinstance(made, tuple) else made
+
+
+def _made(manifest: dict[str, Any], golden: Any, network: nn.Module, number: int) -> Any:
+    """What the network makes of an input of the golden."""
+    x, prefix = torch.from_numpy(synthetic.picture(**manifest["inputs"][number])), f"in{number}_"
+    extra = {k.removeprefix(prefix): torch.from_numpy(golden[k]) for k in golden.files if k.startswith(prefix)}
+    special = OUTPUTS.get(manifest["model_name"])
+    logits = manifest["output"].startswith("logits")
+    return special(network, x, extra) if special else network.logits(x) if logits else network(x)  # type: ignore[operator]
 
 
 def _taps(manifest: dict[str, Any], golden: Any, network: nn.Module) -> dict[str, float]:
@@ -132,10 +137,11 @@ def _taps(manifest: dict[str, Any], golden: Any, network: nn.Module) -> dict[str
         return module.register_forward_hook(keep)
 
     parts = {"mid_backbone": getattr(network, "backbone", None), "mid_neck": getattr(network, "neck", None)}
+    parts["mid_unet"] = getattr(parts["mid_backbone"], "img_feat", None)
     if parts["mid_neck"] is None:
         parts["mid_neck"] = getattr(getattr(network, "head", None), "ctc_encoder", None)
     handles = [listen(module, label) for label, module in parts.items() if module is not None]
-    network(torch.from_numpy(synthetic.picture(**manifest["inputs"][0])))
+    _made(manifest, golden, network, 0)
     for handle in handles:
         handle.remove()
     differences = {}
