@@ -48,7 +48,7 @@ class KIEResult(Result):
             ],
         }
 
-    def values(self) -> dict[str, list[str]]:
+    def by_label(self) -> dict[str, list[str]]:
         """Label -> texts of its lines, in their order."""
         found: dict[str, list[str]] = {}
         for one in self.fields:

@@ -106,7 +106,7 @@ def test_fields_of_a_page(tmp_path: Path) -> None:
     labels = load_spec(NAME).labels
     assert [field.text for field in result.fields] == [line["transcription"] for line in lines]
     assert all(field.label == labels[field.index] and 1 / 26 < field.score < 1 for field in result.fields)
-    assert sum(map(len, result.values().values())) == len(lines) and result.pairs.shape == (6, 6)
+    assert sum(map(len, result.by_label().values())) == len(lines) and result.pairs.shape == (6, 6)
     record = result.json["res"]["fields"][0]
     assert list(record) == ["label", "label_id", "transcription", "score", "points"]
     assert result.img["res"].size == (2 * image.shape[1], image.shape[0])
