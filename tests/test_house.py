@@ -12,7 +12,7 @@ from ptocr.spec.tasks import TASKS
 from tools.house_figures import ROOT, arrows, sizes, walks
 
 # Tables with a row per task, and places where the same letters mean something else.
-TABLES = {"PREDICTORS", "EVALUATORS", "OBJECTIVES", "PROCESSING", "BACKBONES"}
+TABLES = {"PREDICTORS", "EVALUATORS", "TRAININGS", "PROCESSING", "BACKBONES"}
 # of other programs, and of upstream's parameters
 OTHER_WORDS = ("ptocr/compat", "ptocr/cli/compat.py", "ptocr/nn", "tools/bench", "tools/house_figures.py")
 # tables and layouts are also what pages have, whoever found them; sr is also Serbian

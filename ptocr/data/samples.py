@@ -12,19 +12,21 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ptocr.data.augment_det import DetAugment, PageSample, color_jitter
+from ptocr.data.augment_det import PageSample, color_jitter
 from ptocr.data.augment_rec import RecAugment, blur, join_lines, noise
 from ptocr.data.label_settings import AugmentPart, DataPart, LabelSource
 from ptocr.data.records import joined
 from ptocr.data.samplers import Draw
 from ptocr.data.sources import Item, decode, read_bytes, read_source
-from ptocr.data.targets import LabelEncoder, border_map, shrink_map
+from ptocr.data.targets import DBMaps, LineTargets, PageTargets
+from ptocr.data.targets.base_targets import Arrays
 from ptocr.errors import InputError
 from ptocr.processing.cls import cls_input
+from ptocr.processing.fixed_line import filled_line, inverted_picture
 from ptocr.processing.image import normalize
 from ptocr.processing.rec import paddle_width, resize_line
 from ptocr.spec.settings import DetPreprocess, RecPreprocess
-from ptocr.spec.tasks import ClsPreprocess
+from ptocr.spec.tasks import ClsPreprocess, E2EPreprocess
 
 log = logging.getLogger(__name__)
 Sample = dict[str, Any]
@@ -56,6 +58,24 @@ def read_sources(
     if sources and not items:
         raise InputError(f"{', '.join(str(s.path) for s in sources)}: no samples there")
     return items, np.concatenate(weights) if weights else np.zeros(0), broken
+
+
+def tensors(arrays: Arrays) -> Sample:
+    """The targets of a sample as tensors; numbers stay."""
+    return {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in arrays.items()}
+
+
+def line_picture(image: np.ndarray, pre: RecPreprocess, height: int, width: int) -> tuple[np.ndarray, float]:
+    """A line as its network takes it, float32 (C, height, width), and the share of the width that it fills.
+
+    height, width: of this batch; those of networks that take one size alone are theirs.
+    """
+    if pre.resize == "inverted":  # of its own size
+        return inverted_picture(image, pre), 1.0
+    if pre.fixed:
+        return filled_line(image, pre)
+    resized = paddle_width(image, height, width)
+    return resize_line(image, height, resized, width), resized / width
 
 
 class OCRSamples(Dataset[Sample]):
@@ -108,14 +128,14 @@ class OCRSamples(Dataset[Sample]):
 
 
 class RecSamples(OCRSamples):
-    """Text lines: image (3, height, width), label_ctc, label_gtc, length, valid_ratio (share of the width that is not
-    padding), text."""
+    """Text lines: image (C, height, width), valid_ratio (share of the width that is not padding), text, and what the
+    encoder makes of it."""
 
     def __init__(
         self,
         items: Sequence[Item],
         pre: RecPreprocess,
-        encoder: LabelEncoder,
+        encoder: LineTargets,
         augment: AugmentPart | None = None,
         **options: Any,
     ) -> None:
@@ -131,18 +151,11 @@ class RecSamples(OCRSamples):
             if rng.random() < self.part.concat:
                 image, text = self._joined(image, text, width / height, rng)
             image = self.augment(image, rng)
-        target = self.encoder(text)
+        target = self.encoder.arrays(text)
         if target is None:
             return None
-        resized = paddle_width(image, height, width)
-        return {
-            "image": torch.from_numpy(resize_line(image, height, resized, width)),
-            "label_ctc": torch.from_numpy(target.ctc),
-            "label_gtc": torch.from_numpy(target.gtc),
-            "length": target.length,
-            "valid_ratio": resized / width,
-            "text": text,
-        }
+        picture, share = line_picture(image, self.pre, height, width)
+        return {"image": torch.from_numpy(picture), **tensors(target), "valid_ratio": share, "text": text}
 
     def _joined(
         self, image: np.ndarray, text: str, max_ratio: float, rng: np.random.Generator
@@ -173,18 +186,23 @@ class LineImages(OCRSamples):
         image = self.load(draw.sample, rng)
         if self.augment is not None:
             image = self.augment(image, rng)
-        return {"image": torch.from_numpy(resize_line(image, height, paddle_width(image, height, width), width))}
+        return {"image": torch.from_numpy(line_picture(image, self.pre, height, width)[0])}
 
 
 class DetSamples(OCRSamples):
-    """Crops of pages with the four maps of the DB loss, or pictures alone where there are no labels."""
+    """Crops of pages: image (3, height, width), and what the loss is told of their texts (default: the DB loss)."""
 
     def __init__(
-        self, items: Sequence[Item], pre: DetPreprocess, augment: AugmentPart, ratio: float = 0.4, **options: Any
+        self,
+        items: Sequence[Item],
+        pre: DetPreprocess | E2EPreprocess,
+        augment: AugmentPart,
+        targets: PageTargets | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(items, **options)
-        self.pre, self.part, self.ratio = pre, augment, ratio
-        self.augment = DetAugment(augment)
+        self.norm, self.part, self.targets = pre.normalize, augment, targets or DBMaps()
+        self.augment = self.targets.augment(augment)
 
     def page(self, index: int, rng: np.random.Generator) -> PageSample:
         """A whole page with its polygons."""
@@ -192,7 +210,7 @@ class DetSamples(OCRSamples):
         image = self.load(index, rng)
         return PageSample(image, label.polys, label.ignore) if label is not None else PageSample(image, (), ())
 
-    def make(self, draw: Draw, rng: np.random.Generator) -> Sample:
+    def make(self, draw: Draw, rng: np.random.Generator) -> Sample | None:
         page = self.page(draw.sample, rng)
         other = None
         if page.polys and rng.random() < self.part.copy_paste:
@@ -201,17 +219,12 @@ class DetSamples(OCRSamples):
             except InputError:
                 other = None
         page = self.augment(page, other, rng)
-        norm, size = self.pre.normalize, page.image.shape[:2]
-        ignore = np.array(page.ignore, bool)
-        shrink, shrink_mask = shrink_map(list(page.polys), ignore, size, self.ratio)
-        threshold, threshold_mask = border_map(list(page.polys), ignore, size, self.ratio)
-        return {
-            "image": torch.from_numpy(normalize(page.image, norm.mean, norm.std, norm.scale, norm.order)),
-            "shrink_map": torch.from_numpy(shrink),
-            "shrink_mask": torch.from_numpy(shrink_mask),
-            "threshold_map": torch.from_numpy(threshold),
-            "threshold_mask": torch.from_numpy(threshold_mask),
-        }
+        target = self.targets(page, rng)
+        if target is None:
+            return None
+        norm = self.norm
+        picture = normalize(page.image, norm.mean, norm.std, norm.scale, norm.order)
+        return {"image": torch.from_numpy(picture), **tensors(target)}
 
 
 class ClsSamples(OCRSamples):

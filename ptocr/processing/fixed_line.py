@@ -73,7 +73,12 @@ RESIZES: dict[str, Callable[[np.ndarray, RecPreprocess], Placed]] = {
 
 def fixed_line(image: np.ndarray, pre: RecPreprocess) -> np.ndarray:
     """A line picture (h, w, 3) uint8 BGR -> the network's input, float32 of `image_shape`."""
+    return filled_line(image, pre)[0]
+
+
+def filled_line(image: np.ndarray, pre: RecPreprocess) -> tuple[np.ndarray, float]:
+    """The same, and the share of the width that the line fills."""
     line, padding = RESIZES[pre.resize](checked(image), pre)
     picture = np.full(pre.image_shape, padding, np.float32)
     picture[:, :, : line.shape[1]] = normalized(line, pre.image_shape[0], pre.normalize)
-    return picture
+    return picture, line.shape[1] / pre.image_shape[2]

@@ -1,5 +1,5 @@
 """Tasks as rows of one table. Nothing else in the project compares names of tasks: what differs between tasks is a fact
-of the row, or an entry of a table with the same keys (`PREDICTORS`, `EVALUATORS`, `OBJECTIVES`).
+of the row, or an entry of a table with the same keys (`PREDICTORS`, `EVALUATORS`, `TRAININGS`).
 
 Settings that only one task has stand here as well, in front of the table."""
 

@@ -182,6 +182,17 @@ class Vocabulary:
         """Class of the first character."""
         return len(LAYOUTS[self.layout].before)
 
+    @property
+    def frame(self) -> int:
+        """Places of a label that its text does not take: those of start and end, where the layout writes them."""
+        return self._starts + LAYOUTS[self.layout].framed
+
+    @property
+    def _starts(self) -> bool:
+        """Whether labels begin with the start token."""
+        layout = LAYOUTS[self.layout]
+        return layout.framed and "start" in self._tokens and not layout.listed
+
     def token(self, role: str) -> int:
         """Class of a special token: blank, start, end, pad or unknown.
 
@@ -206,8 +217,7 @@ class Vocabulary:
         None for texts that do not fit, or of which no character is known (upstream: the __call__ of label encoders).
         """
         classes, framed = self.encode(text), LAYOUTS[self.layout].framed
-        starts = framed and "start" in self._tokens and not LAYOUTS[self.layout].listed
-        before = [self._tokens["start"]] if starts else []
+        before = [self._tokens["start"]] if self._starts else []
         behind = [self.token("end")] if framed else []
         if not classes or len(text) > length or len(before) + len(classes) + len(behind) > length:
             return None

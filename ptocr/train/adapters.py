@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.errors import SpecError
-from ptocr.train.recipe import AdapterPart
+from ptocr.train.parts import AdapterPart
 
 LAYERS = nn.Linear | nn.Conv1d | nn.Conv2d
 

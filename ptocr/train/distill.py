@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ptocr.train.losses import balanced, dice_loss
+from ptocr.train.masked import balanced, dice_loss
 
 _TINY = 1e-5  # upstream's, inside and outside the logarithm
 

@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader
 from ptocr.data.label_settings import DataPart, SamplerPart
 from ptocr.data.records import chosen
 from ptocr.data.samplers import EpochBatches, batch_plan
-from ptocr.data.samples import OCRSamples, collate, read_sources
+from ptocr.data.samples import OCRSamples, read_sources
 from ptocr.data.sources import Item, aspect_ratios
 from ptocr.errors import InputError
-from ptocr.train.recipe import DistillPart
+from ptocr.train.parts import DistillPart
 from ptocr.train.trainings import Training
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class Feed:
             batch_sampler=batches,
             num_workers=self.data.workers,
             persistent_workers=self.data.workers > 0,
-            collate_fn=collate,
+            collate_fn=self.training.collate,
             generator=torch.Generator(),  # workers' seeds must not be drawn from the generator of the dropout
             pin_memory=self.place.device.type == "cuda",
         )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ptocr.train.adapters import merged
 from ptocr.train.objectives import Objective
 from ptocr.train.optim import fuse_frozen, make_average, make_optimizer, make_schedule
-from ptocr.train.recipe import OptimPart
+from ptocr.train.parts import OptimPart
 
 SKIPPED = 20  # steps in a row that a gradient scaler (fp16) may leave out before a run counts as lost
 

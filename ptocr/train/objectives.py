@@ -1,19 +1,23 @@
-"""Network plus losses in one module, the one that gets wrapped: forward(batch) -> named losses and their sum "loss"."""
+"""Network plus losses in one module, the one that gets wrapped: forward(batch) -> named losses and their sum "loss".
+
+One class for each way of learning, in `ptocr.train.losses`; its table says which networks' heads it is for.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ptocr.errors import SpecError
 from ptocr.nn.fuse import fuse
-from ptocr.train import distill
-from ptocr.train.losses import CenterLoss, CTCLoss, DBLoss, NRTRLoss, SARLoss, SmoothCELoss
+from ptocr.spec.model import ModelSpec
+from ptocr.spec.vocabulary import Vocabulary
 from ptocr.train.optim import keep_norms
+from ptocr.train.parts import DistillPart, LossPart
 from ptocr.train.penalties import FeatureMatch, StartPoint
-from ptocr.train.recipe import DistillPart, LossPart
 
 Losses = dict[str, Tensor]
 Batch = dict[str, Tensor]
@@ -49,18 +53,52 @@ class Frozen:
             return network.answer(x)  # type: ignore[operator]
 
 
-class Objective(nn.Module):
-    """Base: labelled losses of the network (and of a peer, for mutual learning), distillation on top."""
+@dataclass(frozen=True)
+class Subject:
+    """What target makers may ask about the model that learns. length: `max_text_length` of the recipe."""
 
+    spec: ModelSpec
+    network: nn.Module
+    charset: Vocabulary | None = None
+    length: int = 25
+
+
+class Objective(nn.Module):
+    """Base: labelled losses of the network (and of a peer, for mutual learning), distillation on top.
+
+    heads: names of the blocks, heads or whole networks, that learn so; settings: class of what recipes say below
+    `loss`; distils: whether `agree`, `follow` and `stay` are known; makes: what `make_targets` gave.
+    """
+
+    heads: ClassVar[tuple[str, ...]] = ()
+    settings: ClassVar[type[LossPart]] = LossPart
+    distils: ClassVar[bool] = False
     rows: Tensor | None
 
-    def __init__(self, network: nn.Module, freeze_norm: bool = False, helpers: Helpers | None = None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: LossPart,
+        makes: Any = None,
+        freeze_norm: bool = False,
+        helpers: Helpers | None = None,
+    ) -> None:
         super().__init__()
         helpers = helpers or Helpers()
+        if helpers.part is not None and not self.distils:
+            raise SpecError(f"distill: models that learn with loss {loss.name!r} are not distilled here")
         self.network, self.peer = network, helpers.peer
         self.freeze_norm, self.part, self.teacher = freeze_norm, helpers.part, helpers.teacher
         self.features, self.start_point = helpers.features, helpers.start_point
         self.register_buffer("rows", helpers.rows, persistent=False)
+
+    @classmethod
+    def make_targets(cls, subject: Subject, loss: Any) -> Any:
+        """What makes the labels of samples: `PageTargets` of detectors, `LineTargets` of recognisers.
+
+        loss: settings, of the class `settings`.
+        """
+        return None
 
     def train(self, mode: bool = True) -> Objective:
         super().train(mode)
@@ -68,8 +106,8 @@ class Objective(nn.Module):
             keep_norms(self)
         return self
 
-    def targets(self, batch: Batch) -> Batch | None:
-        """What training-only branches of the network are told (teacher forcing)."""
+    def told(self, batch: Batch) -> Batch | None:
+        """What the network's `forward_train` is told beside the picture (teacher forcing)."""
         return None
 
     def labelled(self, out: Batch, batch: Batch) -> Losses:
@@ -89,7 +127,7 @@ class Objective(nn.Module):
         raise NotImplementedError
 
     def forward(self, batch: Batch) -> Losses:
-        image, targets, part = batch["image"], self.targets(batch), self.part
+        image, targets, part = batch["image"], self.told(batch), self.part
         out = self.network.forward_train(image, targets)  # type: ignore[operator]
         losses = self.labelled(out, batch)
         if part is not None and self.teacher is not None and part.mode == "keep" and "keep_image" in batch:
@@ -111,106 +149,9 @@ class Objective(nn.Module):
     def _mutual(self, part: DistillPart, out: Batch, answer: Tensor | None, batch: Batch) -> Losses:
         """Losses of a second student."""
         assert self.peer is not None
-        other = self.peer.forward_train(batch["image"], self.targets(batch))  # type: ignore[operator]
+        other = self.peer.forward_train(batch["image"], self.told(batch))  # type: ignore[operator]
         losses = {f"peer_{k}": v for k, v in self.labelled(other, batch).items()}
         losses["mutual"] = part.weight * self.agree(out, other)
         if answer is not None:  # CML: the teacher has two students
             losses["peer_teacher"] = part.weight * self.follow(other, answer, batch)
         return losses
-
-
-class DetObjective(Objective):
-    """DB loss, and what a teacher or the start says about text regions."""
-
-    def __init__(
-        self, network: nn.Module, loss: LossPart, freeze_norm: bool = False, helpers: Helpers | None = None
-    ) -> None:
-        super().__init__(network, freeze_norm, helpers)
-        self.loss = DBLoss(
-            loss.main, loss.alpha, loss.beta, loss.ohem_ratio, loss.focal_alpha, loss.focal_gamma, loss.aux
-        )
-
-    def labelled(self, out: Batch, batch: Batch) -> Losses:
-        losses = self.loss(out, batch)
-        losses.pop("loss")
-        return losses
-
-    def agree(self, a: Batch, b: Batch) -> Tensor:
-        return distill.dml_maps(a["shrink"].squeeze(1), b["shrink"].squeeze(1)).mean()
-
-    def follow(self, out: Batch, answer: Tensor, batch: Batch) -> Tensor:
-        return distill.dilated_db(out, answer, batch["shrink_mask"], self.loss.alpha, self.loss.ohem_ratio)
-
-    def stay(self, out: Batch, answer: Tensor) -> Tensor:
-        return F.binary_cross_entropy(out["shrink"].float().clamp(1e-6, 1 - 1e-6), answer.float())
-
-
-class RecObjective(Objective):
-    """CTC, the guide's loss where the network has a guide, center loss where centres are given."""
-
-    def __init__(
-        self,
-        network: nn.Module,
-        loss: LossPart,
-        freeze_norm: bool = False,
-        helpers: Helpers | None = None,
-        sar_padding: int | None = None,
-        centers: Tensor | None = None,
-    ) -> None:
-        super().__init__(network, freeze_norm, helpers)
-        self.weights = loss
-        self.ctc = CTCLoss(loss.ctc_focal)
-        self.nrtr, self.sar, self.sar_padding = NRTRLoss(), SARLoss(), sar_padding
-        self.center = CenterLoss(centers) if centers is not None else None
-
-    def targets(self, batch: Batch) -> Batch:
-        tokens = batch["label_gtc"]
-        if self.sar_padding is None:
-            tokens = tokens[:, : 2 + int(batch["length"].max())]
-        return {"gtc": tokens, "valid_ratio": batch["valid_ratio"]}
-
-    def labelled(self, out: Batch, batch: Batch) -> Losses:
-        losses = {"ctc": self.weights.ctc_weight * self.ctc(out["ctc"], batch["label_ctc"], batch["length"])}
-        if "gtc" in out:
-            labels = batch["label_gtc"]
-            if self.sar_padding is None:
-                guide = self.nrtr(out["gtc"], labels, batch["length"])
-            else:
-                guide = self.sar(out["gtc"], labels, self.sar_padding)
-            losses["gtc"] = self.weights.gtc_weight * guide
-        if self.center is not None:
-            losses["center"] = self.weights.center_weight * self.center(out["features"], out["ctc"])
-        return losses
-
-    def agree(self, a: Batch, b: Batch) -> Tensor:
-        return distill.dml_logits(a["ctc"], b["ctc"])
-
-    def follow(self, out: Batch, answer: Tensor, batch: Batch) -> Tensor:
-        return self.stay(out, answer)
-
-    def stay(self, out: Batch, answer: Tensor) -> Tensor:
-        assert self.rows is not None and self.part is not None
-        return distill.keep_ctc(out["ctc"], answer, self.rows, self.part.temperature)
-
-
-class ClsObjective(Objective):
-    """Cross entropy of a classifier."""
-
-    def __init__(
-        self, network: nn.Module, loss: LossPart, freeze_norm: bool = False, helpers: Helpers | None = None
-    ) -> None:
-        super().__init__(network, freeze_norm, helpers)
-        self.ce = SmoothCELoss(loss.smoothing)
-
-    def labelled(self, out: Batch, batch: Batch) -> Losses:
-        return {"ce": self.ce(out["logits"], batch["label"])}
-
-    def agree(self, a: Batch, b: Batch) -> Tensor:
-        return distill.dml_logits(a["logits"], b["logits"])
-
-    def follow(self, out: Batch, answer: Tensor, batch: Batch) -> Tensor:
-        return self.stay(out, answer)
-
-    def stay(self, out: Batch, answer: Tensor) -> Tensor:
-        now, then = F.log_softmax(out["logits"].float(), 1), F.log_softmax(answer.float(), 1)
-        return F.kl_div(now, then, reduction="batchmean", log_target=True)

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ptocr.errors import SpecError
 from ptocr.nn.fuse import fuse
-from ptocr.train.recipe import OptimPart
+from ptocr.train.parts import OptimPart
 
 
 def at_batch(part: OptimPart, batch: int) -> OptimPart:

@@ -62,7 +62,7 @@ class Run:
         self.folder.check(recipe, resume, overwrite)
         seed_everything(part.seed)
         self.start = load_start(recipe.model, recipe.start, recipe.charset, recipe.start_charset, recipe.gtc)
-        self.training = make_training(self.start, recipe.augment, recipe.max_text_length)
+        self.training = make_training(self.start, recipe.loss, recipe.augment, recipe.max_text_length)
         place = Place(self.accelerator.process_index, self.accelerator.num_processes, self.accelerator.device)
         self.feed = Feed(self.training, recipe.data, recipe.sampler, part.seed, place)
         sources = {"val": recipe.data.val, "base": recipe.data.base}
@@ -102,7 +102,7 @@ class Run:
         helpers = make_helpers(recipe.distill, self.start, recipe.loss.l2_sp)
         if recipe.distill is not None and recipe.distill.mode == "keep":
             self.feed.keep(recipe.distill)
-        objective = self.training.objective(recipe.loss, helpers, optim.freeze_norm)
+        objective = self.training.objective(helpers, optim.freeze_norm)
         if optim.freeze_rows:
             freeze_rows(self.start)
         if part.recompute:

@@ -1,26 +1,26 @@
-"""The three tasks: how samples and objective of det, rec and cls are made from the parts of a recipe and a start."""
+"""What is particular to tasks in training: how samples are made of pictures and labels. What is learnt of them is a
+matter of the loss (`ptocr.train.losses`)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from ptocr.checkpoint import network_of
 from ptocr.data.label_settings import AugmentPart
-from ptocr.data.samples import ClsSamples, DetSamples, LineImages, OCRSamples, RecSamples
+from ptocr.data.samples import ClsSamples, DetSamples, LineImages, OCRSamples, RecSamples, collate
 from ptocr.data.sources import Item
-from ptocr.data.targets import LabelEncoder
+from ptocr.data.targets import LineTargets, PageTargets
 from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
-from ptocr.spec.settings import DBPostprocess, DetPreprocess, RecPreprocess
+from ptocr.spec.settings import DetPreprocess, RecPreprocess
 from ptocr.spec.tasks import ClsPostprocess, ClsPreprocess
-from ptocr.train.objectives import ClsObjective, DetObjective, Frozen, Helpers, Objective, RecObjective
+from ptocr.train.losses import OBJECTIVES
+from ptocr.train.objectives import Frozen, Helpers, Objective, Subject
+from ptocr.train.parts import DistillPart, LossPart
 from ptocr.train.penalties import FeatureMatch, StartPoint
-from ptocr.train.recipe import DistillPart, LossPart
 from ptocr.train.start import Start, added_rows, class_rows
 from ptocr.weights import store
 
@@ -70,18 +70,23 @@ def _peer(start: Start) -> nn.Module:
 
 
 class Training:
-    """Base of what is particular to a task while training: samples, objective, what is evaluated.
+    """Base of what is particular to a task while training: samples, and what is evaluated.
 
     score: the metric that chooses the best checkpoint; lines: whether batches may be as wide as their pictures need;
-    limit: what cannot be learnt, in words; checkpoint: spec, charset and form of what will be saved.
+    collate: samples -> batch; limit: what cannot be learnt, in words; checkpoint: spec, charset and form of what will
+    be saved; makes: target maker of the loss.
     """
 
     score = "acc"
     lines = False
     limit = ""
+    collate = staticmethod(collate)
 
-    def __init__(self, start: Start, augment: AugmentPart, max_text_length: int) -> None:
-        self.checkpoint, self.network, self.augment = start.checkpoint, start.network, augment
+    def __init__(self, start: Start, loss: LossPart, augment: AugmentPart, max_text_length: int) -> None:
+        self.checkpoint, self.network, self.loss, self.augment = start.checkpoint, start.network, loss, augment
+        self.kind = OBJECTIVES[loss.name]
+        subject = Subject(self.checkpoint.spec, self.network, self.checkpoint.charset, max_text_length)
+        self.makes = self.kind.make_targets(subject, loss)
 
     @property
     def task(self) -> str:
@@ -100,9 +105,9 @@ class Training:
         """Unlabelled pictures for distillation."""
         return self.samples(items, **options)
 
-    def objective(self, loss: LossPart, helpers: Helpers, freeze_norm: bool) -> Objective:
+    def objective(self, helpers: Helpers, freeze_norm: bool) -> Objective:
         """The network with its losses."""
-        raise NotImplementedError
+        return self.kind(self.network, self.loss, self.makes, freeze_norm, helpers)
 
     def for_evaluation(self, network: nn.Module) -> nn.Module:
         """The module whose outputs the evaluator is given."""
@@ -115,33 +120,20 @@ class DetTraining(Training):
     score = "hmean"
 
     def samples(self, items: Sequence[Item], **options: Any) -> OCRSamples:
-        pre, post = self.checkpoint.spec.preprocess, self.checkpoint.spec.postprocess
-        assert isinstance(pre, DetPreprocess)
-        if not isinstance(post, DBPostprocess):
-            raise SpecError(f"{self.checkpoint.spec.name}: {post.name!r} detectors are not trained here; DB ones are")
-        return DetSamples(items, pre, self.augment, **options)
-
-    def objective(self, loss: LossPart, helpers: Helpers, freeze_norm: bool) -> Objective:
-        return DetObjective(self.network, loss, freeze_norm, helpers)
+        pre = self.checkpoint.spec.preprocess
+        assert isinstance(pre, DetPreprocess) and isinstance(self.makes, PageTargets)
+        return DetSamples(items, pre, self.augment, self.makes, **options)
 
 
 class RecTraining(Training):
-    """Text recognition. max_text_length: of the labels, two more than the longest text that is learnt."""
+    """Text recognition."""
 
-    lines = True
-
-    def __init__(self, start: Start, augment: AugmentPart, max_text_length: int) -> None:
-        super().__init__(start, augment, max_text_length)
-        pre, charset = self.checkpoint.spec.preprocess, self.checkpoint.charset
-        assert isinstance(pre, RecPreprocess) and charset is not None
-        self.pre, self.charset = pre, charset
-        layouts = start.network.class_rows().values()  # type: ignore[operator]
-        guide = next((layout for layout in layouts if layout != charset.layout), "nrtr")
-        self.encoder = LabelEncoder(charset, max_text_length, guide)
-        self.limit = (
-            f"texts of more than {self.encoder.longest} characters (max_text_length {max_text_length} less two) or "
-            "without a character that the charset has"
-        )
+    def __init__(self, start: Start, loss: LossPart, augment: AugmentPart, max_text_length: int) -> None:
+        super().__init__(start, loss, augment, max_text_length)
+        pre = self.checkpoint.spec.preprocess
+        assert isinstance(pre, RecPreprocess) and isinstance(self.makes, LineTargets)
+        self.pre, self.encoder = pre, self.makes
+        self.lines, self.limit = not pre.fixed, self.encoder.limit
 
     def learns(self, item: Item) -> bool:
         return self.encoder.accepts(str(item.label))
@@ -152,11 +144,6 @@ class RecTraining(Training):
     def pictures(self, items: Sequence[Item], **options: Any) -> OCRSamples:
         return LineImages(items, self.pre, self.augment, **options)
 
-    def objective(self, loss: LossPart, helpers: Helpers, freeze_norm: bool) -> Objective:
-        padding = self.encoder.sar_padding if self.encoder.guide == "sar" else None
-        centers = None if loss.centers is None else torch.from_numpy(np.load(loss.centers, allow_pickle=False))
-        return RecObjective(self.network, loss, freeze_norm, helpers, padding, centers)
-
 
 class ClsTraining(Training):
     """Direction of lines or pages."""
@@ -166,20 +153,17 @@ class ClsTraining(Training):
         assert isinstance(pre, ClsPreprocess) and isinstance(post, ClsPostprocess)
         return ClsSamples(items, pre, post.labels, self.augment, **options)
 
-    def objective(self, loss: LossPart, helpers: Helpers, freeze_norm: bool) -> Objective:
-        return ClsObjective(self.network, loss, freeze_norm, helpers)
+
+TRAININGS: dict[str, type[Training]] = {"det": DetTraining, "rec": RecTraining, "cls": ClsTraining}
 
 
-OBJECTIVES: dict[str, type[Training]] = {"det": DetTraining, "rec": RecTraining, "cls": ClsTraining}
-
-
-def make_training(start: Start, augment: AugmentPart, max_text_length: int) -> Training:
+def make_training(start: Start, loss: LossPart, augment: AugmentPart, max_text_length: int) -> Training:
     """What is particular to the task of a start's model.
 
     Raises:
         SpecError: models for this task are not trained here.
     """
     spec = start.checkpoint.spec
-    if spec.task not in OBJECTIVES:
-        raise SpecError(f"{spec.name}: models for {spec.task!r} cannot be trained; known: {', '.join(OBJECTIVES)}")
-    return OBJECTIVES[spec.task](start, augment, max_text_length)
+    if spec.task not in TRAININGS:
+        raise SpecError(f"{spec.name}: models for {spec.task!r} cannot be trained; known: {', '.join(TRAININGS)}")
+    return TRAININGS[spec.task](start, loss, augment, max_text_length)

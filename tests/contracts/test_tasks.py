@@ -20,7 +20,7 @@ from ptocr.spec.settings import Postprocess, Preprocess
 from ptocr.spec.tasks import TASKS
 from ptocr.spec.vocabulary import LAYOUTS
 from ptocr.train.recipe import load_recipe, recipes_folder
-from ptocr.train.trainings import OBJECTIVES
+from ptocr.train.trainings import TRAININGS
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -28,13 +28,13 @@ def test_each_task_has_its_tables(task: str) -> None:
     assert PREDICTORS[task].kind is SPECS[task]
     assert "reader" in vars(PREDICTORS[task]) and issubclass(PREDICTORS[task].options, ModelOptions)
     assert list_specs(task) and (paths.configs() / TASKS[task].folder).is_dir()
-    assert set(OBJECTIVES) == set(EVALUATORS), "what is trained is scored"
+    assert set(TRAININGS) == set(EVALUATORS), "what is trained is scored"
 
 
 def test_tables_have_no_other_keys() -> None:
     for table in (PREDICTORS, SPECS):
         assert list(table) == list(TASKS)
-    for table in (OBJECTIVES, EVALUATORS):
+    for table in (TRAININGS, EVALUATORS):
         assert set(table) <= set(TASKS)
 
 
@@ -83,4 +83,4 @@ def test_a_golden_of_each_task(task: str, checkout: Path) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_with_recipes_has_objectives(task: str) -> None:
     trained = {load_spec(load_recipe(recipe.stem).model).task for recipe in recipes_folder().glob("*.yaml")}
-    assert (task in trained) == (task in OBJECTIVES)
+    assert (task in trained) == (task in TRAININGS)

@@ -26,7 +26,7 @@ from ptocr.spec.model import ModelSpec, load_spec
 from ptocr.spec.tasks import TASKS
 from ptocr.train.loop import Outcome, fit
 from ptocr.train.recipe import load_recipe, recipes_folder
-from ptocr.train.trainings import OBJECTIVES
+from ptocr.train.trainings import TRAININGS
 
 RECIPES = sorted(path.stem for path in recipes_folder().glob("*.yaml"))
 SMALL = {  # per task: sizes that cost little
@@ -120,8 +120,8 @@ def test_a_step_with_every_recipe_from_every_start(recipe: str, tmp_path: Path) 
 
 
 def test_what_is_trained_can_be_scored() -> None:
-    assert set(OBJECTIVES) == set(EVALUATORS) <= set(TASKS)
-    assert {load_spec(load_recipe(name).model).task for name in RECIPES} == set(OBJECTIVES)
+    assert set(TRAININGS) == set(EVALUATORS) <= set(TASKS)
+    assert {load_spec(load_recipe(name).model).task for name in RECIPES} == set(TRAININGS)
 
 
 def guided() -> list[str]:

@@ -2,59 +2,114 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 import torch
 
-from ptocr.data.targets import LabelEncoder
+from ptocr.data.augment_det import PageSample
+from ptocr.data.samples import collate, tensors
+from ptocr.data.targets import LineTargets, PageTargets
+from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
 from ptocr.nn.heads.pf_local import PFHeadLocal
-from ptocr.nn.heads.sar import SARHead
 from ptocr.spec.model import load_spec
-from ptocr.train.objectives import ClsObjective, DetObjective, RecObjective
-from ptocr.train.recipe import load_recipe, recipes_folder
+from ptocr.train.losses import OBJECTIVES, loss_name
+from ptocr.train.objectives import Helpers, Objective, Subject
+from ptocr.train.parts import DistillPart
+from ptocr.train.recipe import load_recipe, parse_recipe, recipes_folder
 
-NAMES = sorted(p.stem for p in recipes_folder().glob("*.yaml") if not p.stem.endswith("_finetune"))
 UNUSED = ("backbone.last_conv.", "backbone.fc.", ".act.lab.")  # upstream's networks hold these without using them
+# What the losses of a recipe are called, beside "loss".
+PARTS = {"db": {"shrink", "threshold", "binary"}, "ctc": {"ctc"}, "ce": {"ce"}}
 
 
-def det_batch():
-    mask = (torch.rand(2, 64, 64) > 0.7).float()
-    maps = {"shrink_map": mask, "shrink_mask": torch.ones_like(mask), "threshold_mask": mask}
-    return {"image": torch.rand(2, 3, 64, 64), "threshold_map": torch.rand(2, 64, 64), **maps}
+def distinct() -> list[str]:
+    """The first recipe of every architecture and loss."""
+    first: dict[str, str] = {}
+    for path in sorted(recipes_folder().glob("*.yaml")):
+        recipe = load_recipe(path.stem)
+        key = json.dumps([load_spec(recipe.model).architecture, recipe.loss.model_dump(mode="json")], sort_keys=True)
+        if not path.stem.endswith("_finetune"):
+            first.setdefault(key, path.stem)
+    return sorted(first.values())
 
 
-def rec_batch(encoder):
-    targets = [encoder("abc"), encoder("12 4")]
-    return {
-        "image": torch.rand(2, 3, 48, 64),
-        "label_ctc": torch.stack([torch.from_numpy(t.ctc) for t in targets]),
-        "label_gtc": torch.stack([torch.from_numpy(t.gtc) for t in targets]),
-        "length": torch.tensor([t.length for t in targets]),
-        "valid_ratio": torch.tensor([1.0, 0.5]),
-    }
+def page(rng):
+    polys = (
+        np.array([[8, 8], [56, 8], [56, 24], [8, 24]], np.float32),
+        np.array([[6, 34], [50, 34], [50, 60], [6, 60]]),
+    )
+    return PageSample(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8), polys, (False, False))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_one_batch_of_every_recipe(name):
-    torch.manual_seed(0)
+def batch_of(makes, spec):
+    """Two samples with the labels that the loss asks for."""
+    rng = np.random.default_rng(0)
+    if isinstance(makes, PageTargets):
+        samples = [makes(page(rng), rng) for _ in range(2)]
+        return {"image": torch.rand(2, 3, 64, 64)} | collate([tensors(s) for s in samples])
+    if isinstance(makes, LineTargets):
+        samples = [makes.arrays(text) for text in ("abc", "12 4")]
+        height, width = spec.preprocess.image_shape[1:] if spec.preprocess.fixed else (48, 64)
+        image = torch.rand(2, spec.preprocess.image_shape[0], height, width)
+        return {"image": image, "valid_ratio": torch.tensor([1.0, 0.5])} | collate([tensors(s) for s in samples])
+    return {"image": torch.rand(2, *spec.preprocess.image_shape), "label": torch.tensor([0, 1])}
+
+
+def made(name):
     recipe = load_recipe(name)
     spec = load_spec(recipe.model)
     network = build_network(spec.architecture, spec.classes, train=True)
-    parts = set()
-    if spec.task == "det":
-        objective, batch = DetObjective(network, recipe.loss), det_batch()
-        parts = {"shrink", "threshold", "binary", *recipe.loss.aux}
-        parts |= {"cbn"} if isinstance(network.head, PFHeadLocal) else set()
-    elif spec.task == "rec":
-        sar = any(isinstance(m, SARHead) for m in network.modules())
-        encoder = LabelEncoder(spec.load_charset(), recipe.max_text_length, "sar" if sar else "nrtr")
-        objective = RecObjective(network, recipe.loss, sar_padding=encoder.sar_padding if sar else None)
-        batch, parts = rec_batch(encoder), {"ctc", "gtc"}
-    else:
-        objective, parts = ClsObjective(network, recipe.loss), {"ce"}
-        batch = {"image": torch.rand(2, *spec.preprocess.image_shape), "label": torch.tensor([0, 1])}
-    losses = objective.train()(batch)
+    kind = OBJECTIVES[recipe.loss.name]
+    makes = kind.make_targets(Subject(spec, network, spec.load_charset(), recipe.max_text_length), recipe.loss)
+    return kind(network, recipe.loss, makes), makes, spec
+
+
+@pytest.mark.parametrize("name", distinct())
+def test_one_batch_of_every_recipe(name):
+    torch.manual_seed(0)
+    objective, makes, spec = made(name)
+    network, settings = objective.network, load_recipe(name).loss
+    parts = PARTS[settings.name] | set(getattr(settings, "aux", ()))
+    parts |= {"cbn"} if any(isinstance(m, PFHeadLocal) for m in network.modules()) else set()
+    parts |= {"gtc"} if "gtc" in spec.architecture.get("head", {}) else set()
+    losses = objective.train()(batch_of(makes, spec))
     assert set(losses) == parts | {"loss"} and all(torch.isfinite(v) for v in losses.values())
     losses["loss"].backward()
     idle = [n for n, p in network.named_parameters() if p.grad is None and not any(u in n for u in UNUSED)]
     assert not idle
+
+
+def test_rows_are_named_as_their_settings_and_every_head_has_a_default():
+    for name, kind in OBJECTIVES.items():
+        assert kind.settings().name == name and kind.heads and issubclass(kind, Objective)
+    assert loss_name({"head": {"name": "MultiHead"}}) == loss_name({"head": {"name": "CTCHead"}}, "ctc") == "ctc"
+    assert loss_name({"network": {"name": "PPLCNetClassifier"}}) == "ce"
+    with pytest.raises(SpecError, match="UVDoc cannot be trained"):
+        loss_name({"network": {"name": "UVDoc"}})
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        ({"name": "db"}, ("loss.name 'db'", "CTCHead", "ctc")),
+        ({"main": "dice"}, ("loss.main", "unknown key", "gtc_weight")),
+        ({"ctc_weight": "much"}, ("loss.ctc_weight", "much")),
+    ],
+)
+def test_settings_of_another_loss_are_refused(loss, words):
+    with pytest.raises(SpecError) as error:
+        parse_recipe({"model": "ch_ppocr_mobile_v2.0_rec", "loss": loss}, "mine.yaml")
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_loss_that_cannot_be_distilled_says_so():
+    class Plain(Objective):
+        settings = OBJECTIVES["ce"].settings
+
+    part = DistillPart(mode="teacher", teacher="x")
+    with pytest.raises(SpecError, match=r"distill: .*'ce'"):
+        Plain(torch.nn.Linear(1, 1), Plain.settings(), helpers=Helpers(part))

@@ -1,40 +1,35 @@
-"""Training targets: maps of the DB detector, label rows of the recognisers.
+"""Training targets of DB detectors: maps of shrunk texts and of their borders.
 
-Equal to what upstream's MakeShrinkMap, MakeBorderMap and MultiLabelEncode give (tests/train/test_labels.py).
+Equal to what upstream's MakeShrinkMap and MakeBorderMap give (tests/train/test_targets.py).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
-import pyclipper
 
-from ptocr.spec.vocabulary import Vocabulary
-
-
-def signed_area(poly: np.ndarray) -> float:
-    """Shoelace area of (n, 2) points; positive when they run clockwise on the screen."""
-    x, y = np.asarray(poly, np.float64).T
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+from ptocr.data.augment_det import PageSample
+from ptocr.data.targets.base_targets import Arrays, PageTargets
+from ptocr.data.targets.polygons import offset, offset_distance, signed_area
 
 
-def perimeter(poly: np.ndarray) -> float:
-    """Length of the closed outline of (n, 2) points."""
-    poly = np.asarray(poly, np.float64)
-    return float(np.linalg.norm(poly - np.roll(poly, -1, axis=0), axis=1).sum())
+class DBMaps(PageTargets):
+    """The four maps of the DB loss. ratio: how much texts are shrunk."""
 
+    def __init__(self, ratio: float = 0.4) -> None:
+        self.ratio = ratio
 
-def _offset_distance(poly: np.ndarray, ratio: float) -> float:
-    """How far a polygon is moved in or out for a shrink ratio (DB paper, equation 10)."""
-    return abs(signed_area(poly)) * (1 - ratio**2) / perimeter(poly)
-
-
-def _offset(poly: np.ndarray, distance: float) -> list[np.ndarray]:
-    tool = pyclipper.PyclipperOffset()
-    tool.AddPath([tuple(p) for p in poly], pyclipper.JT_ROUND, pyclipper.ET_CLOSEDPOLYGON)
-    return [np.array(p).reshape(-1, 2) for p in tool.Execute(distance)]
+    def __call__(self, page: PageSample, rng: np.random.Generator) -> Arrays:
+        """ "shrink_map", "shrink_mask", "threshold_map", "threshold_mask" (H, W) float32."""
+        size, polys, ignore = page.image.shape[:2], list(page.polys), np.array(page.ignore, bool)
+        shrink, shrink_mask = shrink_map(polys, ignore, size, self.ratio)
+        threshold, threshold_mask = border_map(polys, ignore, size, self.ratio)
+        return {
+            "shrink_map": shrink,
+            "shrink_mask": shrink_mask,
+            "threshold_map": threshold,
+            "threshold_mask": threshold_mask,
+        }
 
 
 def shrink_map(
@@ -54,7 +49,7 @@ def shrink_map(
         if not (skip or too_small or abs(signed_area(poly)) < 1):
             # a text that falls apart when shrunk is shrunk less
             for attempt in np.arange(ratio, 1, ratio):
-                shrunk = _offset(poly, -_offset_distance(poly, attempt))
+                shrunk = offset(poly, -offset_distance(poly, attempt))
                 if len(shrunk) == 1:
                     break
         if not shrunk:
@@ -84,8 +79,8 @@ def border_map(
 
 
 def _draw_border(poly: np.ndarray, canvas: np.ndarray, mask: np.ndarray, ratio: float) -> None:
-    distance = _offset_distance(poly, ratio)
-    grown = _offset(poly, distance)
+    distance = offset_distance(poly, ratio)
+    grown = offset(poly, distance)
     if not grown:
         return
     outline = grown[0]
@@ -119,33 +114,3 @@ def _edge_distance(xs: np.ndarray, ys: np.ndarray, start: np.ndarray, end: np.nd
         minus_cos = (c - a - b) / (2 * np.sqrt(a * b))
         to_line = np.sqrt(a * b * np.nan_to_num(1 - minus_cos**2) / c)
     return np.where(minus_cos < 0, np.sqrt(np.fmin(a, b)), to_line)
-
-
-@dataclass(frozen=True)
-class RecTarget:
-    """One line's labels: ctc (max_length,) classes with 0 behind the text; gtc (max_length,) of the guide; length."""
-
-    ctc: np.ndarray
-    gtc: np.ndarray
-    length: int
-
-
-class LabelEncoder:
-    """Texts to label rows of a charset, for CTC and a guide, whose layout of the vocabulary is named `guide`."""
-
-    def __init__(self, charset: Vocabulary, max_length: int = 25, guide: str = "nrtr") -> None:
-        self.charset, self.max_length, self.guide = charset, max_length, guide
-        self.longest = max_length - 2  # characters: two places of the guide's row are taken by start and end
-        self.guided = charset.with_layout(guide)
-        self.sar_padding = self.guided.token("pad")
-
-    def accepts(self, text: str) -> bool:
-        """Whether a text can be trained on: long enough, short enough, and with a known character."""
-        return self(text) is not None
-
-    def __call__(self, text: str) -> RecTarget | None:
-        """Labels of a text, or None where it does not fit (`accepts`)."""
-        ctc, gtc = self.charset.label(text, self.max_length), self.guided.label(text, self.max_length)
-        if ctc is None or gtc is None:
-            return None
-        return RecTarget(np.array(ctc), np.array(gtc), len(self.charset.encode(text)))

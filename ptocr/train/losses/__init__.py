@@ -1,0 +1,48 @@
+"""Losses: one file for each way of learning, with its settings, and one row here. Numbers agree with Paddle's
+(tests/train/test_losses.py).
+
+Networks give plain tensors (`forward_train`); what is compared with what stands in the `labelled` of an objective.
+"""
+
+from typing import Any
+
+from ptocr.errors import SpecError
+from ptocr.train.losses.class_loss import ClsObjective, SmoothCELoss
+from ptocr.train.losses.ctc_loss import CenterLoss, CTCLoss, CTCObjective
+from ptocr.train.losses.db_loss import DBLoss, DBObjective
+from ptocr.train.losses.token_losses import NRTRLoss, SARLoss
+from ptocr.train.objectives import Objective
+
+__all__ = [
+    "CTCLoss",
+    "CTCObjective",
+    "CenterLoss",
+    "ClsObjective",
+    "DBLoss",
+    "DBObjective",
+    "NRTRLoss",
+    "SARLoss",
+    "SmoothCELoss",
+]
+
+# By the name that a recipe says as `loss.name`. Of those for a head, the first is the default.
+OBJECTIVES: dict[str, type[Objective]] = {
+    "db": DBObjective,
+    "ctc": CTCObjective,
+    "ce": ClsObjective,
+}
+
+
+def loss_name(architecture: dict[str, Any], wanted: str | None = None) -> str:
+    """Which loss a network of a spec's `architecture` learns with: the one wanted, or the default of its head.
+
+    Raises:
+        SpecError: none is known for the head, or not the one wanted.
+    """
+    block = architecture.get("head", architecture.get("network", {})).get("name")
+    fitting = [name for name, kind in OBJECTIVES.items() if block in kind.heads]
+    if not fitting:
+        raise SpecError(f"networks with {block} cannot be trained here")
+    if wanted is not None and wanted not in fitting:
+        raise SpecError(f"loss.name {wanted!r}: networks with {block} learn with {', '.join(fitting)}")
+    return wanted or fitting[0]

@@ -1,0 +1,41 @@
+"""Losses of maps that count where a mask is 1: shared by the losses of detectors. Numbers agree with Paddle's."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+EPS = 1e-6
+
+
+def dice_loss(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """1 - 2 |A and B| / (|A| + |B|) over the whole batch (upstream DiceLoss). All of one shape."""
+    overlap = (pred * target * mask).sum()
+    total = (pred * mask).sum() + (target * mask).sum() + EPS
+    return 1 - 2 * overlap / total
+
+
+def masked_l1(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute error where mask is 1 (upstream MaskL1Loss)."""
+    return ((pred - target).abs() * mask).sum() / (mask.sum() + EPS)
+
+
+def balanced(loss: Tensor, target: Tensor, mask: Tensor, negative_ratio: float) -> Tensor:
+    """Mean of the loss over all positives and the hardest `negative_ratio` times as many negatives (BalanceLoss).
+
+    loss: per pixel, or a number for the whole batch, which stays nearly as it is.
+    """
+    positive, negative = target * mask, (1 - target) * mask
+    n_positive = int(positive.sum())
+    n_negative = int(min(float(negative.sum()), n_positive * negative_ratio))
+    total = (positive * loss).sum()
+    if n_negative > 0:
+        total = total + (negative * loss).flatten().topk(n_negative).values.sum()
+    return total / (n_positive + n_negative + EPS)
+
+
+def binary_focal(pred: Tensor, target: Tensor, mask: Tensor, alpha: float, gamma: float) -> Tensor:
+    """Focal loss of probabilities (arXiv 1708.02002), mean where mask is 1."""
+    p = pred.clamp(EPS, 1 - EPS)
+    p_true = p * target + (1 - p) * (1 - target)
+    weight = alpha * target + (1 - alpha) * (1 - target)
+    return (-weight * (1 - p_true) ** gamma * p_true.log() * mask).sum() / (mask.sum() + EPS)
