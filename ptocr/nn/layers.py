@@ -31,6 +31,15 @@ def make_divisible(value: float, divisor: int = 8, minimum: int | None = None) -
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
+def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:
+    """Stochastic depth (arXiv 1603.09382): while training, what a layer adds to its input (N, ...) is left out for
+    samples chosen by chance, `rate` of them; the others' grow, so that the mean stays."""
+    if not training or rate == 0.0:
+        return x
+    kept = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= rate
+    return x * kept / (1.0 - rate)
+
+
 def pool_rec(x: Tensor) -> Tensor:
     """Mean over the height and pairs of columns: (N, C, h, w) -> (N, C, 1, w / 2).
 

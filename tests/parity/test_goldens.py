@@ -25,6 +25,7 @@ from ptocr.convert.mapping import lstm_aliases, map_state
 from ptocr.nn.build import OCRNet
 from ptocr.nn.fuse import Fusible, Reparam, fuse
 from ptocr.spec.model import load_spec
+from tests.parity import forced_outputs
 from tools.parity import synthetic
 from tools.parity.golden_outputs import OUTPUTS
 
@@ -141,6 +142,16 @@ def test_outputs(golden: Golden, only: type[Fusible] | None, bar: float) -> None
             best, indices = output.max(dim=2)
             np.testing.assert_array_equal(indices.reshape(-1), golden.arrays[f"{entry['name']}_argmax"])
             np.testing.assert_allclose(best.reshape(-1), golden.arrays[f"{entry['name']}_max"], rtol=0, atol=bar)
+
+
+def test_teacher_forcing(golden: Golden) -> None:
+    forced = forced_outputs.FORCED.get(golden.name)
+    cases = golden.cases() if forced is not None else []
+    for entry, picture in cases:
+        if entry["name"].endswith(("0_0", "1_0")) or entry["name"] in ("out0", "out1"):
+            same = [e for e, _ in cases if e["input"] == entry["input"]]
+            assert forced is not None
+            forced_outputs.check(forced, golden.network, picture, same, golden.arrays)
 
 
 def test_fused_has_no_batch_norm(golden: Golden) -> None:

@@ -22,6 +22,7 @@ from ptocr.convert.mapping import map_state
 from ptocr.nn.fuse import Fusible, fuse
 from ptocr.processing.layout import best_of_classes
 from ptocr.spec.model import load_spec
+from tests.parity import forced_outputs
 from tools.parity import synthetic
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "parity_structure"
@@ -92,6 +93,14 @@ def test_outputs(golden: Golden, fused: bool) -> None:
             if f"{entry['name']}_argmax" in golden.arrays:
                 np.testing.assert_array_equal(output.argmax(2).reshape(-1), golden.arrays[f"{entry['name']}_argmax"])
     assert compared == set(outputs)
+
+
+def test_teacher_forcing(golden: Golden) -> None:
+    if load_spec(golden.name).task == "table":
+        for number, facts in enumerate(golden.facts["inputs"]):
+            entries = [e for e in golden.facts["outputs"] if e["input"] == number and "of" not in e]
+            picture = torch.from_numpy(synthetic.picture(**facts))
+            forced_outputs.check(forced_outputs.table, golden.network, picture, entries, golden.arrays)
 
 
 @torch.inference_mode()

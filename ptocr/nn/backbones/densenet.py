@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ptocr.nn.fuse import Fusible, with_folded
 
 DEPTH = 16  # layers of a dense block
+DROPPED = 0.2  # of the values behind each batch norm, while training
 
 
 class _Layer(nn.Module):
@@ -19,8 +20,9 @@ class _Layer(nn.Module):
     bn2: nn.Module
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        return torch.cat([x, F.relu(self.bn2(self.conv2(y)))], dim=1)
+        y = F.dropout(F.relu(self.bn1(self.conv1(x))), DROPPED, self.training)
+        y = F.dropout(F.relu(self.bn2(self.conv2(y))), DROPPED, self.training)
+        return torch.cat([x, y], dim=1)
 
 
 class DenseLayer(_Layer, Fusible):
@@ -42,7 +44,8 @@ class _Transition(nn.Module):
     bn1: nn.Module
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(F.relu(self.bn1(self.conv1(x))), 2, ceil_mode=True)
+        x = F.dropout(F.relu(self.bn1(self.conv1(x))), DROPPED, self.training)
+        return F.avg_pool2d(x, 2, ceil_mode=True)
 
 
 class Transition(_Transition, Fusible):

@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ptocr.nn.layers import ConvNorm
+from ptocr.nn.layers import ConvNorm, drop_path
 from ptocr.nn.necks.sequence import Attention, Mlp
 
 EPS = 1e-6
 MLP_RATIO = 4
 DROPPED = 0.1  # of the last map, in training
+DROPPED_PATHS = 0.1  # of samples, by the last block, in training
 Mixer = Literal["Local", "Global", "Conv"]
 Grid = tuple[int, int]  # rows and columns of tokens
 
@@ -69,12 +70,14 @@ def _mixer(name: Mixer, dim: int, heads: int, window: Sequence[int]) -> nn.Modul
 class SVTRBlock(nn.Module):
     """A mixer and an MLP, each with a shortcut. post_norm: norm(x + f(x)), else x + f(norm(x)).
 
-    Upstream calls the former `prenorm=True`.
+    Upstream calls the former `prenorm=True`. dropped: share of the samples that f is left out for, while training.
     """
 
-    def __init__(self, dim: int, heads: int, mixer: Mixer, window: Sequence[int], post_norm: bool) -> None:
+    def __init__(
+        self, dim: int, heads: int, mixer: Mixer, window: Sequence[int], post_norm: bool, dropped: float = 0.0
+    ) -> None:
         super().__init__()
-        self.post_norm = post_norm
+        self.post_norm, self.dropped = post_norm, dropped
         self.norm1 = nn.LayerNorm(dim, eps=EPS)
         self.mixer = _mixer(mixer, dim, heads, window)
         self.norm2 = nn.LayerNorm(dim, eps=EPS)
@@ -82,10 +85,13 @@ class SVTRBlock(nn.Module):
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
         if self.post_norm:
-            x = self.norm1(x + self.mixer(x, grid))
-            return self.norm2(x + self.mlp(x))
-        x = x + self.mixer(self.norm1(x), grid)
-        return x + self.mlp(self.norm2(x))
+            x = self.norm1(x + self._added(self.mixer(x, grid)))
+            return self.norm2(x + self._added(self.mlp(x)))
+        x = x + self._added(self.mixer(self.norm1(x), grid))
+        return x + self._added(self.mlp(self.norm2(x)))
+
+    def _added(self, x: Tensor) -> Tensor:
+        return drop_path(x, self.dropped, self.training)
 
 
 class SubSample(nn.Module):
@@ -139,11 +145,11 @@ class SVTRNet(nn.Module):
         self.patch_embed = PatchEmbed(embed_dim[0])
         tokens = (img_size[0] // 4) * (img_size[1] // 4)
         self.pos_embed = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, tokens, embed_dim[0]), std=0.02))
-        names = iter(mixer)
+        names, dropped = iter(mixer), iter(torch.linspace(0, DROPPED_PATHS, sum(depth), device="cpu").tolist())
         for stage, (dim, blocks, heads, window) in enumerate(
             zip(embed_dim, depth, num_heads, local_mixer, strict=True), start=1
         ):
-            rows = (SVTRBlock(dim, heads, next(names), window, prenorm) for _ in range(blocks))
+            rows = (SVTRBlock(dim, heads, next(names), window, prenorm, next(dropped)) for _ in range(blocks))
             self.add_module(f"blocks{stage}", nn.ModuleList(rows))
             if stage < len(depth):
                 self.add_module(f"sub_sample{stage}", SubSample(dim, embed_dim[stage]))

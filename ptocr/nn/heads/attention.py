@@ -140,6 +140,12 @@ class RFLHead(Head):
     def forward(self, features: tuple[Tensor, Tensor]) -> Tensor:
         return self.logits(features).softmax(2)
 
+    def forward_train(
+        self, features: tuple[Tensor, Tensor], targets: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Counts "counting" (N, classes), and logits "attention" (N, L, classes) for targets["tokens"]."""
+        return {"counting": self.counts(features), **self.seq_head.forward_train(features[1], targets)}
+
     def decoding(self, network: nn.Module) -> nn.Module:
         return GreedySteps(network)
 
@@ -162,6 +168,10 @@ class RFLCountingHead(Head):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(x)
+
+    def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Counts "counting" (N, classes)."""
+        return {"counting": self.logits(x)}
 
     def decoding(self, network: nn.Module) -> nn.Module:
         return CountedSteps(network, self.steps)

@@ -6,15 +6,19 @@ Masks (N, 1, h, w) say which cells of a map show a picture of the batch: 1, and 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.decode import GreedySteps, read_greedily
 from ptocr.nn.layers import FoldingSequential
 from ptocr.nn.network import Head
 
+STRIDE = 16  # pixels of a cell
 COUNTED = 512  # channels of the counting decoders
+DROPPED = 0.5  # of what the classes are read from, while training
 POSITIONS = 256  # numbers that stand for a row, and for a column
 
 
@@ -92,8 +96,8 @@ class SymbolDecoder(nn.Module):
         self.counting_context_weight = nn.Linear(classes, hidden)
         self.word_convert = nn.Linear(hidden, classes)
 
-    def forward(self, x: Tensor, counts: Tensor, mask: Tensor, most: int, tokens: dict[str, int]) -> Tensor:
-        """Map (N, C, h, w), counts (N, classes) -> logits (N, T, classes), T <= most."""
+    def stepper(self, x: Tensor, counts: Tensor, mask: Tensor) -> Callable[[Tensor, int], Tensor]:
+        """Map (N, C, h, w), counts (N, classes) -> a step: the tokens before (N, 1) -> logits (N, 1, classes)."""
         state = torch.tanh(self.init_weight((x * mask).sum((2, 3)) / mask.sum((2, 3))))
         keys = self.encoder_feature_conv(x).permute(0, 2, 3, 1) + position_codes(mask)
         counted = self.counting_context_weight(counts)
@@ -107,9 +111,9 @@ class SymbolDecoder(nn.Module):
             looked = looked + weights
             context = self.word_context_weight((weights * x).sum((2, 3)))
             seen = self.word_state_weight(state) + self.word_embedding_weight(last) + context + counted
-            return self.word_convert(seen).unsqueeze(1)
+            return self.word_convert(F.dropout(seen, DROPPED, self.training)).unsqueeze(1)
 
-        return read_greedily(step, len(x), most, tokens["start"], tokens["end"], x.device)
+        return step
 
 
 class CANHead(Head):
@@ -139,10 +143,23 @@ class CANHead(Head):
         """mask: of the map's cells; None: the whole map shows pictures."""
         mask = torch.ones_like(x[:, :1]) if mask is None else mask
         small, large = self.counts(x, mask)
-        return self.decoder(x, (small + large) / 2, mask, self.most, self.tokens)
+        step = self.decoder.stepper(x, (small + large) / 2, mask)
+        return read_greedily(step, len(x), self.most, self.tokens["start"], self.tokens["end"], x.device)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(x).softmax(2)
+
+    def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """For targets["tokens"] (N, L), the symbols and the end, and targets["mask"] (N, 1, H, W), which pixels show
+        pictures: logits "symbols" (N, L, classes) of each, counts "small" and "large" (N, classes)."""
+        assert targets is not None
+        mask, tokens = targets["mask"][:, :, ::STRIDE, ::STRIDE], targets["tokens"]
+        small, large = self.counts(x, mask)
+        step = self.decoder.stepper(x, (small + large) / 2, mask)
+        start = torch.full_like(tokens[:, :1], self.tokens["start"])
+        fed = torch.cat([start, tokens[:, :-1]], dim=1)
+        symbols = [step(fed[:, place : place + 1], place) for place in range(fed.shape[1])]
+        return {"symbols": torch.cat(symbols, dim=1), "small": small, "large": large}
 
     def decoding(self, network: nn.Module) -> nn.Module:
         return GreedySteps(network)

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from ptocr.nn.backbones.vit import table
 from ptocr.nn.heads.nrtr import join_heads, split_heads
 from ptocr.nn.heads.position import PositionHead
+from ptocr.nn.layers import drop_path
 from ptocr.nn.necks.sequence import Mlp
 
 EPS = 1e-6
 MLP_RATIO = 4
+DROPPED = 0.1  # of samples, by the last layer, while training
 
 
 class NodeAttention(nn.Module):
@@ -37,10 +39,14 @@ class NodeAttention(nn.Module):
 
 
 class NodeLayer(nn.Module):
-    """norm(x + f(x)) for attention and MLP (upstream `DecoderLayer`). Its `normkv` is stored and never used."""
+    """norm(x + f(x)) for attention and MLP (upstream `DecoderLayer`). Its `normkv` is stored and never used.
 
-    def __init__(self, dim: int, heads: int, train: bool) -> None:
+    dropped: share of the samples that f is left out for, while training.
+    """
+
+    def __init__(self, dim: int, heads: int, train: bool, dropped: float) -> None:
         super().__init__()
+        self.dropped = dropped
         self.norm1 = nn.LayerNorm(dim, eps=EPS)
         if train:
             self.normkv = nn.LayerNorm(dim, eps=EPS)
@@ -49,8 +55,8 @@ class NodeLayer(nn.Module):
         self.mlp = Mlp(dim, MLP_RATIO * dim, nn.GELU())
 
     def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        x = self.norm1(x + self.mixer(x, memory))
-        return self.norm2(x + self.mlp(x))
+        x = self.norm1(x + drop_path(self.mixer(x, memory), self.dropped, self.training))
+        return self.norm2(x + drop_path(self.mlp(x), self.dropped, self.training))
 
 
 class EdgeLayer(nn.Module):
@@ -70,8 +76,9 @@ class EdgeLayer(nn.Module):
     def forward(self, positions: Tensor, characters: Tensor) -> Tensor:
         parts = self.p(positions), self.pv(characters), self.cv(characters)
         q, k, v = (split_heads(part, self.heads) for part in parts)
-        x = self.norm1(positions + self.p_proj(join_heads(F.scaled_dot_product_attention(q, k, v, scale=1.0))))
-        return self.norm2(x + self.mlp(x))
+        seen = self.p_proj(join_heads(F.scaled_dot_product_attention(q, k, v, scale=1.0)))
+        x = self.norm1(positions + drop_path(seen, DROPPED, self.training))
+        return self.norm2(x + drop_path(self.mlp(x), DROPPED, self.training))
 
 
 class NodeEmbedding(nn.Module):
@@ -103,8 +110,9 @@ class CPPDHead(PositionHead):
         self.char_pos_embed = table(1, self.positions, dim)
         self.vis_pos_embed = table(1, vis_seq, dim)
         self.pos_node_embed = NodeEmbedding(self.positions, dim)
-        self.char_node_decoder = nn.ModuleList(NodeLayer(dim, heads, train) for _ in range(num_layer))
-        self.pos_node_decoder = nn.ModuleList(NodeLayer(dim, heads, train) for _ in range(num_layer))
+        dropped = [DROPPED * i / num_layer for i in range(num_layer)]
+        self.char_node_decoder = nn.ModuleList(NodeLayer(dim, heads, train, rate) for rate in dropped)
+        self.pos_node_decoder = nn.ModuleList(NodeLayer(dim, heads, train, rate) for rate in dropped)
         self.edge_decoder = EdgeLayer(dim, heads)
         self.trained = train
         if train:
@@ -113,14 +121,36 @@ class CPPDHead(PositionHead):
             self.pos_node_fc1 = nn.Linear(dim, self.positions)
         self.edge_fc = nn.Linear(dim, classes)
 
+    def nodes(self, characters: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Nodes of characters and of positions, each with the visual tokens behind them (N, L + vis_seq, C), through
+        all layers: they look at the visual tokens alone."""
+        seen = self.vis_pos_embed.shape[1]
+        for character_layer, position_layer in zip(self.char_node_decoder, self.pos_node_decoder, strict=True):
+            characters = character_layer(characters, characters[:, -seen:])
+            positions = position_layer(positions, positions[:, -seen:])
+        return characters, positions
+
+    def _places(self, visual: Tensor) -> Tensor:
+        nodes = (self.pos_node_embed() + self.char_pos_embed).expand(len(visual), -1, -1)
+        return torch.cat([nodes, visual], dim=1)
+
     def logits(self, x: Tensor) -> Tensor:
         visual = x + self.vis_pos_embed
-        nodes = (self.pos_node_embed() + self.char_pos_embed).expand(x.shape[0], -1, -1)
-        positions, characters = torch.cat([nodes, visual], dim=1), visual
-        for character_layer, position_layer in zip(self.char_node_decoder, self.pos_node_decoder, strict=True):
-            characters = character_layer(characters, characters)
-            positions = position_layer(positions, positions[:, self.positions :])
+        characters, positions = self.nodes(visual, self._places(visual))
         return self.edge_fc(self.edge_decoder(positions[:, : self.positions], characters))
+
+    def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Logits "edges" (N, max_len + 1, classes), "characters" (N, classes, max_len): how often each class occurs,
+        "positions" (N, max_len + 1): whether something stands there."""
+        visual = x + self.vis_pos_embed
+        counted = torch.cat([self.char_node_embed().expand(len(x), -1, -1), visual], dim=1)
+        characters, positions = self.nodes(counted, self._places(visual))
+        seen, places = visual.shape[1], positions[:, : self.positions]
+        return {
+            "characters": self.char_node_fc1(characters[:, :-seen]),
+            "positions": self.pos_node_fc1(places).diagonal(dim1=1, dim2=2),
+            "edges": self.edge_fc(self.edge_decoder(places, characters[:, -seen:])),
+        }
 
     def class_rows(self) -> dict[str, str]:
         rows = ["edge_fc.weight", "edge_fc.bias", *["char_node_embed.embedding.weight"] * self.trained]

@@ -133,17 +133,22 @@ class Embedding(nn.Module):
         return vectors * math.sqrt(self.dim)
 
 
+def sinusoids(length: int, dim: int) -> Tensor:
+    """Codes of places: sines and cosines in turn, (length, dim)."""
+    position = torch.arange(length, dtype=torch.float32).unsqueeze(1)
+    frequency = torch.exp(torch.arange(0, dim, 2, dtype=torch.float32) * (-math.log(10000.0) / dim))
+    table = torch.zeros(length, dim)
+    table[:, 0::2] = torch.sin(position * frequency)
+    table[:, 1::2] = torch.cos(position * frequency)
+    return table
+
+
 class PositionalEncoding(nn.Module):
     """Adds the sinusoid table `pe` (5000, 1, dim), which checkpoints hold as a buffer."""
 
     def __init__(self, dim: int, length: int = 5000, dropout: float = 0.1) -> None:
         super().__init__()
-        position = torch.arange(length, dtype=torch.float32).unsqueeze(1)
-        frequency = torch.exp(torch.arange(0, dim, 2, dtype=torch.float32) * (-math.log(10000.0) / dim))
-        table = torch.zeros(length, 1, dim)
-        table[:, 0, 0::2] = torch.sin(position * frequency)
-        table[:, 0, 1::2] = torch.cos(position * frequency)
-        self.register_buffer("pe", table)
+        self.register_buffer("pe", sinusoids(length, dim).unsqueeze(1))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, place: int = 0) -> Tensor:

@@ -6,6 +6,7 @@ Upstream: ppocr/modeling/heads/rec_parseq_head.py.
 from __future__ import annotations
 
 import math
+from itertools import permutations
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,38 @@ from ptocr.nn.backbones.vit import table
 from ptocr.nn.decode import read_greedily
 from ptocr.nn.heads.nrtr import join_heads, split_heads
 from ptocr.nn.heads.position import PositionHead
+
+DROPPED = 0.1  # of values and of attention, while training
+ORDERS = 6  # in which a text is read while training, half of them the others from behind
+
+
+def reading_orders(length: int) -> Tensor:
+    """Orders in which a text of `length` characters is read while training (permutation language modelling): left to
+    right, right to left, and others by chance, each with its reverse.
+
+    (orders, length + 2) places, the start first and the end last; but right to left begins with the end. Of texts of
+    fewer than four characters there are fewer orders.
+    """
+    if length == 1:
+        return torch.arange(3)[None]
+    others = ORDERS // 2 - 1
+    if length < 5:  # each order once, and never with its reverse
+        every = [p for p in permutations(range(length)) if p < p[::-1]][1:]  # the first is left to right
+        drawn = [torch.tensor(every[i]) for i in torch.randperm(len(every))[:others].tolist()]
+    else:
+        drawn = [torch.randperm(length) for _ in range(others)]
+    half = torch.stack([torch.arange(length), *drawn])
+    both = torch.stack([half, half.flip(1)], dim=1).flatten(0, 1)
+    orders = F.pad(F.pad(both + 1, (1, 0)), (0, 1), value=length + 1)
+    orders[1, 1:] = torch.arange(length + 1, 0, -1)
+    return orders
+
+
+def before_in(order: Tensor) -> Tensor:
+    """Which tokens each place may look at: those that an order (T + 1,) has before it, (T, T) bool for the places
+    1..T and the tokens 0..T - 1."""
+    rank = order.argsort()
+    return rank[:-1] < rank[1:, None]
 
 
 class ProjectedAttention(nn.Module):
@@ -33,8 +66,8 @@ class ProjectedAttention(nn.Module):
         return split_heads(self.k_proj(memory), self.heads), split_heads(self.v_proj(memory), self.heads)
 
     def forward(self, x: Tensor, keys: tuple[Tensor, Tensor], seen: Tensor | None = None) -> Tensor:
-        q = split_heads(self.q_proj(x), self.heads)
-        return self.out_proj(join_heads(F.scaled_dot_product_attention(q, *keys, attn_mask=seen)))
+        q, dropped = split_heads(self.q_proj(x), self.heads), DROPPED if self.training else 0.0
+        return self.out_proj(join_heads(F.scaled_dot_product_attention(q, *keys, attn_mask=seen, dropout_p=dropped)))
 
 
 class QueryLayer(nn.Module):
@@ -58,9 +91,12 @@ class QueryLayer(nn.Module):
         self, queries: Tensor, tokens: tuple[Tensor, Tensor], memory: tuple[Tensor, Tensor], seen: Tensor | None = None
     ) -> Tensor:
         """tokens, memory: keys and values of `self_attn` and `cross_attn`; seen: which tokens a query may look at."""
-        x = queries + self.self_attn(self.norm_q(queries), tokens, seen)
-        x = x + self.cross_attn(self.norm1(x), memory)
-        return x + self.linear2(F.gelu(self.linear1(self.norm2(x))))
+        x = queries + self._kept(self.self_attn(self.norm_q(queries), tokens, seen))
+        x = x + self._kept(self.cross_attn(self.norm1(x), memory))
+        return x + self._kept(self.linear2(self._kept(F.gelu(self.linear1(self.norm2(x))))))
+
+    def _kept(self, x: Tensor) -> Tensor:
+        return F.dropout(x, DROPPED, self.training)
 
 
 class ParseqDecoder(nn.Module):
@@ -113,7 +149,7 @@ class ParseQHead(PositionHead):
             x = x + self.pos_queries[:, place - 1 : place - 1 + tokens.shape[1]]
         elif tokens.shape[1] > 1:
             x = torch.cat([x[:, :1], x[:, 1:] + self.pos_queries[:, : tokens.shape[1] - 1]], dim=1)
-        layer = self.decoder.layers[0]
+        layer, x = self.decoder.layers[0], F.dropout(x, DROPPED, self.training)
         return layer.self_attn.keys(layer.norm_c(x))  # type: ignore[union-attr, operator]
 
     def read(self, memory: tuple[Tensor, Tensor], batch: int) -> Tensor:
@@ -143,6 +179,27 @@ class ParseQHead(PositionHead):
         seen = others & before_end[:, None, None]
         layer = self.decoder.layers[0]
         return self.head(self.decoder.norm(layer(queries, self.token_keys(tokens), memory, seen)))
+
+    def permuted(self, x: Tensor, tokens: Tensor, orders: Tensor) -> Tensor:
+        """What follows in several orders: patches (N, S, C), tokens (N, T + 1) with start, text, end, padding; orders
+        (orders, T + 1) of their places -> logits (orders, N, T, classes - 2)."""
+        layer, given = self.decoder.layers[0], tokens[:, :-1]
+        memory = layer.cross_attn.keys(x)  # type: ignore[union-attr, operator]
+        characters = (given != self.tokens["pad"]) & (given != self.tokens["end"])
+        queries = self.pos_queries[:, : given.shape[1]].expand(len(x), -1, -1)
+        read = []
+        for order in orders.to(x.device):
+            seen = before_in(order) & characters[:, None, None]
+            asked = F.dropout(queries, DROPPED, self.training)
+            read.append(self.head(self.decoder.norm(layer(asked, self.token_keys(given), memory, seen))))
+        return torch.stack(read)
+
+    def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Logits "permuted" (orders, N, T, classes - 2) of what follows targets["tokens"] (N, T + 1), which go as far
+        as the end of the longest text."""
+        assert targets is not None
+        tokens = targets["tokens"]
+        return {"permuted": self.permuted(x, tokens, reading_orders(tokens.shape[1] - 2))}
 
     def logits(self, x: Tensor) -> Tensor:
         memory = self.decoder.layers[0].cross_attn.keys(x)  # type: ignore[union-attr, operator]

@@ -20,7 +20,14 @@ class PositionHead(Head):
         return GreedySteps(network, self.SKIPPED)
 
 
-class TokenHead(PositionHead):
+class PlainHead(PositionHead):
+    """Base of those that are told nothing while training. forward_train: logits "positions" (N, T, classes)."""
+
+    def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        return {"positions": self.logits(x)}
+
+
+class TokenHead(PlainHead):
     """Tokens (N, T, C) -> probabilities; the first token stands for the whole picture (ViTSTR)."""
 
     SKIPPED = 1
@@ -36,7 +43,7 @@ class TokenHead(PositionHead):
         return {"fc.weight": "vitstr", "fc.bias": "vitstr"}
 
 
-class PRENHead(PositionHead):
+class PRENHead(PlainHead):
     """Vectors of characters (N, T, C) -> probabilities (PREN)."""
 
     def __init__(self, in_channels: int, classes: int) -> None:

@@ -34,7 +34,8 @@ class SLAHead(Head):
         self.structure_generator = nn.Sequential(nn.Linear(hidden, hidden), nn.Linear(hidden, classes))
         self.loc_generator = nn.Sequential(nn.Linear(hidden, hidden), nn.Linear(hidden, box_numbers))
 
-    def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def decoded(self, maps: list[Tensor], tokens: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits of tokens (N, T, classes), boxes (N, T, box_numbers): greedily, or with tokens (N, T) fed in."""
         memory = maps[-1].flatten(2).transpose(1, 2)  # (N, C, h, w) -> (N, h * w, C)
         cell = self.structure_attention_cell
         keys = cell.i2h(memory)
@@ -45,6 +46,19 @@ class SLAHead(Head):
             states.append(cell(states[-1], memory, keys, seen))
             return self.structure_generator(states[-1]).unsqueeze(1)
 
-        logits = read_greedily(step, len(memory), self.max_length + 1, START, self.classes - 1, memory.device)
-        boxes = self.loc_generator(torch.stack(states[1:], dim=1)).sigmoid()
+        if tokens is None:
+            logits = read_greedily(step, len(memory), self.max_length + 1, START, self.classes - 1, memory.device)
+        else:
+            logits = torch.cat([step(tokens[:, i : i + 1], i) for i in range(tokens.shape[1])], dim=1)
+        return logits, self.loc_generator(torch.stack(states[1:], dim=1)).sigmoid()
+
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        logits, boxes = self.decoded(maps)
         return logits.softmax(2), boxes
+
+    def forward_train(self, maps: list[Tensor], targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Logits "structure" (N, T, classes) and "boxes" (N, T, box_numbers) of what follows each of targets["tokens"]
+        (N, T), which go as far as the last token of the longest table of the batch."""
+        assert targets is not None
+        logits, boxes = self.decoded(maps, targets["tokens"])
+        return {"structure": logits, "boxes": boxes}

@@ -42,18 +42,34 @@ class TableAttentionHead(Head):
         self.loc_fea_trans = nn.Linear(cells, self.steps)
         self.loc_generator = nn.Linear(channels + hidden, box_numbers)
 
-    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        flat = maps[-1].flatten(2)  # (N, C, cells)
-        memory = flat.transpose(1, 2)
+    def _states(self, memory: Tensor, tokens: Tensor | None = None) -> Tensor:
+        """What is known at each step, (N, T, hidden): greedily, or with tokens (N, T) fed in."""
         cell = self.structure_attention_cell
         keys, state = cell.i2h(memory), memory.new_zeros(len(memory), self.hidden)
         last = torch.full((len(memory),), START, device=memory.device)
         states = []
-        for _ in range(self.steps):
+        for step in range(self.steps):
+            last = last if tokens is None else tokens[:, step]
             state = cell(state, memory, keys, F.one_hot(last, self.classes).to(memory.dtype))
             states.append(state)
             last = self.structure_generator(state).argmax(1)
-        read = torch.stack(states, dim=1)
+        return torch.stack(states, dim=1)
+
+    def decoded(self, maps: Sequence[Tensor], tokens: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits of tokens (N, T, classes), boxes (N, T, box_numbers)."""
+        flat = maps[-1].flatten(2)  # (N, C, cells)
+        read = self._states(flat.transpose(1, 2), tokens)
         seen = self.loc_fea_trans(flat).transpose(1, 2)  # (N, T, C)
         boxes = self.loc_generator(torch.cat([read, seen], dim=2)).sigmoid()
-        return self.structure_generator(read).softmax(2), boxes
+        return self.structure_generator(read), boxes
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        logits, boxes = self.decoded(maps)
+        return logits.softmax(2), boxes
+
+    def forward_train(self, maps: Sequence[Tensor], targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Logits "structure" (N, T, classes) and "boxes" (N, T, box_numbers) of what follows each of the first T of
+        targets["tokens"] (N, T or more), T = `max_length` + 1."""
+        assert targets is not None
+        logits, boxes = self.decoded(maps, targets["tokens"])
+        return {"structure": logits, "boxes": boxes}

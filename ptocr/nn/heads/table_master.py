@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.decode import read_greedily
+from ptocr.nn.heads.nrtr import sinusoids
 from ptocr.nn.network import Head
 
 LONGEST = 5000  # places that have a code
@@ -34,8 +35,8 @@ class MultiHeadAttention(nn.Module):
         """Keys and values of a sequence (N, L, C)."""
         return self._split(1, x), self._split(2, x)
 
-    def forward(self, query: Tensor, seen: Cache) -> Tensor:
-        y = F.scaled_dot_product_attention(self._split(0, query), *seen)
+    def forward(self, query: Tensor, seen: Cache, causal: bool = False) -> Tensor:
+        y = F.scaled_dot_product_attention(self._split(0, query), *seen, is_causal=causal)
         return self.linears[3](y.transpose(1, 2).flatten(2))
 
 
@@ -61,12 +62,14 @@ class DecoderLayer(nn.Module):
         self.sublayer = nn.ModuleList(nn.ModuleDict({"norm": nn.LayerNorm(dim)}) for _ in range(3))
 
     def forward(self, x: Tensor, picture: Cache, past: Cache | None) -> tuple[Tensor, Cache]:
-        """One more token (N, 1, C), the picture, what came before -> the token, and everything up to it."""
+        """One more token (N, 1, C), the picture, what came before -> the token, and everything up to it; or a whole
+        sequence (N, L, C) that nothing came before."""
         first, second, third = (part["norm"] for part in self.sublayer)
         keys, values = self.self_attn.seen(first(x))
+        whole = past is None
         if past is not None:
             keys, values = torch.cat([past[0], keys], dim=2), torch.cat([past[1], values], dim=2)
-        x = x + self.self_attn(first(x), (keys, values))
+        x = x + self.self_attn(first(x), (keys, values), causal=whole)
         x = x + self.src_attn(second(x), picture)
         return x + self.feed_forward(third(x)), (keys, values)
 
@@ -100,9 +103,21 @@ class TableMasterHead(Head):
         self.norm = nn.LayerNorm(dim)
         self.embedding = nn.ModuleDict({"lut": nn.Embedding(classes, dim)})
         self.positional_encoding = nn.Module()
-        self.positional_encoding.register_buffer("pe", torch.zeros(1, LONGEST, dim))
+        self.positional_encoding.register_buffer("pe", sinusoids(LONGEST, dim).unsqueeze(0))
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        logits, boxes = self.decoded(maps)
+        return logits.softmax(2), boxes
+
+    def forward_train(self, maps: Sequence[Tensor], targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Logits "structure" (N, T, classes) and "boxes" (N, T, box_numbers) of what follows each of targets["tokens"]
+        (N, T)."""
+        assert targets is not None
+        logits, boxes = self.decoded(maps, targets["tokens"])
+        return {"structure": logits, "boxes": boxes}
+
+    def decoded(self, maps: Sequence[Tensor], tokens: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits of tokens (N, T, classes), boxes (N, T, box_numbers): greedily, or with tokens (N, T) fed in."""
         codes = self.positional_encoding.pe
         picture = maps[-1].flatten(2).transpose(1, 2)
         picture = picture + codes[:, : picture.shape[1]]
@@ -116,10 +131,13 @@ class TableMasterHead(Head):
             return x
 
         def step(token: Tensor, place: int) -> Tensor:
-            x = self.embedding["lut"](token) * math.sqrt(self.dim) + codes[:, place : place + 1]
+            x = self.embedding["lut"](token) * math.sqrt(self.dim) + codes[:, place : place + token.shape[1]]
             x = run(1, run(0, x))
             boxes.append(self.bbox_fc[0](self.norm(run(3, x))))
             return self.cls_fc(self.norm(run(2, x)))
 
-        logits = read_greedily(step, len(picture), self.max_length + 1, self.start, self.end, picture.device)
-        return logits.softmax(2), torch.cat(boxes, dim=1).sigmoid()
+        if tokens is None:
+            logits = read_greedily(step, len(picture), self.max_length + 1, self.start, self.end, picture.device)
+        else:
+            logits = step(tokens, 0)
+        return logits, torch.cat(boxes, dim=1).sigmoid()

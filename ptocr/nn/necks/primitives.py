@@ -6,10 +6,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.layers import FoldingSequential
 from ptocr.nn.network import Neck
+
+DROPPED = 0.1  # of the values of positions, while training
 
 
 def _convs(before: int, middle: int, after: int, kernels: Sequence[int], stride: int, **more: nn.Module) -> nn.Module:
@@ -57,7 +60,7 @@ class Positions(nn.Module):
         self.linear = nn.Linear(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.silu(self.linear(self.conv_n(x)))
+        return F.silu(F.dropout(self.linear(self.conv_n(x)), DROPPED, self.training))
 
 
 class PRENFPN(Neck):
