@@ -16,8 +16,10 @@ from ptocr.convert.fingerprint import deploy_graph, layout, linear_names
 from ptocr.convert.formats.description import apply_description
 from ptocr.convert.formats.foreign import ForeignWeights, is_checkpoint, read
 from ptocr.convert.formats.torch_state import read_torch_state
+from ptocr.convert.graph import Graph
 from ptocr.convert.identify import class_count, hub_state, identify, in_paddle_layout
 from ptocr.convert.mapping import lstm_aliases, map_state, paddle_names, transposed
+from ptocr.convert.pieces import joined, piece_of, with_pieces
 from ptocr.errors import WeightsError
 from ptocr.spec.model import ModelSpec, load_spec
 from ptocr.spec.vocabulary import Vocabulary
@@ -194,9 +196,11 @@ def _deploy(source: ForeignWeights, spec: ModelSpec, classes: int | None) -> tup
     shapes = layout(network)
     wanted = {key: shapes[name] for key, (name, _) in names.items()}
     rows = {key for key, (_, module) in names.items() if not transposed(module, key.rpartition(".")[2])}
-    arrays = transfer(pairs, source.tensors, wanted, source.where, rows)
-    taken = {name for node in source.graph.nodes for name in node.tensors.values()}
-    if idle := sorted(set(source.tensors) - taken):
+    wanted |= {str(p): p.shape_in(wanted[p.whole]) for p in map(piece_of, _names(graph)) if p is not None}
+    taken = _names(source.graph)
+    tensors = with_pieces(source.tensors, taken)
+    arrays = joined(transfer(pairs, tensors, wanted, source.where, rows), wanted)
+    if idle := sorted(set(tensors) - taken):
         raise WeightsError(
             f"{source.where}: {len(idle)} tensors that no known operation uses: {', '.join(idle[:8])}; "
             "convert the training checkpoint (.pdparams) of the model"
@@ -204,6 +208,11 @@ def _deploy(source: ForeignWeights, spec: ModelSpec, classes: int | None) -> tup
     state, report = map_state({names[key][0]: value for key, value in arrays.items()}, network, source.where)
     report.check(spec.name)
     return "deploy", state, []
+
+
+def _names(graph: Graph) -> set[str]:
+    """The tensors that a program's operations use."""
+    return {name for node in graph.nodes for name in node.tensors.values()}
 
 
 def _train(source: ForeignWeights, spec: ModelSpec, classes: int | None) -> tuple[Form, dict[str, Tensor], list[str]]:

@@ -77,7 +77,8 @@ def paddle_names(model: nn.Module) -> dict[str, tuple[str, nn.Module]]:
 
 def transposed(module: nn.Module, leaf: str) -> bool:
     """Whether Paddle stores this parameter the other way round: linear layers keep [in, out]."""
-    return isinstance(module, nn.Linear) and leaf == "weight"
+    kept = {nn.Linear: "weight", nn.MultiheadAttention: "in_proj_weight"}
+    return any(isinstance(module, kind) and leaf == name for kind, name in kept.items())
 
 
 def lstm_aliases(model: nn.Module) -> dict[str, str]:

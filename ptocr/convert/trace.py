@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ptocr.convert.graph import Graph
+from ptocr.convert.pieces import Piece
 from ptocr.errors import WeightsError
 
 
@@ -44,6 +45,8 @@ class _Tracer(TorchFunctionMode):
         kwargs = kwargs or {}
         if function is torch.lstm:
             return self._lstm(*args)
+        if function is F.grid_sample:
+            return self._grid_sample(*args[:2])
         result = function(*args, **kwargs)
         outputs = list(_tensors([result]))
         if not outputs:
@@ -90,6 +93,13 @@ class _Tracer(TorchFunctionMode):
         self.graph.weighted("lstm", shape, {str(i): self.name(w) for i, w in enumerate(weights)}, [id(x)], id(out))
         return out, *start
 
+    def _grid_sample(self, x: Tensor, grid: Tensor) -> Tensor:
+        """Nor is sampling, which the meta device takes apart into hundreds of operations."""
+        out = x.new_empty(*x.shape[:2], *grid.shape[1:-1])
+        self.keep.append(out)
+        self.graph.plain([id(x), id(grid)], [id(out)])
+        return out
+
     def _unknown(self, function: Callable[..., Any], held: Tensor) -> WeightsError:
         name = getattr(function, "__name__", str(function))
         return WeightsError(
@@ -131,6 +141,20 @@ def _linear(tracer: _Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out:
     if bias is not None:
         tensors["bias"] = tracer.name(bias)
     tracer.graph.weighted("matmul", weight.shape[::-1], tensors, [id(x)], out)
+
+
+def _attention(tracer: _Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: int) -> None:
+    """Three products with parts of one matrix, of query, key and value, and one of what they make."""
+    dim, weight, bias = args[3], tracer.name(args[5]), tracer.name(args[6])
+    parts: list[object] = []
+    for number, value in enumerate(args[:3]):
+        start, stop = number * dim, (number + 1) * dim
+        tensors = {"weight": str(Piece(weight, 1, start, stop)), "bias": str(Piece(bias, 0, start, stop))}
+        parts.append((out, number))
+        tracer.graph.weighted("matmul", (value.shape[2], dim), tensors, [id(value)], parts[-1])
+    tracer.graph.plain(parts, [(out, "mixed")])
+    tensors = {"weight": tracer.name(args[11]), "bias": tracer.name(args[12])}
+    tracer.graph.weighted("matmul", args[11].shape[::-1], tensors, [(out, "mixed")], out)
 
 
 def _gru_cell(tracer: _Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: int) -> None:
@@ -183,6 +207,7 @@ RECORDERS: dict[Any, Callable[..., None]] = {
     F.conv2d: _convolution("conv"),
     F.conv_transpose2d: _convolution("deconv"),
     F.linear: _linear,
+    F.multi_head_attention_forward: _attention,
     F.batch_norm: _batch_norm,
     F.layer_norm: _layer_norm,
     F.prelu: _prelu,

@@ -75,6 +75,7 @@ from ptocr.nn.necks.rep_lk import RepLKFPN, RepLKPAN
 from ptocr.nn.necks.sast_fpn import SASTFPN
 from ptocr.nn.necks.sequence import CascadeSequence, EncoderWithSVTR, RecurrentSequence, Reshape, SequenceEncoder
 from ptocr.nn.network import Network
+from ptocr.nn.rtdetr import RTDETR
 from ptocr.nn.text_zoom import TBSRN, TSRN
 from ptocr.nn.transforms.spin import GASPIN
 from ptocr.nn.transforms.stn import STN
@@ -201,6 +202,7 @@ NETWORKS: Table = {
     "TSRN": TSRN,
     "SDMGR": SDMGR,
     "PPLCNetClassifier": PPLCNetClassifier,
+    "RTDETR": RTDETR,
     "UVDoc": UVDoc,
 }
 

@@ -1,11 +1,13 @@
-"""Deformable convolution, second version (arXiv 1811.11168), in plain torch.
+"""Deformable convolution, second version (arXiv 1811.11168), and attention (arXiv 2010.04159), in plain torch.
 
-Upstream: ppocr/modeling/backbones/det_resnet_vd.py (DeformableConvV2).
+Upstream: ppocr/modeling/backbones/det_resnet_vd.py (DeformableConvV2), ppdet/modeling/transformers/utils.py
+(deformable_attention_core_func).
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +39,25 @@ def sampled(x: Tensor, offsets: Tensor, masks: Tensor, kernel: int, stride: int)
     values = values.reshape(n * groups, channels // groups, taps, rows, columns)
     values = values * masks.reshape(n * groups, 1, taps, rows, columns)
     return values.reshape(n, channels * taps, rows, columns)
+
+
+def deformable_attention(values: Tensor, sizes: Sequence[tuple[int, int]], points: Tensor, weights: Tensor) -> Tensor:
+    """Deformable attention: what queries read at a few places of some maps, (N, Q, heads * C).
+
+    values: (N, cells, heads, C) of the maps, one after another, row by row; sizes: (height, width) of each; points:
+    (N, Q, heads, maps, P, 2), x and y in [0, 1] of a map, outside of which stand zeros; weights: (N, Q, heads,
+    maps * P).
+    """
+    n, _, heads, channels = values.shape
+    queries, count = points.shape[1], points.shape[4]
+    parts = values.permute(0, 2, 3, 1).reshape(n * heads, channels, -1).split([h * w for h, w in sizes], dim=2)
+    grids = (2 * points - 1).permute(3, 0, 2, 1, 4, 5).reshape(len(sizes), n * heads, queries, count, 2)
+    read = [
+        F.grid_sample(part.reshape(n * heads, channels, *size), grid, padding_mode="zeros", align_corners=False)
+        for part, size, grid in zip(parts, sizes, grids.unbind(0), strict=True)
+    ]
+    mixed = torch.cat(read, dim=3) * weights.transpose(1, 2).reshape(n * heads, 1, queries, -1)
+    return mixed.sum(3).reshape(n, heads * channels, queries).transpose(1, 2)
 
 
 class DeformConv(nn.Module):

@@ -11,7 +11,7 @@ from ptocr.processing.layout_merge import LayoutMerging, merged
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.model import LayoutSpec
 from ptocr.spec.settings import Growth, MergeMode, Share
-from ptocr.spec.tasks import LayoutPostprocess, LayoutPreprocess
+from ptocr.spec.tasks import LayoutPreprocess, RegionPostprocess
 
 
 class LayoutOptions(ModelOptions):
@@ -23,7 +23,7 @@ class LayoutOptions(ModelOptions):
     layout_unclip_ratio: Growth | dict[int, Growth] | None = None
     layout_merge_bboxes_mode: MergeMode | dict[int, MergeMode] | None = None
 
-    def decoding(self, post: LayoutPostprocess) -> LayoutPostprocess:
+    def decoding(self, post: RegionPostprocess) -> RegionPostprocess:
         """How boxes are chosen with these options."""
         given = {"threshold": self.threshold, "nms_threshold": self.nms_threshold}
         return post.with_(**{name: value for name, value in given.items() if value is not None})
@@ -44,7 +44,7 @@ class LayoutDetector(Predictor):
     def __init__(self, runtime: Runtime) -> None:
         super().__init__(runtime)
         self.pre: LayoutPreprocess = self.spec.preprocess
-        self.post: LayoutPostprocess = self.spec.postprocess
+        self.post: RegionPostprocess = self.spec.postprocess
 
     def __call__(self, image: np.ndarray, options: LayoutOptions | None = None) -> list[Region]:
         """image: (H, W, 3) uint8 BGR; options: of this call, the spec's settings where None."""

@@ -1,14 +1,19 @@
-"""Layout networks: their input, and regions of a page from scores and boxes (PaddleDetection: MultiClassNMS)."""
+"""Layout networks: their input, and regions of a page from scores and boxes.
+
+Upstream: ppdet/modeling/layers.py (MultiClassNMS), ppdet/modeling/post_process.py (DETRPostProcess).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 
 from ptocr.processing.image import checked, normalize
-from ptocr.spec.tasks import LayoutPostprocess, LayoutPreprocess
+from ptocr.spec.tasks import DETRPostprocess, LayoutPostprocess, LayoutPreprocess, RegionPostprocess
 
 INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
@@ -37,16 +42,17 @@ def layout_input(image: np.ndarray, pre: LayoutPreprocess) -> np.ndarray:
 
 
 def layout_regions(
-    scores: np.ndarray, boxes: np.ndarray, size: tuple[int, int], pre: LayoutPreprocess, post: LayoutPostprocess
+    scores: np.ndarray, boxes: np.ndarray, size: tuple[int, int], pre: LayoutPreprocess, post: RegionPostprocess
 ) -> list[Region]:
-    """The regions of a picture, by class and falling score.
+    """The regions of a picture, in the order of what chooses them.
 
-    scores: (cells, classes); boxes: (cells, 4) pixels of the network's input; size: (height, width) of the picture.
+    scores: (cells or queries, classes); boxes: (cells or queries, 4) pixels of the network's input; size: (height,
+    width) of the picture.
     """
     height, width = size
     scale = np.array([width, height] * 2) / np.array([*pre.image_shape[:0:-1]] * 2)
     limit = np.array([width, height] * 2)
-    found = best_of_classes(scores, boxes * scale, post)
+    found = CHOICES[type(post)](scores, boxes * scale, post)
     return [
         Region(index, post.labels[index], float(scores[cell, index]), np.clip(boxes[cell] * scale, 0, limit))
         for index, cell in found
@@ -62,6 +68,21 @@ def best_of_classes(scores: np.ndarray, boxes: np.ndarray, post: LayoutPostproce
         left += [(index, int(cells[i])) for i in suppress(boxes[cells], post.nms_threshold)]
     kept = sorted(left, key=lambda pair: -scores[pair[1], pair[0]])[: post.keep_top_k]
     return sorted(kept, key=lambda pair: pair[0])
+
+
+def best_of_queries(scores: np.ndarray, boxes: np.ndarray, post: DETRPostprocess) -> list[tuple[int, int]]:
+    """(class, query) of the largest of (queries, classes) scores, by falling score. boxes say nothing here."""
+    flat = scores.ravel()
+    best = np.argsort(-flat, kind="stable")[: post.top_k]
+    pairs = ((int(place) % scores.shape[1], int(place) // scores.shape[1]) for place in best)
+    return [(index, query) for index, query in pairs if scores[query, index] > post.least(index)]
+
+
+# By the class of the settings.
+CHOICES: dict[type[RegionPostprocess], Callable[[np.ndarray, np.ndarray, Any], list[tuple[int, int]]]] = {
+    LayoutPostprocess: best_of_classes,
+    DETRPostprocess: best_of_queries,
+}
 
 
 def suppress(boxes: np.ndarray, threshold: float) -> list[int]:

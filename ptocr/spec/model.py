@@ -27,9 +27,9 @@ from ptocr.spec.tasks import (
     E2EPreprocess,
     KIEPostprocess,
     KIEPreprocess,
-    LayoutPostprocess,
     LayoutPreprocess,
     PGNetPostprocess,
+    RegionPostprocess,
     SRPreprocess,
     TablePostprocess,
     TablePreprocess,
@@ -177,7 +177,6 @@ RecSpec: TypeAlias = ModelSpec[RecPreprocess, RecPostprocess]
 ClsSpec: TypeAlias = ModelSpec[ClsPreprocess, ClsPostprocess]
 SRSpec: TypeAlias = ModelSpec[SRPreprocess, None]
 UnwarpSpec: TypeAlias = ModelSpec[UnwarpPreprocess, None]
-LayoutSpec: TypeAlias = ModelSpec[LayoutPreprocess, LayoutPostprocess]
 E2ESpec: TypeAlias = ModelSpec[E2EPreprocess, PGNetPostprocess]
 KIESpec: TypeAlias = ModelSpec[KIEPreprocess, KIEPostprocess]
 
@@ -198,7 +197,9 @@ for _task, _row in TASKS.items():
 if TYPE_CHECKING:
     DetSpec: TypeAlias = ModelSpec[DetPreprocess, DetPostprocess]
     TableSpec: TypeAlias = ModelSpec[TablePreprocess, TablePostprocess]
+    LayoutSpec: TypeAlias = ModelSpec[LayoutPreprocess, RegionPostprocess]
 else:
+    LayoutSpec = next(kind for task, kind in SPECS.items() if TASKS[task].preprocess is LayoutPreprocess)
     TableSpec = next(kind for task, kind in SPECS.items() if TASKS[task].preprocess is TablePreprocess)
     DetSpec = next(kind for task, kind in SPECS.items() if TASKS[task].preprocess is DetPreprocess)
 

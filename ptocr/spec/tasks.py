@@ -144,18 +144,12 @@ class LayoutPreprocess(Preprocess):
         return self.image_shape
 
 
-class LayoutPostprocess(Postprocess):
-    """Regions of a page by non-maximum suppression for each class. labels: class names in order; threshold: least
-    score, or that of classes by their index (0.5 for the others); nms_threshold: of two regions of a class that overlap
-    by more (intersection over union), the likelier stays; nms_top_k: so many of a class, keep_top_k: so many of a page
-    are looked at and kept."""
+class RegionPostprocess(Postprocess):
+    """Base: regions of a page. labels: class names in order; threshold: least score, or that of classes by their index
+    (0.5 for the others)."""
 
-    name: Literal["nms"] = "nms"
     labels: Annotated[tuple[str, ...], Field(min_length=1)]
     threshold: Share | dict[int, Share] = 0.5
-    nms_threshold: Share = 0.6
-    nms_top_k: Positive = 1000
-    keep_top_k: Positive = 100
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -164,6 +158,24 @@ class LayoutPostprocess(Postprocess):
     def least(self, index: int) -> float:
         """The least score of a class."""
         return self.threshold.get(index, 0.5) if isinstance(self.threshold, dict) else self.threshold
+
+
+class LayoutPostprocess(RegionPostprocess):
+    """Regions of a page by non-maximum suppression for each class. nms_threshold: of two regions of a class that
+    overlap by more (intersection over union), the likelier stays; nms_top_k: so many of a class, keep_top_k: so many of
+    a page are looked at and kept."""
+
+    name: Literal["nms"] = "nms"
+    nms_threshold: Share = 0.6
+    nms_top_k: Positive = 1000
+    keep_top_k: Positive = 100
+
+
+class DETRPostprocess(RegionPostprocess):
+    """Regions of a page as queries see them, a query perhaps as several classes. top_k: so many of a page."""
+
+    name: Literal["detr"] = "detr"
+    top_k: Positive = 300
 
 
 class TablePreprocess(Preprocess):
@@ -325,7 +337,7 @@ TASKS: dict[str, Task] = {
         title="layout detection",
         folder="layout",
         preprocess=LayoutPreprocess,
-        postprocess={"nms": LayoutPostprocess},
+        postprocess={"nms": LayoutPostprocess, "detr": DETRPostprocess},
         probe=(3, 320, 256),
     ),
     "table": Task(

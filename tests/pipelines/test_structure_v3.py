@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptocr import SpecError, create_pipeline
+from ptocr import SpecError, WeightsError, create_pipeline
+from ptocr.pipelines import modules
 from ptocr.pipelines.config import load_pipeline, override_models
 
 
@@ -96,10 +97,14 @@ def test_what_has_no_models_is_an_error_that_names_the_switch(switch: str) -> No
         next(create_pipeline(config=copy.deepcopy(FILE), **OURS).predict(PICTURE, use_region_detection=False))
 
 
-def test_a_layout_model_that_is_not_there_says_what_to_do() -> None:
+def test_a_layout_model_that_is_not_there_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(*_: Any) -> None:
+        raise WeightsError("no weights for PP-DocLayout_plus-L")
+
+    monkeypatch.setattr(modules, "make_runtime", absent)
     others = {name: value for name, value in OURS.items() if not name.startswith("layout")}
     pipeline = create_pipeline(config=copy.deepcopy(FILE), **others, **OFF)
-    with pytest.raises(SpecError, match=r"PP-DocLayout_plus-L[\s\S]*layout_detection_model_name='picodet"):
+    with pytest.raises(WeightsError, match=r"PP-DocLayout_plus-L[\s\S]*layout_detection_model_name='picodet"):
         pipeline.models.get("LayoutDetection", object)
 
 

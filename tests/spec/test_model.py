@@ -38,6 +38,8 @@ WANTED = {
     *("ch_ppocr_mobile_v2.0_cls", "UVDoc", "PP-OCRv4_mobile_seal_det"),
     *("SLANet_plus", "en_ppstructure_mobile_v2.0_SLANet", "PP-LCNet_x1_0_table_cls"),
     *(f"picodet_lcnet_x1_0_fgd_layout{part}" for part in ("", "_cdla", "_table")),
+    *("PP-DocLayout-L", "PP-DocLayout_plus-L", "PP-DocBlockLayout", "RT-DETR-H_layout_3cls", "RT-DETR-H_layout_17cls"),
+    *(f"RT-DETR-L_{kind}_table_cell_det" for kind in ("wired", "wireless")),
     *("PicoDet_layout_1x", "PicoDet_layout_1x_table", "PP-DocLayout-S", "PP-DocLayout-M"),
     *(f"PicoDet-{size}_layout_{classes}cls" for size in "SL" for classes in (3, 17)),
 }
@@ -74,8 +76,8 @@ def test_every_spec(name: str) -> None:
 
 
 # Families in PaddleX's list of models, whose files are named after them. The files of others are PaddleOCR 2.x's.
-PADDLEX = {"PP-DocLayout", "PP-LCNet", "PP-OCRv3", "PP-OCRv4", "PP-OCRv5", "PP-OCRv6", "PicoDet", "RepSVTR", "SLANet",
-           "SVTRv2", "UVDoc"}  # fmt: skip
+PADDLEX = {"PP-DocLayout", "PP-LCNet", "PP-OCRv3", "PP-OCRv4", "PP-OCRv5", "PP-OCRv6", "PicoDet", "RT-DETR", "RepSVTR",
+           "SLANet", "SVTRv2", "UVDoc"}  # fmt: skip
 
 
 def in_paddlex(spec: ModelSpec) -> bool:

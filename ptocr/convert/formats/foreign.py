@@ -12,6 +12,7 @@ from ptocr.convert.formats import pdmodel, pir
 from ptocr.convert.formats.archive import Member, members
 from ptocr.convert.formats.description import Description, read_description
 from ptocr.convert.formats.onnx_graph import read_onnx
+from ptocr.convert.formats.paddle_graph import is_constant
 from ptocr.convert.formats.pdiparams import read_tensors
 from ptocr.convert.formats.pdparams import read_pdparams
 from ptocr.convert.formats.safetensors import is_safetensors, read_safetensors
@@ -166,6 +167,7 @@ def _program(
     reader = pdmodel if kind == "pdmodel" else pir
     graph, shapes = reader.read_program(main.where, main.read())
     tensors = read_tensors(same[0].where, same[0].read(), shapes)
+    tensors = {name: array for name, array in tensors.items() if not is_constant(name)}
     files = {m.name: m.sha256() for m in (same[0], main)}
     return ForeignWeights(main.where, kind, tensors, graph, description, None, files)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from ptocr.convert.graph import Graph
+from ptocr.convert.pieces import Piece
 from ptocr.errors import WeightsError
 
 
@@ -42,13 +44,38 @@ def build_graph(where: str, ops: list[PaddleOp], shapes: dict[str, tuple[int, ..
         WeightsError: a parameter is used by an operation that we do not know; names both.
     """
     graph = Graph()
+    shapes = {name: shape for name, shape in shapes.items() if not is_constant(name)}
     for op in ops:
         for value in op.inputs:
             graph.uses[value] = graph.uses.get(value, 0) + 1
     parameter = {name: name for name in shapes}  # value -> parameter it is (a new shape of)
+    lists: dict[str, list[int]] = {}  # value -> numbers that the program holds
     for op in ops:
-        _add(graph, where, op, shapes, parameter)
+        if op.kind == "full_int_array":
+            lists[op.outputs[0]] = op.attributes["value"]
+        if op.kind == "slice" and op.inputs[0] in parameter:
+            piece = _piece(where, op, shapes[parameter[op.inputs[0]]], parameter[op.inputs[0]], lists)
+            parameter[op.outputs[0]] = str(piece)
+            shapes[str(piece)] = piece.shape_in(shapes[piece.whole])
+        else:
+            _add(graph, where, op, shapes, parameter)
     return graph
+
+
+def is_constant(name: str) -> bool:
+    """Whether a tensor was written into the program by the code that made it, and is no parameter: anchors, bins."""
+    return re.match(r"(eager_tmp|generated_tensor)_\d", name) is not None
+
+
+def _piece(where: str, op: PaddleOp, shape: tuple[int, ...], name: str, lists: dict[str, list[int]]) -> Piece:
+    """What a slice along one axis takes of a parameter."""
+    given = [lists.get(value) for value in op.inputs[1:]]
+    starts, ends = given if len(given) == 2 else (op.attributes.get("starts"), op.attributes.get("ends"))
+    axes = op.attributes.get("axes") or []
+    if not starts or not ends or len(axes) != 1:
+        raise WeightsError(f"{where}: the parameter {name!r} is cut in a way this converter does not know")
+    start, stop = (min(n + shape[axes[0]] if n < 0 else n, shape[axes[0]]) for n in (starts[0], ends[0]))
+    return Piece(name, axes[0], start, stop)
 
 
 def _add(graph: Graph, where: str, op: PaddleOp, shapes: dict[str, tuple[int, ...]], parameter: dict[str, str]) -> None:

@@ -23,7 +23,8 @@ SLOTS: dict[str, dict[str, str]] = {
 OUTPUTS = ("Output", "Out", "Y")  # the argument that holds an operation's result
 BODY = "sub_block"
 BODIED = {"while", "conditional_block", "conditional_block_infer"}
-ATTRIBUTES = {"groups", "epsilon", "trans_y", "transpose_Y", BODY}
+LISTS = {"axes", "starts", "ends"}  # of a slice
+ATTRIBUTES = {"groups", "epsilon", "trans_y", "transpose_Y", BODY, *LISTS}
 
 
 def read_program(where: str, data: bytes) -> tuple[Graph, dict[str, tuple[int, ...]]]:
@@ -100,6 +101,8 @@ def _attribute(data: memoryview) -> tuple[str, Any] | None:
     name = text(parts[1][0])
     if name not in ATTRIBUTES:
         return None
+    if name in LISTS:
+        return name, integers(parts.get(6, []))
     if 4 in parts:  # float
         return name, struct.unpack("<f", view(parts[4][0]))[0]
     number = parts.get(3) or parts.get(10) or parts.get(13) or parts.get(12)  # int, bool, long, block

@@ -18,7 +18,7 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "layer_norm": ("x", "weight", "bias"),
     "prelu": ("x", "weight"),
 }
-ATTRIBUTES = {"groups", "epsilon", "transpose_y"}
+ATTRIBUTES = {"groups", "epsilon", "transpose_y", "axes", "value"}
 NOTHING = "%0"  # an operand that is not given
 
 
@@ -96,6 +96,11 @@ def _op(item: dict[str, Any], named: dict[str, str]) -> PaddleOp:
     inputs = [named.get(v, v) for v in map(_value, item.get("I", []))]
     outputs = item.get("O", [])
     slots = {role: value for role, value in zip(SLOTS.get(kind, ()), inputs, strict=False) if value != NOTHING}
-    attributes = {a["N"]: a["AT"].get("D") for a in item.get("A", []) if a["N"] in ATTRIBUTES}
+    attributes = {a["N"]: _plain(a["AT"].get("D")) for a in item.get("A", []) if a["N"] in ATTRIBUTES}
     outputs = [_value(o) for o in ([outputs] if isinstance(outputs, dict) else outputs)]
     return PaddleOp(kind, [v for v in inputs if v != NOTHING], outputs, slots, attributes)
+
+
+def _plain(value: Any) -> Any:
+    """The value of an attribute; lists hold theirs with types."""
+    return [element["D"] for element in value] if isinstance(value, list) else value

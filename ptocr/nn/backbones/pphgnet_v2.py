@@ -1,4 +1,7 @@
-"""PP-HGNetV2 B4 (PP-OCRv5 server). Upstream: ppocr/modeling/backbones/rec_pphgnetv2.py."""
+"""PP-HGNetV2 B4 and B6, for text (PP-OCRv5 server), layouts and formulas.
+
+Upstream: ppocr/modeling/backbones/rec_pphgnetv2.py, ppdet/modeling/backbones/hgnet_v2.py (L and H).
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,13 @@ B4 = (
     Stage(192, 1024, 3, True, 5, 2, (2, 1)),
     Stage(384, 2048, 1, True, 5, 2, (2, 1)),
 )
+B6 = (
+    Stage(96, 192, 2, False, 3, None, (2, 1)),
+    Stage(192, 512, 3, False, 3, 2, (1, 2)),
+    Stage(384, 1024, 6, True, 5, 2, (2, 1)),
+    Stage(768, 2048, 3, True, 5, 2, (2, 1)),
+)
+SIZES = {"B4": (STEM, B4), "B6": ((48, 96), B6)}  # what the stem has, and the stages
 LAYERS = 6  # layers of a block
 IMAGENET_CLASSES = 1000
 
@@ -78,12 +88,15 @@ class _Trunk(nn.Module):
     for no gradient.
     """
 
-    def __init__(self, stem_stride: int, strides: list[Size | None], train: bool, left_over_fc: bool) -> None:
+    def __init__(
+        self, size: str, stem_stride: int, strides: list[Size | None], train: bool, left_over_fc: bool
+    ) -> None:
         super().__init__()
-        self.stem = Stem(*STEM, stem_stride)
-        inputs = (STEM[-1], *(stage.out for stage in B4))
-        self.stages = nn.ModuleList(build_stage(Block, *row) for row in zip(inputs[:-1], B4, strides, strict=True))
-        width = B4[-1].out
+        stem, stages = SIZES[size]
+        self.stem = Stem(*stem, stem_stride)
+        inputs = (stem[-1], *(stage.out for stage in stages))
+        self.stages = nn.ModuleList(build_stage(Block, *row) for row in zip(inputs[:-1], stages, strides, strict=True))
+        width = stages[-1].out
         if train:
             self.last_conv = nn.Conv2d(width, width, 1, bias=False).requires_grad_(False)
         if train and left_over_fc:
@@ -93,9 +106,10 @@ class _Trunk(nn.Module):
 class PPHGNetV2Det(_Trunk):
     """(N, 3, H, W) -> four maps at 1/4 .. 1/32, finest first."""
 
-    def __init__(self, train: bool) -> None:
-        super().__init__(2, [stage.stride_det for stage in B4], train, left_over_fc=False)
-        self.out_channels = [stage.out for stage in B4]
+    def __init__(self, train: bool = False, size: str = "B4") -> None:
+        stages = SIZES[size][1]
+        super().__init__(size, 2, [stage.stride_det for stage in stages], train, left_over_fc=False)
+        self.out_channels = [stage.out for stage in stages]
 
     def forward(self, x: Tensor) -> list[Tensor]:
         maps = [self.stem(x)]
@@ -108,7 +122,7 @@ class PPHGNetV2Rec(_Trunk):
     """(N, 3, 48, W) -> (N, C, 1, W / 8)."""
 
     def __init__(self, train: bool) -> None:
-        super().__init__(1, [stage.stride_rec for stage in B4], train, left_over_fc=True)
+        super().__init__("B4", 1, [stage.stride_rec for stage in B4], train, left_over_fc=True)
         self.out_channels = B4[-1].out
 
     def forward(self, x: Tensor) -> Tensor:
