@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -262,6 +263,20 @@ def photometric(image: np.ndarray, chance: float, rng: np.random.Generator) -> n
     if rng.random() < chance:
         image = noise(image, rng, variance=100.0)
     return image
+
+
+def collate_sizes(samples: Sequence[Sample]) -> dict[str, Any]:
+    """`collate` for pictures of unlike sizes: black is added on the right and below; "mask" (N, 1, H, W) float32 is 1
+    where there is picture (upstream DyMaskCollator)."""
+    images = [sample["image"] for sample in samples]
+    height, width = (max(image.shape[side] for image in images) for side in (1, 2))
+    padded = []
+    for sample in samples:
+        _, own_height, own_width = sample["image"].shape
+        room = (0, width - own_width, 0, height - own_height)
+        shown = torch.ones(1, own_height, own_width)
+        padded.append({**sample, "image": F.pad(sample["image"], room), "mask": F.pad(shown, room)})
+    return collate(padded)
 
 
 def collate(samples: Sequence[Sample]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def evaluate_rec(checkpoint: Checkpoint, predict: Predict, items: Sequence[Item]
         images = [image for _, image in chunk]
         for batch in line_batches(images, pre, "invariant", options.batch_size):
             for i, row, probs in zip(batch.chosen, *predict(batch.make()), strict=True):
-                metric.add(charset.decode(row, probs).text, str(chunk[i][0].label))
+                metric.add(charset.decode(row, probs).text, charset.rewritten(str(chunk[i][0].label)))
     return metric
 
 

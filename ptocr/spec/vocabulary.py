@@ -23,6 +23,7 @@ class Layout:
     itself begins with. joint: what stands between the entries of a text. collapses: equal neighbours are one
     character unless a blank stands between them (CTC). framed: labels begin with start, where there is one, and end
     with end. stops: decoding ends at the first end; without it all special tokens are skipped, wherever they stand.
+    ordered: what is read has the order of the text, not that of the classes.
     """
 
     before: tuple[str, ...] = ()
@@ -32,6 +33,7 @@ class Layout:
     collapses: bool = False
     framed: bool = True
     stops: bool = True
+    ordered: bool = True
 
     @property
     def special(self) -> int:
@@ -44,6 +46,7 @@ LAYOUTS: dict[str, Layout] = {
     "ctc": Layout(before=("blank pad",), collapses=True, framed=False),
     # upstream's decoder never stops: it looks for the end among what it has already skipped
     "attention": Layout(before=("start pad",), behind=("end",), stops=False),
+    "counts": Layout(before=("start pad",), behind=("end",), stops=False, ordered=False),
     "nrtr": Layout(before=("pad", "unknown", "start", "end")),
     "sar": Layout(behind=("unknown", "start end", "pad")),
     "srn": Layout(behind=("start", "end pad"), framed=False, stops=False),
@@ -208,8 +211,19 @@ class Vocabulary:
 
     def encode(self, text: str) -> list[int]:
         """Classes of a text; characters that are lacking are dropped (upstream: BaseRecLabelEncode)."""
-        entries = text.split(joint) if (joint := LAYOUTS[self.layout].joint) else text
-        return [self._index[entry] for entry in entries if entry in self._index]
+        return [self._index[entry] for entry in self._entries(text) if entry in self._index]
+
+    def _entries(self, text: str) -> Sequence[str]:
+        """What a text is made of: characters, or what stands between joints."""
+        return text.split() if LAYOUTS[self.layout].joint else text
+
+    def rewritten(self, text: str) -> str:
+        """A text as one that reads it without fault writes it: spaces between entries single, entries in the order of
+        their classes where what is read has none."""
+        layout, entries = LAYOUTS[self.layout], self._entries(text)
+        if not layout.ordered:
+            entries = sorted(entries, key=lambda entry: self._index.get(entry, len(self._index)))
+        return layout.joint.join(entries)
 
     def label(self, text: str, length: int) -> list[int] | None:
         """A text as a label of `length` classes: between start and end where the layout says so, then padding.
@@ -219,7 +233,7 @@ class Vocabulary:
         classes, framed = self.encode(text), LAYOUTS[self.layout].framed
         before = [self._tokens["start"]] if self._starts else []
         behind = [self.token("end")] if framed else []
-        if not classes or len(text) > length or len(before) + len(classes) + len(behind) > length:
+        if not classes or len(self._entries(text)) > length or len(before) + len(classes) + len(behind) > length:
             return None
         classes = [*before, *classes, *behind]
         return classes + [self.token("pad")] * (length - len(classes))

@@ -73,6 +73,10 @@ class Learner:
         if boundary:
             if self.part.clip is not None:
                 self.accelerator.clip_grad_norm_(self.objective.parameters(), self.part.clip)
+            if self.part.clip_each is not None:
+                self.accelerator.unscale_gradients()
+                for parameter in self.objective.parameters():
+                    nn.utils.clip_grad_norm_(parameter, self.part.clip_each)
             self.optimizer.step()
             self.schedule.step()
             self.optimizer.zero_grad()

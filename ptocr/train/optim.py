@@ -29,7 +29,7 @@ def parameter_groups(network: nn.Module, part: OptimPart) -> list[dict[str, obje
     Raises:
         SpecError: a prefix of `lr_scale` matches no parameter, or nothing is left to train.
     """
-    groups: dict[float, list[nn.Parameter]] = {}
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     unused = set(part.lr_scale)
     for name, parameter in network.named_parameters():
         matching = [p for p in part.lr_scale if name == p or name.startswith(p.rstrip(".") + ".")]
@@ -38,13 +38,17 @@ def parameter_groups(network: nn.Module, part: OptimPart) -> list[dict[str, obje
         scale *= parameter.requires_grad
         parameter.requires_grad_(scale != 0)
         if scale != 0:
-            groups.setdefault(scale, []).append(parameter)
+            decays = (part.decay_vectors or parameter.ndim > 1) and not any(word in name for word in part.no_decay)
+            groups.setdefault((scale, decays), []).append(parameter)
     if unused:
         tops = ", ".join(sorted({".".join(n.split(".")[:2]) for n, _ in network.named_parameters()}))
         raise SpecError(f"optim.lr_scale: {sorted(unused)[0]!r} matches no parameter; they begin with {tops}")
     if not groups:
         raise SpecError("optim.lr_scale freezes every parameter; nothing is left to train")
-    return [{"params": params, "lr": part.lr * scale} for scale, params in groups.items()]
+    return [
+        {"params": params, "lr": part.lr * scale, "weight_decay": part.weight_decay if decays else 0.0}
+        for (scale, decays), params in groups.items()
+    ]
 
 
 def make_optimizer(network: nn.Module, part: OptimPart, peer: nn.Module | None = None) -> torch.optim.Optimizer:
@@ -56,11 +60,21 @@ def make_optimizer(network: nn.Module, part: OptimPart, peer: nn.Module | None =
         return torch.optim.Adam(groups, lr=part.lr, betas=part.betas, weight_decay=part.weight_decay)
     if part.name == "adamw":
         return torch.optim.AdamW(groups, lr=part.lr, betas=part.betas, weight_decay=part.weight_decay)
+    if part.name == "adadelta":
+        return torch.optim.Adadelta(groups, lr=part.lr, rho=0.95, weight_decay=part.weight_decay)
     return torch.optim.SGD(groups, lr=part.lr, momentum=part.momentum, weight_decay=part.weight_decay)
 
 
+RISE, WIDE, DEEP = 0.3, 25.0, 1e4  # one cycle: share of the run that rises; lr over the first rate, that over the last
+
+
+def _between(start: float, end: float, done: float) -> float:
+    """Half a cosine from `start` to `end`."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
 def rate_factor(part: OptimPart, steps_per_epoch: int, epochs: int) -> Callable[[int], float]:
-    """Step -> factor of the learning rate: linear warm-up, then cosine, piecewise or constant."""
+    """Step -> factor of the learning rate: linear warm-up, then cosine, piecewise, constant or one cycle."""
     total, warmup = steps_per_epoch * epochs, round(part.warmup * steps_per_epoch)
     floor = part.min_lr / part.lr
 
@@ -68,11 +82,17 @@ def rate_factor(part: OptimPart, steps_per_epoch: int, epochs: int) -> Callable[
         if step < warmup:
             return (step + 1) / warmup
         if part.schedule == "cosine":
-            done = min(1.0, (step - warmup) / max(1, total - warmup))
-            return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
+            first = round(part.milestones[0] * steps_per_epoch) if part.milestones else total
+            end = first if step <= first else total
+            return _between(1.0, floor, (step - warmup) / max(1, end - warmup))
         if part.schedule == "piecewise":
-            passed = sum(step >= m * steps_per_epoch for m in part.milestones)
-            return max(floor, part.gamma**passed)
+            passed = (g for g, m in zip(part.gammas, part.milestones, strict=True) if step >= m * steps_per_epoch)
+            return max(floor, math.prod(passed))
+        if part.schedule == "onecycle":
+            top = RISE * total - 1
+            if step <= top:
+                return _between(1 / WIDE, 1.0, step / top)
+            return _between(1.0, 1 / WIDE / DEEP, (step - top) / (total - 1 - top))
         return 1.0
 
     return factor

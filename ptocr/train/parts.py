@@ -71,28 +71,43 @@ class OptimPart(Part):
     lr_scale: prefix of parameter names -> factor of the learning rate; the longest matching prefix counts, 0 freezes.
     freeze_norm: batch norms keep their running statistics, which is wise for small batches and little data.
     freeze_rows: characters that the start knew keep their rows in the last layer; those of added ones learn.
-    weight_decay: "adam" and "sgd" add it to the gradient (Paddle's L2 regularizer), "adamw" decays the weights apart.
-    warmup: epochs; milestones: epochs at which "piecewise" multiplies the rate by `gamma`.
+    weight_decay: "adam", "adadelta" and "sgd" add it to the gradient (Paddle's L2 regularizer), "adamw" decays the
+    weights apart; no_decay: words in the names of parameters that are left alone by it; decay_vectors: whether biases
+    and norms are not.
+    warmup: epochs; milestones: epochs at which "piecewise" multiplies the rate by `gamma` (one number, or one each);
+    "cosine" falls over the first of them and begins anew behind it, as if it had fallen over all epochs (upstream
+    TwoStepCosine); "onecycle" rises to `lr` over three tenths of the run (arXiv 1708.07120).
+    clip: of the norm of all gradients, clip_each: of each parameter's.
     """
 
-    name: Literal["adam", "adamw", "sgd"] = "adam"
+    name: Literal["adam", "adamw", "adadelta", "sgd"] = "adam"
     lr: float = Field(default=1e-3, gt=0)
     lr_batch: int | None = Field(default=None, ge=1)
     betas: tuple[float, float] = (0.9, 0.999)
     momentum: float = 0.9
     weight_decay: float = 0.0
-    schedule: Literal["cosine", "piecewise", "constant"] = "cosine"
+    no_decay: tuple[str, ...] = ()
+    decay_vectors: bool = True
+    schedule: Literal["cosine", "piecewise", "constant", "onecycle"] = "cosine"
     warmup: float = 0.0
     milestones: tuple[float, ...] = ()
-    gamma: float = 0.1
+    gamma: float | tuple[float, ...] = 0.1
     min_lr: float = 0.0
     clip: float | None = None
+    clip_each: float | None = None
     lr_scale: dict[str, float] = Field(default_factory=dict)
     freeze_norm: bool = False
     freeze_rows: bool = False
 
+    @property
+    def gammas(self) -> tuple[float, ...]:
+        """What the rate is multiplied by at each milestone."""
+        return self.gamma if isinstance(self.gamma, tuple) else (self.gamma,) * len(self.milestones)
+
     @model_validator(mode="after")
     def _frozen(self) -> OptimPart:
+        if len(self.gammas) != len(self.milestones):
+            raise ValueError(f"optim.gamma has {len(self.gammas)} numbers, optim.milestones {len(self.milestones)}")
         if self.freeze_rows and self.weight_decay:
             raise ValueError("optim.weight_decay would shrink the rows that freeze_rows keeps; set one of them only")
         return self

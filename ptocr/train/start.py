@@ -63,7 +63,7 @@ def load_start(
         return _from_nothing(spec, charset, guide=gtc != "off")
     base = store.load(start, None if start.endswith(".pth") else model, start_charset)
     if base.spec.architecture != spec.architecture:
-        raise SpecError(f"start {start}: holds {base.spec.name}, whose architecture is not that of model {spec.name}")
+        return _from_part(_from_nothing(spec, charset, guide=gtc != "off"), base, start)
     base = dataclasses.replace(base, state_dict={k: v.clone() for k, v in base.state_dict.items()})
     guide = gtc == "on" or (gtc == "auto" and has_guide(base))
     network = network_of(base if guide else without_guide(base), train=True)
@@ -93,6 +93,24 @@ def _from_nothing(spec: ModelSpec, charset: Vocabulary | None, guide: bool) -> S
     checkpoint = Checkpoint(spec=spec, charset=charset, form="train", state_dict={}, source={"name": spec.name})
     rows = None if charset is None else torch.arange(charset.classes)
     return Start(network, checkpoint, None, rows)
+
+
+def _from_part(whole: Start, part: Checkpoint, name: str) -> Start:
+    """A network of which a part was trained before (RFL's counting stage): the rest begins with random numbers.
+
+    Raises:
+        SpecError: a tensor of the part is not in the network.
+    """
+    state, spec = whole.network.state_dict(), whole.checkpoint.spec
+    foreign = [k for k, v in part.state_dict.items() if k not in state or v.shape != state[k].shape]
+    if foreign:
+        raise SpecError(
+            f"start {name}: holds {part.spec.name}, whose architecture is not that of model {spec.name}, nor a part of "
+            f"it: {foreign[0]} is not there"
+        )
+    whole.network.load_state_dict(part.state_dict, strict=False)
+    log.info("start %s: %d of %d tensors, the rest at random", name, len(part.state_dict), len(state))
+    return dataclasses.replace(whole, name=name)
 
 
 def _bare(architecture: dict[str, Any]) -> dict[str, Any]:

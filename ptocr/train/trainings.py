@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ptocr.checkpoint import network_of
 from ptocr.data.label_settings import AugmentPart
-from ptocr.data.samples import ClsSamples, DetSamples, LineImages, OCRSamples, RecSamples, collate
+from ptocr.data.samples import ClsSamples, DetSamples, LineImages, OCRSamples, RecSamples, collate, collate_sizes
 from ptocr.data.sources import Item
 from ptocr.data.targets import LineTargets, PageTargets
 from ptocr.errors import SpecError
@@ -134,6 +134,8 @@ class RecTraining(Training):
         assert isinstance(pre, RecPreprocess) and isinstance(self.makes, LineTargets)
         self.pre, self.encoder = pre, self.makes
         self.lines, self.limit = not pre.fixed, self.encoder.limit
+        if pre.resize == "inverted":  # pictures of their own size
+            self.collate = collate_sizes
 
     def learns(self, item: Item) -> bool:
         return self.encoder.accepts(str(item.label))

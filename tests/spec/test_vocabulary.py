@@ -94,6 +94,14 @@ def test_an_empty_entry_reads_as_nothing() -> None:
     assert Vocabulary(("a", "", "b")).decode([1, 2, 3], [1.0, 1.0, 1.0]).text == "ab"
 
 
+def test_texts_are_rewritten_as_they_are_read() -> None:
+    assert Vocabulary(tuple("abc"), "attention").rewritten("cab d") == "cab d"
+    assert Vocabulary(tuple("abc"), "counts").rewritten("caxb") == "abcx"
+    formula = Vocabulary(("eos", "sos", "x", "^", "2"), "can")
+    assert formula.rewritten(" x  ^ 2 ") == "x ^ 2"
+    assert formula.label("x ^ 2", 5) == [2, 3, 4, 0, 0] and formula.label("x ^ 2 x x", 5) is None
+
+
 def test_right_to_left_scripts_read_backwards_but_for_latin_and_digits() -> None:
     """As upstream's pred_reverse: ab 12 stays, the letters around it turn."""
     charset = Vocabulary(tuple("abنمل12 "), right_to_left=True)
@@ -108,6 +116,7 @@ def test_right_to_left_scripts_read_backwards_but_for_latin_and_digits() -> None
 # ------------------------------------------------------------------------------------- layouts, against PaddleOCR's own
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "vocabulary.json").read_text(encoding="utf-8"))
+GOLDEN["counts"] = GOLDEN["attention"]  # upstream's encoders of RFL and of attention decoders are alike
 WRITTEN = ("blank", "<unk>", "<s>", "<UKN>", "padding", "unknown")  # special tokens that PaddleOCR writes into texts
 
 
@@ -182,7 +191,7 @@ def test_spans_are_shares_of_the_line() -> None:
 
 
 def test_unknown_layouts_and_tokens() -> None:
-    with pytest.raises(SpecError, match="unknown layout 'abc'; known: ctc, attention, nrtr, sar, srn"):
+    with pytest.raises(SpecError, match="unknown layout 'abc'; known: ctc, attention, counts, nrtr, sar"):
         Vocabulary(("a",), "abc")
     with pytest.raises(SpecError, match="'ctc' has no 'start'; it has blank, pad"):
         Vocabulary(("a",)).token("start")

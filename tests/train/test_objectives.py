@@ -15,14 +15,23 @@ from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
 from ptocr.nn.heads.pf_local import PFHeadLocal
 from ptocr.spec.model import load_spec
+from ptocr.spec.vocabulary import LAYOUTS
 from ptocr.train.losses import OBJECTIVES, loss_name
 from ptocr.train.objectives import Helpers, Objective, Subject
 from ptocr.train.parts import DistillPart
 from ptocr.train.recipe import load_recipe, parse_recipe, recipes_folder
 
-UNUSED = ("backbone.last_conv.", "backbone.fc.", ".act.lab.")  # upstream's networks hold these without using them
+UNUSED = (
+    "backbone.last_conv.",
+    "backbone.fc.",
+    ".act.lab.",
+    ".normkv.",
+    "backbone.cls_token",
+)  # upstream's networks hold these without using them
 # What the losses of a recipe are called, beside "loss".
 PARTS = {"db": {"shrink", "threshold", "binary"}, "ctc": {"ctc"}, "ce": {"ce"}}
+PARTS |= {"can": {"symbols", "counting"}, "cppd": {"characters", "positions", "edges"}, "positions": {"positions"}}
+PARTS |= {"permuted": {"permuted"}, "rfl": {"counting"}}
 
 
 def distinct() -> list[str]:
@@ -51,10 +60,12 @@ def batch_of(makes, spec):
         samples = [makes(page(rng), rng) for _ in range(2)]
         return {"image": torch.rand(2, 3, 64, 64)} | collate([tensors(s) for s in samples])
     if isinstance(makes, LineTargets):
-        samples = [makes.arrays(text) for text in ("abc", "12 4")]
+        joint = LAYOUTS[spec.load_charset().layout].joint
+        samples = [makes.arrays(joint.join(text)) for text in ("abc", "12 4")]
         height, width = spec.preprocess.image_shape[1:] if spec.preprocess.fixed else (48, 64)
         image = torch.rand(2, spec.preprocess.image_shape[0], height, width)
-        return {"image": image, "valid_ratio": torch.tensor([1.0, 0.5])} | collate([tensors(s) for s in samples])
+        shown = {"valid_ratio": torch.tensor([1.0, 0.5]), "mask": torch.ones(2, 1, height, width)}
+        return {"image": image} | shown | collate([tensors(s) for s in samples])
     return {"image": torch.rand(2, *spec.preprocess.image_shape), "label": torch.tensor([0, 1])}
 
 
@@ -74,6 +85,7 @@ def test_one_batch_of_every_recipe(name):
     network, settings = objective.network, load_recipe(name).loss
     parts = PARTS[settings.name] | set(getattr(settings, "aux", ()))
     parts |= {"cbn"} if any(isinstance(m, PFHeadLocal) for m in network.modules()) else set()
+    parts |= {"attention"} if spec.architecture.get("head", {}).get("name") == "RFLHead" else set()
     parts |= {"gtc"} if "gtc" in spec.architecture.get("head", {}) else set()
     losses = objective.train()(batch_of(makes, spec))
     assert set(losses) == parts | {"loss"} and all(torch.isfinite(v) for v in losses.values())

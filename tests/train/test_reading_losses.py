@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from ptocr.nn.heads.cppd import CPPDHead
 from ptocr.nn.heads.parseq import ParseQHead, reading_orders
-from ptocr.train import counting_losses as counting
-from ptocr.train import table_losses as table
-from ptocr.train import zoom_losses as zoom
+from ptocr.train.losses import counting_loss as counting
+from ptocr.train.losses import table_loss as table
+from ptocr.train.losses import zoom_loss as zoom
+from ptocr.train.losses.position_loss import permuted_ce, position_ce
 
 DATA = Path(__file__).parents[1] / "data"
 GOLDEN, HEADS = np.load(DATA / "reading_losses.npz"), np.load(DATA / "reading_heads.npz")
@@ -44,10 +45,10 @@ RUN: dict[str, Callable[[Tensors, Tensors], Tensors]] = {
     "rfl_visual": lambda x, b: counting.rfl_losses(x["counts"], None, b["labels"]),
     "cppd": lambda x, b: counting.cppd_losses(**x, labels=b["labels"], padding=100, smoothing=0.1),
     "can": can,
-    "pren": lambda x, b: {"loss": counting.position_ce(x["logits"], b["labels"], 0)},
-    "vitstr": lambda x, b: {"loss": counting.position_ce(x["logits"], b["labels"], 0)},
+    "pren": lambda x, b: {"loss": position_ce(x["logits"], b["labels"], 0)},
+    "vitstr": lambda x, b: {"loss": position_ce(x["logits"], b["labels"], 0)},
     "parseq": lambda x, b: {
-        "loss": counting.permuted_ce(x["logits"], b["labels"], int(b["padding"]), int(b["end"])),
+        "loss": permuted_ce(x["logits"], b["labels"], int(b["padding"]), int(b["end"])),
     },
     "table_attention": of_cells(table.table_attention_losses),
     "sla": of_cells(table.sla_losses),

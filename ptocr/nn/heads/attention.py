@@ -177,4 +177,4 @@ class RFLCountingHead(Head):
         return CountedSteps(network, self.steps)
 
     def class_rows(self) -> dict[str, str]:
-        return {f"cnt_head.Prediction_visual.{leaf}": "attention" for leaf in ("weight", "bias")}
+        return {f"cnt_head.Prediction_visual.{leaf}": "counts" for leaf in ("weight", "bias")}

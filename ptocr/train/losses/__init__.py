@@ -8,12 +8,16 @@ from typing import Any
 
 from ptocr.errors import SpecError
 from ptocr.train.losses.class_loss import ClsObjective, SmoothCELoss
+from ptocr.train.losses.counting_loss import CANObjective, CPPDObjective, RFLObjective
 from ptocr.train.losses.ctc_loss import CenterLoss, CTCLoss, CTCObjective
 from ptocr.train.losses.db_loss import DBLoss, DBObjective
+from ptocr.train.losses.position_loss import PermutedObjective, PositionObjective
 from ptocr.train.losses.token_losses import NRTRLoss, SARLoss
 from ptocr.train.objectives import Objective
 
 __all__ = [
+    "CANObjective",
+    "CPPDObjective",
     "CTCLoss",
     "CTCObjective",
     "CenterLoss",
@@ -21,6 +25,9 @@ __all__ = [
     "DBLoss",
     "DBObjective",
     "NRTRLoss",
+    "PermutedObjective",
+    "PositionObjective",
+    "RFLObjective",
     "SARLoss",
     "SmoothCELoss",
 ]
@@ -30,6 +37,11 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "db": DBObjective,
     "ctc": CTCObjective,
     "ce": ClsObjective,
+    "can": CANObjective,
+    "cppd": CPPDObjective,
+    "permuted": PermutedObjective,
+    "positions": PositionObjective,
+    "rfl": RFLObjective,
 }
 
 

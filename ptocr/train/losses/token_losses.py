@@ -6,6 +6,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def smoothed_ce(logits: Tensor, target: Tensor, padding: int, smoothing: float) -> Tensor:
+    """Cross entropy of logits (N, L, C) whose labels (N, L) are shared with all other classes; `padding` is left out
+    (upstream NRTRLoss, CPPDLoss)."""
+    log_probs, target = F.log_softmax(logits.float(), dim=2).flatten(0, 1), target.reshape(-1)
+    keep = target != padding
+    log_probs, target = log_probs[keep], target[keep]
+    true = log_probs.gather(1, target[:, None]).squeeze(1)
+    rest = (log_probs.sum(1) - true) * smoothing / (log_probs.shape[1] - 1)
+    return -(true * (1 - smoothing) + rest).mean()
+
+
 class NRTRLoss(nn.Module):
     """Cross entropy of the teacher-forced guide, labels smoothed over the other classes (upstream NRTRLoss).
 
@@ -18,13 +29,7 @@ class NRTRLoss(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """logits: (N, max(lengths) + 1, C); labels: (N, L) with start, text, end, padding; lengths: (N,) of texts."""
-        target = labels[:, 1 : 2 + int(lengths.max())].reshape(-1)
-        log_probs = F.log_softmax(logits.float(), dim=2).flatten(0, 1)  # (N * L, C)
-        keep = target != 0
-        log_probs, target = log_probs[keep], target[keep]
-        true = log_probs.gather(1, target[:, None]).squeeze(1)
-        rest = (log_probs.sum(1) - true) * self.smoothing / (log_probs.shape[1] - 1)
-        return -(true * (1 - self.smoothing) + rest).mean()
+        return smoothed_ce(logits, labels[:, 1 : 2 + int(lengths.max())], 0, self.smoothing)
 
 
 class SARLoss(nn.Module):
