@@ -5,23 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pyclipper
 
+from ptocr.processing.near_boxes import NearBoxes, suppressed_by
+
 
 def suppressed(polys: np.ndarray, scores: np.ndarray, thresh: float) -> np.ndarray:
     """Of polygons that overlap by more than `thresh` (intersection over union) the best stays.
 
     polys: (n, k, 2) int32; scores: (n,). Returns the numbers of those that stay, the best first.
     """
-    low, high = polys.min(1, initial=2**31 - 1), polys.max(1, initial=-(2**31))
+    near = NearBoxes(polys.min(1, initial=2**31 - 1), polys.max(1, initial=-(2**31)))
     areas = _areas(polys.astype(np.float64))
-    left = np.argsort(scores, kind="stable")[::-1]
-    kept = []
-    while len(left):
-        best, left = left[0], left[1:]
-        kept.append(best)
-        near = np.flatnonzero(((low[left] <= high[best]) & (high[left] >= low[best])).all(1))
-        twins = [place for place in near if _overlap(polys, areas, best, left[place]) > thresh]
-        left = np.delete(left, twins)
-    return np.array(kept, np.int64)
+    order = np.argsort(scores, kind="stable")[::-1]
+    return suppressed_by(order, near, lambda a, b: _overlap(polys, areas, a, b) > thresh)
 
 
 def _areas(polys: np.ndarray) -> np.ndarray:

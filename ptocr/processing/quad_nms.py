@@ -6,10 +6,13 @@ Upstream: ppocr/postprocess/locality_aware_nms.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import hypot
 
 import cv2
 import numpy as np
 import pyclipper
+
+from ptocr.processing.near_boxes import NearBoxes, suppressed_by
 
 SCALE = 2.0**12  # steps per pixel where quads are clipped in whole numbers
 
@@ -19,72 +22,83 @@ def merged_along_rows(boxes: np.ndarray, thresh: float) -> np.ndarray:
 
     boxes: (n, 9) float64, eight coordinates and a score, in the order of their pixels. Returns (m, 9).
     """
-    quads, convex = _forms(boxes)
     merged: list[list[float]] = []
     last: list[float] = []
-    last_quad, last_convex = np.zeros((4, 2), np.float32), False
+    quads = boxes[:, :8].reshape(-1, 4, 2).astype(np.float32)
     # plain numbers: of arrays as small as these, NumPy's calls would take most of the time
-    for box, quad, is_convex in zip(boxes.tolist(), quads, convex.tolist(), strict=True):
-        both = is_convex and last_convex  # which are compared faster than their surroundings
-        if last and (both or not _apart(box, last)) and _overlap(quad, last_quad, both) > thresh:
+    for box, quad, reach in zip(boxes.tolist(), quads, _sure_reach(boxes, thresh).tolist(), strict=True):
+        if last and (_distance(box, last) < reach or _overlap(quad, _quad(last)) > thresh):
             total = box[8] + last[8]
-            last = [(box[8] * a + last[8] * b) / total for a, b in zip(box[:8], last[:8], strict=True)]
-            last.append(total)
+            new, old = box[8] / total, last[8] / total
+            last = [new * a + old * b for a, b in zip(box, last, strict=True)]
+            last[8] = total
             merged[-1] = last
-            last_quad = np.array(last[:8], np.float32).reshape(4, 2)
-            last_convex = cv2.isContourConvex(last_quad)
         else:
+            last = box
             merged.append(box)
-            last, last_quad, last_convex = box, quad, is_convex
     return np.array(merged).reshape(-1, 9)
+
+
+def _sure_reach(boxes: np.ndarray, thresh: float) -> np.ndarray:
+    """How far the corners of another quad may be from those of each box (n, 9), so that both surely overlap by more
+    than `thresh`, (n,); 0 for quads that are not convex.
+
+    A quad whose corners are within d of those of a convex one, with area A and perimeter P, holds what lies deeper than
+    d in it, at least A - P d, and lies within what d reaches around it, A + P d + pi d^2. So their intersection over
+    union is more than t where A - P d > t (A + 2 P d + pi d^2).
+    """
+    corners = boxes[:, :8].reshape(-1, 4, 2)
+    sides = np.roll(corners, -1, axis=1) - corners
+    after = np.roll(sides, -1, axis=1)
+    turns = sides[..., 0] * after[..., 1] - sides[..., 1] * after[..., 0]
+    convex = (turns > 0).all(axis=1) | (turns < 0).all(axis=1)
+    area = np.abs(turns[:, 0] + turns[:, 2]) / 2
+    linear, square = np.linalg.norm(sides, axis=2).sum(axis=1) * (1 + 2 * thresh), np.pi * thresh
+    constant = area * (1 - thresh)
+    root = np.sqrt(linear**2 + 4 * square * constant)
+    reach = np.divide(2 * constant, linear + root, out=np.zeros_like(area), where=convex)
+    return reach * 0.999  # far more than rounding takes
+
+
+def _distance(a: Sequence[float], b: Sequence[float]) -> float:
+    """The largest distance between corners of the same number of two boxes."""
+    return max(
+        hypot(a[0] - b[0], a[1] - b[1]),
+        hypot(a[2] - b[2], a[3] - b[3]),
+        hypot(a[4] - b[4], a[5] - b[5]),
+        hypot(a[6] - b[6], a[7] - b[7]),
+    )
+
+
+def _quad(box: Sequence[float]) -> np.ndarray:
+    """The corners of a box, (4, 2) float32."""
+    return np.array(box[:8], np.float32).reshape(4, 2)
 
 
 def suppressed(boxes: np.ndarray, thresh: float) -> np.ndarray:
     """Non-maximum suppression: of quads that overlap by more than `thresh` the best stays; (n, 9) -> (m, 9)."""
-    quads, convex = _forms(boxes)
-    left = np.argsort(boxes[:, 8])[::-1]
     corners = boxes[:, :8].reshape(-1, 4, 2)
-    low, high = corners.min(1, initial=np.inf), corners.max(1, initial=-np.inf)
-    kept = []
-    while len(left):
-        best, left = left[0], left[1:]
-        kept.append(best)
-        near = np.flatnonzero(((low[left] <= high[best]) & (high[left] >= low[best])).all(1))
-        others = left[near]
-        both = (convex[others] & convex[best]).tolist()
-        twins = [
-            place
-            for place, other, is_convex in zip(near.tolist(), others.tolist(), both, strict=True)
-            if _overlap(quads[best], quads[other], is_convex) > thresh
-        ]
-        left = np.delete(left, twins)
-    return boxes[kept]
+    quads = corners.astype(np.float32)
+    near = NearBoxes(corners.min(1, initial=np.inf), corners.max(1, initial=-np.inf))
+    order = np.argsort(boxes[:, 8])[::-1]
+    return boxes[suppressed_by(order, near, lambda a, b: _overlap(quads[a], quads[b]) > thresh)]
 
 
-def _forms(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The quads of boxes (n, 9) as (n, 4, 2) float32, and which are convex, as OpenCV says."""
-    quads = boxes[:, :8].reshape(-1, 4, 2).astype(np.float32)
-    return quads, np.array([cv2.isContourConvex(quad) for quad in quads], bool)
-
-
-def _apart(a: Sequence[float], b: Sequence[float]) -> bool:
-    """Whether the upright boxes around two quads do not touch."""
-    return (
-        min(a[0], a[2], a[4], a[6]) > max(b[0], b[2], b[4], b[6])
-        or min(b[0], b[2], b[4], b[6]) > max(a[0], a[2], a[4], a[6])
-        or min(a[1], a[3], a[5], a[7]) > max(b[1], b[3], b[5], b[7])
-        or min(b[1], b[3], b[5], b[7]) > max(a[1], a[3], a[5], a[7])
-    )
-
-
-def _overlap(first: np.ndarray, second: np.ndarray, convex: bool) -> float:
-    """Intersection over union of two quads (4, 2) float32. convex: both are."""
-    if convex:
+def _overlap(first: np.ndarray, second: np.ndarray) -> float:
+    """Intersection over union of two quads (4, 2) float32."""
+    if cv2.isContourConvex(first) and cv2.isContourConvex(second):
         common = cv2.intersectConvexConvex(first, second)[0]
         union = cv2.contourArea(first) + cv2.contourArea(second) - common
+    elif _apart(first, second):  # which is found faster than anything of quads of other forms
+        return 0.0
     else:
         common, union = _clipped(first, second)
     return common / union if union else 0.0
+
+
+def _apart(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether the upright boxes around two quads do not touch."""
+    return bool((first.min(0) > second.max(0)).any() or (second.min(0) > first.max(0)).any())
 
 
 def _clipped(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
