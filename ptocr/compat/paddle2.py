@@ -179,7 +179,7 @@ SPOTTING: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "e2e_model_dir": (str, "text_spotting_model_dir"), "e2e_model_path": (str, "text_spotting_model_dir"),
     "e2e_yaml_path": (str, ""), "e2e_char_dict_path": (str, "text_spotting_charset"),
     "e2e_limit_side_len": (whole, "e2e_limit_side_len"), "e2e_pgnet_score_thresh": (float, "e2e_thresh"),
-    "e2e_pgnet_valid_set": (str, "e2e_valid_set"), "e2e_pgnet_mode": (str, ("fast",)),
+    "e2e_pgnet_valid_set": (str, "e2e_valid_set"), "e2e_pgnet_mode": (str, "e2e_mode"),
 }
 IGNORED |= {name: kind for name, (kind, _) in SPOTTING.items()}
 IGNORED |= {name: kind for options in OF_DETECTORS.values() for name, (kind, _) in options.items()}

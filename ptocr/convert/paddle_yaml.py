@@ -264,9 +264,11 @@ def _cls(content: dict[str, Any], steps: dict[str, Any], _path: Path) -> dict[st
 def _e2e(content: dict[str, Any], steps: dict[str, Any], _path: Path) -> dict[str, Any]:
     side = (steps.get("E2EResizeForTest") or {}).get("max_side_len", 768)
     after = {**(content.get("Global") or {}), **(content.get("PostProcess") or {})}
-    keys = {"score_thresh": "thresh", "valid_set": "valid_set", "point_gather_mode": "point_gather_mode"}
+    same = ("valid_set", "point_gather_mode", "mode")
+    keys = {"score_thresh": "thresh", **dict(zip(same, same, strict=True))}
     settings = {ours: after[theirs] for theirs, ours in keys.items() if theirs in after}
-    return {"preprocess": {"limit_side_len": side}, "postprocess": {"name": "pgnet", **settings}}
+    resize = {"resize": after["valid_set"]} if "valid_set" in after else {}
+    return {"preprocess": {"limit_side_len": side, **resize}, "postprocess": {"name": "pgnet", **settings}}
 
 
 # By task: what the configuration, the steps of its evaluation data and the files beside it say about preprocessing and

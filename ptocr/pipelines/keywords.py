@@ -51,9 +51,11 @@ class DocKeywords(ReadingKeywords, total=False):
 class SpottingKeywords(ReadingKeywords, total=False):
     """Options of `SpottingPipeline.predict`; see `SpottingOptions`."""
 
+    e2e_resize: Literal["totaltext", "partvgg"] | None
     e2e_limit_side_len: int | None
     e2e_thresh: float | None
     e2e_valid_set: Literal["totaltext", "partvgg"] | None
+    e2e_mode: Literal["fast", "slow"] | None
 
 
 class OCRKeywords(DocKeywords, total=False):

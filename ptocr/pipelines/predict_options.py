@@ -79,13 +79,16 @@ class DocOptions(ReadingOptions):
 class SpottingOptions(ReadingOptions):
     """Options of the end-to-end pipeline; None keeps the model's.
 
-    e2e_limit_side_len: largest height of the network's input; e2e_thresh: least score of a pixel of a centre line;
-    e2e_valid_set: outlines ("totaltext") or four corners ("partvgg").
+    e2e_resize: what is given the length `e2e_limit_side_len`: a height that would exceed it ("totaltext"), the longer
+    side ("partvgg"); e2e_thresh: least score of a pixel of a centre line; e2e_valid_set: outlines ("totaltext") or four
+    corners ("partvgg"); e2e_mode: outlines of six pairs of points ("fast") or of one for each character ("slow").
     """
 
+    e2e_resize: Literal["totaltext", "partvgg"] | None = None
     e2e_limit_side_len: Positive | None = None
     e2e_thresh: Share | None = None
     e2e_valid_set: Literal["totaltext", "partvgg"] | None = None
+    e2e_mode: Literal["fast", "slow"] | None = None
 
 
 class OCROptions(DocOptions):

@@ -19,11 +19,13 @@ from ptocr.spec.tasks import E2EPreprocess, PGNetPostprocess
 
 
 class SpottingOptions(ModelOptions):
-    """Options of end-to-end models."""
+    """Options of end-to-end models; those that are None keep the model's."""
 
+    resize: Literal["totaltext", "partvgg"] | None = None
     limit_side_len: Positive | None = None
     thresh: Share | None = None
     valid_set: Literal["totaltext", "partvgg"] | None = None
+    mode: Literal["fast", "slow"] | None = None
 
 
 class TextSpotter(Predictor):

@@ -72,12 +72,17 @@ def _outline(quad: np.ndarray, pixels: np.ndarray, borders: np.ndarray, post: SA
     pixels = pixels[np.argsort(along, kind="stable")]
     points = _spread(pixels, count or _points_by_length(quad, pixels))
     offsets = borders[:, points[:, 1], points[:, 0]].T.reshape(-1, 2, 2)[:, :, ::-1].astype(np.float64)  # (k, 2, xy)
-    if expand != 1.0:
-        lengths = np.linalg.norm(offsets, axis=2, keepdims=True)
-        further = np.clip(lengths * (expand - 1), *REACH)
-        offsets = offsets + np.divide(offsets, lengths, out=np.zeros_like(offsets), where=lengths > 0) * further
-    pairs = points[:, None] + offsets
+    pairs = points[:, None] + outwards(offsets, expand)
     return np.concatenate([pairs[:, 0], pairs[::-1, 1]])
+
+
+def outwards(offsets: np.ndarray, expand: float) -> np.ndarray:
+    """Offsets (k, 2, 2) from a centre line to the borders, longer by `expand`, within `REACH`."""
+    if expand == 1.0:
+        return offsets
+    lengths = np.linalg.norm(offsets, axis=2, keepdims=True)
+    further = np.clip(lengths * (expand - 1), *REACH)
+    return offsets + np.divide(offsets, lengths, out=np.zeros_like(offsets), where=lengths > 0) * further
 
 
 def _spread(pixels: np.ndarray, count: int) -> np.ndarray:

@@ -216,12 +216,14 @@ class TablePostprocess(Postprocess):
 
 
 class E2EPreprocess(Preprocess):
-    """End-to-end input: enlarged by `enlarge` unless the height would exceed `limit_side_len`, which it gets then;
-    sides rounded up to multiples of `stride`, then normalised (upstream E2EResizeForTest for Total-Text).
+    """End-to-end input: sides rounded up to multiples of `stride`, then normalised (upstream E2EResizeForTest).
 
+    resize "totaltext": enlarged by `enlarge` unless the height would exceed `limit_side_len`, which it gets then;
+    "partvgg": the longer side gets `limit_side_len` (upstream's valid_set; its predict_e2e knows the first alone).
     max_side_limit, max_pixels: bounds for large pages, as of detectors.
     """
 
+    resize: Literal["totaltext", "partvgg"] = "totaltext"
     limit_side_len: Positive = 768
     enlarge: Ratio = 1.25
     max_side_limit: SideLimit = 4000
@@ -235,17 +237,19 @@ class E2EPreprocess(Preprocess):
 
 
 class PGNetPostprocess(Postprocess):
-    """Characters gathered along thinned centre lines (arXiv 2104.05458; upstream PGPostProcess, mode "fast").
+    """Characters gathered along thinned centre lines (arXiv 2104.05458; upstream PGPostProcess).
 
     thresh: least score of a pixel of a centre line; valid_set: outlines for lines of any form ("totaltext") or four
-    corners ("partvgg"); widen: ends are moved
-    outwards by so many heights; point_gather_mode "align": characters are looked for at every pixel between the points
-    of a line. space, right_to_left: as of recognisers.
+    corners ("partvgg"); mode: outlines of six pairs of points ("fast"), or of a pair for each character and blank
+    ("slow", where the lines of "partvgg" are not thinned); widen: ends are moved outwards by so many heights;
+    point_gather_mode "align": in mode "fast", characters are looked for at every pixel between the points of a line.
+    space, right_to_left: as of recognisers.
     """
 
     name: Literal["pgnet"] = "pgnet"
     thresh: Share = 0.5
     valid_set: Literal["totaltext", "partvgg"] = "totaltext"
+    mode: Literal["fast", "slow"] = "fast"
     widen: Annotated[float, Field(ge=0)] = 0.2
     point_gather_mode: Literal["align"] | None = None
     space: bool = False

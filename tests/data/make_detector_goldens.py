@@ -63,17 +63,40 @@ def ct(found: dict[str, np.ndarray], seed: int) -> None:
         add(found, f"ct_{kind}_{seed}", algorithm(given, size)[0]["points"])  # type: ignore[operator]
 
 
+# By name: what PGPostProcess is told. Its slow mode cannot run for "partvgg": see `flat`.
+PGNET = {
+    "poly": {"valid_set": "totaltext", "mode": "fast", "point_gather_mode": None},
+    "quad": {"valid_set": "partvgg", "mode": "fast", "point_gather_mode": None},
+    "align": {"valid_set": "totaltext", "mode": "fast", "point_gather_mode": "align"},
+    "slow": {"valid_set": "totaltext", "mode": "slow"},
+    "flat": {"valid_set": "partvgg", "mode": "slow"},
+}
+
+
+def flat() -> None:
+    """Let the slow mode give the texts of lines that are not thinned beside their points, as of other lines."""
+    slow = importlib.import_module("extract_textpoint_slow")
+    theirs, decode, texts = slow.generate_pivot_list_slow, slow.ctc_decoder_for_image, []
+
+    def decoded(*given: object, **more: object) -> object:
+        result = decode(*given, **more)
+        texts[:] = [text for text, _ in result]
+        return result
+
+    def both(*given: object, is_curved: bool, **more: object) -> object:
+        result = theirs(*given, is_curved=is_curved, **more)
+        return result if is_curved else (list(texts), result)
+
+    slow.ctc_decoder_for_image = decoded
+    importlib.import_module("ppocr.utils.e2e_utils.pgnet_pp_utils").generate_pivot_list_slow = both
+
+
 def pgnet(found: dict[str, np.ndarray], seed: int, shape: list[np.ndarray]) -> None:
     names = ("f_score", "f_border", "f_char", "f_direction")
     maps = dict(zip(names, (part[None] for part in inputs.pgnet(seed)), strict=True))
     dictionary = str(Path("ppocr/utils/ic15_dict.txt").resolve())
-    for kind, valid, gather in (
-        ("poly", "totaltext", None),
-        ("quad", "partvgg", None),
-        ("align", "totaltext", "align"),
-    ):
-        given = {"valid_set": valid, "score_thresh": 0.5, "mode": "fast", "point_gather_mode": gather}
-        algorithm = post("pg_postprocess", "PGPostProcess", character_dict_path=dictionary, **given)
+    for kind, given in PGNET.items():
+        algorithm = post("pg_postprocess", "PGPostProcess", character_dict_path=dictionary, score_thresh=0.5, **given)
         result = algorithm(maps, shape)  # type: ignore[operator]
         add(found, f"pgnet_{kind}_{seed}", result["points"])
         found[f"pgnet_{kind}_{seed}_texts"] = np.array(result["texts"])
@@ -83,6 +106,8 @@ def main() -> None:
     (height, width), (rows, columns) = inputs.PICTURE, inputs.SIZE
     shape = [np.array([height, width, rows / height, columns / width])]
     found: dict[str, np.ndarray] = {}
+    importlib.import_module("ppocr.utils.e2e_utils.pgnet_pp_utils")
+    flat()
     for seed in SEEDS:
         score, offsets = inputs.east(seed)
         east = post("east_postprocess", "EASTPostProcess")

@@ -48,6 +48,8 @@ def test_a_page(weights: str, answers: list[tuple[int, ...]]) -> None:
     assert all(poly.shape == (12, 2) for poly in result.rec_polys)
     (quads,) = pipeline.predict(PAGE, e2e_valid_set="partvgg", e2e_limit_side_len=512)
     assert answers[1] == (1, 3, 512, 768) and all(poly.shape == (4, 2) for poly in quads.rec_polys)
+    (slow,) = pipeline.predict(PAGE, e2e_mode="slow", e2e_resize="partvgg", e2e_limit_side_len=512)
+    assert answers[2] == (1, 3, 512, 512) and max(len(poly) for poly in slow.rec_polys) > 12
     (nothing,) = pipeline.predict(PAGE, e2e_thresh=1.0)
     assert nothing.rec_texts == [] and nothing.text == ""
     with pytest.raises(SpecError, match="e2e_thresh"):
@@ -82,10 +84,14 @@ def test_the_command_line(
     assert predict_e2e([*map(str, flags), "--e2e_model_path", weights, "--e2e_pgnet_mode", "fast"]) == 0
     shown = capsys.readouterr()
     assert "10 lines" in shown.out and "vjgd" in shown.out and "warning" not in shown.err
-    assert (tmp_path / "out" / "e2e_results.txt").read_text().count("transcription") == 10
+    fast = (tmp_path / "out" / "e2e_results.txt").read_text()
+    assert fast.count("transcription") == 10
     assert list((tmp_path / "out").glob("page*.*"))
-    assert predict_e2e([*map(str, flags), "--model_path", weights, "--e2e_pgnet_mode", "slow"]) == 2
-    assert "e2e_pgnet_mode='slow' cannot be had; there is fast" in capsys.readouterr().err
+    assert predict_e2e([*map(str, flags), "--model_path", weights, "--e2e_pgnet_mode", "slow"]) == 0
+    slow = (tmp_path / "out" / "e2e_results.txt").read_text()
+    assert slow.count("transcription") == 10 and slow != fast
+    assert predict_e2e([*map(str, flags), "--model_path", weights, "--e2e_pgnet_mode", "quick"]) == 2
+    assert "quick" in capsys.readouterr().err
     assert predict_e2e([*map(str, flags), "--e2e_yaml_path", "x.yml"]) == 2
     assert "describes weights" in capsys.readouterr().err
 
