@@ -17,6 +17,7 @@ from ptocr.spec.settings import DBPostprocess, DetPostprocess, DetPreprocess
 
 TILE_OVERLAP = 256  # pixels that neighbouring tiles share; the network looks about half as far around a pixel
 AUTO_TILE = 1536  # size of tiles where nobody says one
+STRIP = 60  # times as long as high: at 960 pixels a line of it is 16 high, too low to be found
 DOUBTFUL = 0.3  # regions that score less are no text
 STEP = 32  # the detector takes sides that are multiples of this
 
@@ -84,13 +85,17 @@ def _inside(poly: np.ndarray, boxes: list[tuple[int, int, int, int]]) -> bool:
 def tile_size(asked: int | None, pre: DetPreprocess, post: DetPostprocess, size: tuple[int, int]) -> int:
     """The tiles in which a page of `size` (height, width) is looked at, 0 for as a whole.
 
-    Unless asked otherwise: in tiles where `max_side_limit` alone would shrink the page to less than half.
+    Unless asked otherwise: in tiles where `max_side_limit` alone would shrink the page to less than half, and strips of
+    which shrinking would leave next to nothing (a line of 30,000 pixels).
     """
     if asked is not None:
         return asked if max(size) > asked else 0
     if not isinstance(post, DBPostprocess):
         return 0
-    return AUTO_TILE if pre.limit_type == "min" and max(size) > 2 * pre.max_side_limit else 0
+    longest = pre.max_side_limit if pre.limit_type == "min" else pre.limit_side_len
+    strip = pre.limit_type == "max" and max(size) > STRIP * min(size)
+    shrunk = max(size) > 2 * longest and (pre.limit_type == "min" or strip)
+    return AUTO_TILE if shrunk else 0
 
 
 def tiled_probabilities(detector: TextDetector, image: np.ndarray, tile: int) -> np.ndarray:

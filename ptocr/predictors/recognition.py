@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ from ptocr.runtime.runtime import Runtime
 from ptocr.spec.model import RecSpec
 from ptocr.spec.settings import RecPreprocess, Shape
 from ptocr.spec.vocabulary import LAYOUTS, Spans, Text, Vocabulary
+
+log = logging.getLogger(__name__)
 
 RecPadding = Literal["invariant", "paddle"]
 LEXICON_BEAMS = 48  # readings of a line among which one that matches is looked for
@@ -96,8 +99,9 @@ class TextRecognizer(Predictor):
             SpecError: what is asked of the decoding wants the probabilities of a CTC decoder, and this is another.
         """
         pre = self.pre if how.image_shape is None else self.pre.with_(image_shape=how.image_shape)
-        fits = how.padding == "paddle" or pre.fixed  # upstream squeezes lines of any length
-        windows = [[] if fits else line_windows(image.shape[1], image.shape[0], pre) for image in images]
+        windows = [line_windows(image.shape[1], image.shape[0], pre) for image in images]
+        if how.padding == "paddle" or pre.fixed:
+            windows = [self._squeezed(image, cuts) for image, cuts in zip(images, windows, strict=True)]
         pieces: list[np.ndarray] = []
         for image, cuts in zip(images, windows, strict=True):
             pieces += [image[:, a:b] for a, b in cuts] if cuts else [image]
@@ -115,6 +119,15 @@ class TextRecognizer(Predictor):
         ]
         rows = zip(lines, images, strict=True)
         return [with_gap_spaces(line, image) for line, image in rows] if how.adds_spaces else lines
+
+    def _squeezed(self, image: np.ndarray, windows: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """No windows: upstream, and networks of one width, squeeze lines of any length."""
+        if windows:
+            height, width = image.shape[:2]
+            log.warning(
+                "%s: a line of %d x %d pixels is squeezed; much of it may be lost", self.spec.name, width, height
+            )
+        return []
 
     def reader(self, options: RecOptions) -> Reader:
         """Texts of line pictures."""

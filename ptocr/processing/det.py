@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 
@@ -19,6 +20,8 @@ from ptocr.processing.image import checked, normalize, resize
 from ptocr.processing.pse_regions import pse_regions
 from ptocr.processing.sast_regions import sast_regions
 from ptocr.spec.settings import DBPostprocess, DetPreprocess
+
+log = logging.getLogger(__name__)
 
 
 def det_size(
@@ -131,6 +134,13 @@ def db_candidates(prob: np.ndarray, size: tuple[int, int], post: DBPostprocess) 
     if post.use_dilation:
         mask = np.asarray(cv2.dilate(mask, np.ones((2, 2), np.uint8)))
     contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    left_out = sum(min(cv2.boundingRect(contour)[2:]) >= post.min_size for contour in contours[post.max_candidates :])
+    if left_out:
+        log.warning(
+            "a page with more regions than are looked at: %d are left out (text_det_max_candidates=%d)",
+            left_out,
+            post.max_candidates,
+        )
     find = _quad if post.box_type == "quad" else _poly
     polys, scores = [], []
     for contour in contours[: post.max_candidates]:

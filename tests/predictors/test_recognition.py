@@ -126,8 +126,10 @@ def test_tiles_fit_together(size: tuple[int, int]) -> None:
 def test_only_pages_that_would_shrink_to_less_than_half_are_tiled() -> None:
     pre, db = DetPreprocess(limit_side_len=64, limit_type="min", max_side_limit=4000), DBPostprocess()
     assert [tile_size(None, pre, db, (600, side)) for side in (4000, 8000, 8001)] == [0, 0, AUTO_TILE]
-    limited = pre.with_(limit_type="max")
+    limited = pre.with_(limit_type="max", limit_side_len=960)
     assert tile_size(None, limited, db, (600, 9000)) == 0  # the limit is the user's
+    assert tile_size(None, limited, db, (90, 30_000)) == AUTO_TILE, "three pixels high otherwise"
+    assert tile_size(None, limited, db, (20, 1000)) == 0
     assert tile_size(None, pre, EASTPostprocess(), (600, 9000)) == 0, "no map to put together"
     assert tile_size(0, pre, db, (600, 9000)) == 0 and tile_size(512, pre, db, (600, 900)) == 512
 
