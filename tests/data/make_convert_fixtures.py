@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import paddle
-from ppocr.modeling.architectures import build_model
 
 OUT = Path(__file__).parent / "convert"
 CHARACTERS = ["!", "0", "1", "no", "~", "字", "a"]
@@ -56,6 +55,8 @@ PostProcess:
 
 def network() -> paddle.nn.Layer:
     """The network with the values that the seed gives, running statistics moved from their start."""
+    from ppocr.modeling.architectures import build_model
+
     paddle.seed(7)
     net = build_model(ARCHITECTURE)
     random = np.random.RandomState(7)

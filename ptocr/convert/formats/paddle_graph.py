@@ -13,7 +13,8 @@ from ptocr.errors import WeightsError
 
 @dataclass
 class PaddleOp:
-    """One operation: `slots` maps a role ("x", "weight", ...) to a value, `inputs` are all values it reads."""
+    """One operation: `slots` maps a role ("x", "weight", ...) to a value, `inputs` are all values it reads, lists one
+    after the other."""
 
     kind: str
     inputs: list[str]
@@ -50,14 +51,18 @@ def build_graph(where: str, ops: list[PaddleOp], shapes: dict[str, tuple[int, ..
             graph.uses[value] = graph.uses.get(value, 0) + 1
     parameter = {name: name for name in shapes}  # value -> parameter it is (a new shape of)
     lists: dict[str, list[int]] = {}  # value -> numbers that the program holds
+    bundles: dict[str, list[str]] = {}  # value -> the parameters that it lists
     for op in ops:
+        op.inputs = [one for value in op.inputs for one in bundles.get(value, [value])]
         if op.kind == "full_int_array":
             lists[op.outputs[0]] = op.attributes["value"]
-        if op.kind == "slice" and op.inputs[0] in parameter:
+        if op.kind == "combine" and all(value in parameter for value in op.inputs):
+            bundles[op.outputs[0]] = op.inputs
+        elif op.kind == "slice" and op.inputs[0] in parameter:
             piece = _piece(where, op, shapes[parameter[op.inputs[0]]], parameter[op.inputs[0]], lists)
             parameter[op.outputs[0]] = str(piece)
             shapes[str(piece)] = piece.shape_in(shapes[piece.whole])
-        else:
+        elif op.kind not in SIZE_ONLY:
             _add(graph, where, op, shapes, parameter)
     return graph
 
@@ -78,15 +83,38 @@ def _piece(where: str, op: PaddleOp, shape: tuple[int, ...], name: str, lists: d
     return Piece(name, axes[0], start, stop)
 
 
+def _recurrent(graph: Graph, op: PaddleOp, names: list[str], shapes: dict[str, tuple[int, ...]]) -> None:
+    """An LSTM of several layers and directions, `units` in all. Paddle lists the two matrices of all units, then their
+    biases; PyTorch unit by unit."""
+    units = len(names) // 4
+    layers = int(op.attributes["num_layers"])
+    order = [2 * (units * part + unit) + number for unit in range(units) for part in (0, 1) for number in (0, 1)]
+    tensors = {str(place): names[number] for place, number in enumerate(order)}
+    shape = (layers, units // layers, shapes[names[0]][1], shapes[names[1]][1])
+    graph.weighted("lstm", shape, tensors, [op.slots["x"]], op.outputs[0])
+
+
+def _is_lstm(op: PaddleOp, names: list[str], shapes: dict[str, tuple[int, ...]]) -> bool:
+    """Whether an operation is a recurrent layer with four gates and all its biases."""
+    layers = int(op.attributes.get("num_layers") or 0)
+    if op.kind != "rnn" or layers < 1 or len(names) != 4 * layers * (2 if op.attributes.get("is_bidirec") else 1):
+        return False
+    rows, hidden = shapes[names[1]]
+    return rows == 4 * hidden
+
+
+def _pass_on(graph: Graph, op: PaddleOp) -> None:
+    """An operation without parameters."""
+    if op.kind in SAME:
+        graph.same(op.slots.get("x", op.inputs[0]), op.outputs[0])
+    else:
+        graph.plain(op.inputs, op.outputs)
+
+
 def _add(graph: Graph, where: str, op: PaddleOp, shapes: dict[str, tuple[int, ...]], parameter: dict[str, str]) -> None:
-    if op.kind in SIZE_ONLY:
-        return
     held = [v for v in op.inputs if v in parameter]
     if not held:
-        if op.kind in SAME:
-            graph.same(op.slots.get("x", op.inputs[0]), op.outputs[0])
-        else:
-            graph.plain(op.inputs, op.outputs)
+        _pass_on(graph, op)
         return
     out = op.outputs[0]
     names = [parameter[v] for v in held]
@@ -113,6 +141,8 @@ def _add(graph: Graph, where: str, op: PaddleOp, shapes: dict[str, tuple[int, ..
         graph.affine("add", shapes[bias], bias, ("scaled", out), out)
     elif op.kind == "prelu":
         graph.weighted("prelu", shapes[names[0]], {"weight": names[0]}, [op.slots["x"]], out)
+    elif _is_lstm(op, names, shapes):
+        _recurrent(graph, op, names, shapes)
     else:
         raise WeightsError(
             f"{where}: operation {op.kind!r} uses the parameter {names[0]!r} in a way this converter does not know; "

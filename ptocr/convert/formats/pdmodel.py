@@ -19,12 +19,15 @@ SLOTS: dict[str, dict[str, str]] = {
     **{kind: {"X": "x"} for kind in SAME},
     "layer_norm": {"X": "x", "Scale": "weight", "Bias": "bias"},
     "prelu": {"X": "x", "Alpha": "weight"},
+    "rnn": {"Input": "x"},
 }
 OUTPUTS = ("Output", "Out", "Y")  # the argument that holds an operation's result
 BODY = "sub_block"
 BODIED = {"while", "conditional_block", "conditional_block_infer"}
 LISTS = {"axes", "starts", "ends"}  # of a slice
-ATTRIBUTES = {"groups", "epsilon", "trans_y", "transpose_Y", BODY, *LISTS}
+ATTRIBUTES = {
+    "groups", "epsilon", "trans_y", "transpose_Y", "num_layers", "is_bidirec", BODY, *LISTS,
+}  # fmt: skip
 
 
 def read_program(where: str, data: bytes) -> tuple[Graph, dict[str, tuple[int, ...]]]:

@@ -17,8 +17,9 @@ SLOTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(NORMS, ("x", "mean", "variance", "weight", "bias")),
     "layer_norm": ("x", "weight", "bias"),
     "prelu": ("x", "weight"),
+    "rnn": ("x",),
 }
-ATTRIBUTES = {"groups", "epsilon", "transpose_y", "axes", "value"}
+ATTRIBUTES = {"groups", "epsilon", "transpose_y", "axes", "value", "num_layers", "is_bidirec"}
 NOTHING = "%0"  # an operand that is not given
 
 
@@ -36,8 +37,9 @@ def read_program(where: str, data: bytes) -> tuple[Graph, dict[str, tuple[int, .
     try:
         content = json.loads(data)
         items = content["program"]["regions"][0]["blocks"][0]["ops"]
-        shapes = {_name(item): tuple(item["O"]["TT"]["D"][1]) for item in items if item["#"] == PARAMETER}
-        named = {_value(item["O"]): _name(item) for item in items if item["#"] == PARAMETER}
+        stored = [item for item in items if item["#"] == PARAMETER and _is_stored(item)]
+        shapes = {_name(item): tuple(item["O"]["TT"]["D"][1]) for item in stored}
+        named = {_value(item["O"]): _name(item) for item in stored}
         ops = _unrolled([item for item in items if item["#"] != PARAMETER], named)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(
@@ -85,6 +87,11 @@ def _results(end: PaddleOp, outputs: list[str], skip: int) -> list[PaddleOp]:
 
 def _name(item: dict[str, Any]) -> str:
     return item["A"][3]
+
+
+def _is_stored(item: dict[str, Any]) -> bool:
+    """Whether a parameter is in the file of parameters: what dropout remembers is not."""
+    return bool((item.get("OA") or [1])[0])
 
 
 def _value(operand: dict[str, Any]) -> str:
