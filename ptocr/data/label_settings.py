@@ -18,13 +18,13 @@ class LabelSource(Part):
     format "paddle": PaddleOCR's and PPOCRLabel's label files (`path<TAB>label`, for all tasks); "lmdb": the
     text-recognition literature's, one or every one below a folder; "tar": WebDataset's, one or a folder of them (beside
     the picture .txt, .cls, or .json with det labels); "icdar2015": `path` is a folder of `gt_NAME.txt`; "folder":
-    pictures without labels.
+    pictures without labels; "pubtabnet": tables, lines of JSON with `filename` and `html`.
     root: folder of the pictures (default: that of the label file). ratio: share of the samples that an epoch takes;
     more than 1 repeats them.
     """
 
     path: Path
-    format: Literal["paddle", "lmdb", "tar", "icdar2015", "folder"] = "paddle"
+    format: Literal["paddle", "lmdb", "tar", "icdar2015", "folder", "pubtabnet"] = "paddle"
     root: Path | None = None
     ratio: float = Field(default=1.0, gt=0)
 

@@ -19,15 +19,16 @@ from ptocr.data.label_settings import AugmentPart, DataPart, LabelSource
 from ptocr.data.records import joined
 from ptocr.data.samplers import Draw
 from ptocr.data.sources import Item, decode, read_bytes, read_source
-from ptocr.data.targets import DBMaps, LineTargets, PageTargets
+from ptocr.data.targets import DBMaps, LineTargets, PageTargets, TableTargets
 from ptocr.data.targets.base_targets import Arrays
 from ptocr.errors import InputError
 from ptocr.processing.cls import cls_input
 from ptocr.processing.fixed_line import filled_line, inverted_picture
 from ptocr.processing.image import normalize
 from ptocr.processing.rec import paddle_width, resize_line
+from ptocr.processing.table_cells import table_input
 from ptocr.spec.settings import DetPreprocess, RecPreprocess
-from ptocr.spec.tasks import ClsPreprocess, E2EPreprocess
+from ptocr.spec.tasks import ClsPreprocess, E2EPreprocess, TablePreprocess
 
 log = logging.getLogger(__name__)
 Sample = dict[str, Any]
@@ -252,6 +253,21 @@ class ClsSamples(OCRSamples):
             image = photometric(image, self.part.photometric, rng)
         sample = {"image": torch.from_numpy(cls_input(image, self.pre))}
         return sample if label is None else {**sample, "label": self.classes[label]}
+
+
+class TableSamples(OCRSamples):
+    """Tables: image (3, side, side), and their tokens and boxes."""
+
+    def __init__(self, items: Sequence[Item], pre: TablePreprocess, targets: TableTargets, **options: Any) -> None:
+        super().__init__(items, **options)
+        self.pre, self.targets = pre, targets
+
+    def make(self, draw: Draw, rng: np.random.Generator) -> Sample | None:
+        image = self.load(draw.sample, rng)
+        target = self.targets(self.items[draw.sample].label, image.shape[:2])
+        if target is None:
+            return None
+        return {"image": torch.from_numpy(table_input(image, self.pre)), **tensors(target)}
 
 
 def photometric(image: np.ndarray, chance: float, rng: np.random.Generator) -> np.ndarray:

@@ -14,10 +14,11 @@ from PIL import Image
 
 from ptocr.data.label_settings import LabelSource
 from ptocr.data.records import PICTURES, BadLabel, Item, Records, joined, packed_bytes, read_lmdb, read_tars
+from ptocr.data.targets.table_tokens import TableLabel, parse_table_html
 from ptocr.errors import InputError
 from ptocr.inputs.image_files import decode_frames
 from ptocr.inputs.page import ReadOptions
-from ptocr.spec.model import DetSpec, RecSpec, task_of
+from ptocr.spec.model import DetSpec, RecSpec, TableSpec, task_of
 
 IGNORED_TEXTS = ("*", "###")  # labels of text that nobody could read
 
@@ -167,6 +168,34 @@ def _tar(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Records |
     yield from read_tars(source.path, parse, (".json",) if parse is parse_det_label else (".txt", ".cls"))
 
 
+def _pubtabnet(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item | BadLabel]:
+    """Lines of JSON with `filename` and `html`, as PubTabNet's and PaddleOCR's table labels are."""
+    root = source.root or source.path.parent
+    for number, raw in enumerate(source.path.read_bytes().split(b"\n"), start=1):
+        where = f"{source.path}:{number}"
+        if not raw.strip():
+            continue
+        try:
+            entry = json.loads(raw)
+            yield Item((str(_resolve(root, str(entry["filename"]))),), parse_table_html(entry["html"]), where)
+        except (KeyError, TypeError):
+            yield BadLabel(where, "no filename or no html")
+        except ValueError as error:
+            yield BadLabel(where, "not JSON" if isinstance(error, json.JSONDecodeError) else str(error))
+
+
+def parse_table_label(field: str) -> TableLabel:
+    """The `html` of a table as JSON.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    try:
+        return parse_table_html(json.loads(field))
+    except json.JSONDecodeError:
+        raise ValueError("the label is not JSON") from None
+
+
 def _folder(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item | BadLabel]:
     for path in sorted(source.path.rglob("*")):
         if path.suffix.lower() in PICTURES:
@@ -174,7 +203,10 @@ def _folder(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item |
 
 
 # How the labels of a task are written in PaddleOCR's files; those of other tasks are a text or the name of a class.
-LABELS: dict[str, Callable[[str], Any]] = {task_of(DetSpec): parse_det_label}
+LABELS: dict[str, Callable[[str], Any]] = {
+    task_of(DetSpec): parse_det_label,
+    task_of(TableSpec): parse_table_label,
+}
 # Readers by format, and the one task whose samples the format holds (None: of any).
 FORMATS: dict[str, tuple[Callable[..., Iterator[Item | Records | BadLabel]], str | None]] = {
     "paddle": (_paddle, None),
@@ -182,6 +214,7 @@ FORMATS: dict[str, tuple[Callable[..., Iterator[Item | Records | BadLabel]], str
     "tar": (_tar, None),
     "icdar2015": (_icdar, task_of(DetSpec)),
     "folder": (_folder, None),
+    "pubtabnet": (_pubtabnet, task_of(TableSpec)),
 }
 
 

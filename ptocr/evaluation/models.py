@@ -11,16 +11,24 @@ import numpy as np
 from ptocr.checkpoint import Checkpoint
 from ptocr.data.label_settings import LabelSource
 from ptocr.data.sources import Item, decode, read_bytes, read_source
+from ptocr.data.targets import TableTargets
 from ptocr.errors import InputError, SpecError
-from ptocr.evaluation.metrics import ClsMetric, DetMetric, Metric, RecMetric, WordMetric
+from ptocr.evaluation.metrics import ClsMetric, DetMetric, Metric, RecMetric, StructureMetric, WordMetric
 from ptocr.predictors.recognition import line_batches
 from ptocr.processing.cls import cls_input
 from ptocr.processing.det import det_input
+from ptocr.processing.table_cells import STRUCTURES, table_input
 from ptocr.runtime.linking import region_finder
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.settings import DetPreprocess, RecPreprocess
-from ptocr.spec.tasks import ClsPostprocess, ClsPreprocess
+from ptocr.spec.tasks import (
+    ClsPostprocess,
+    ClsPreprocess,
+    TableMasterPostprocess,
+    TablePostprocess,
+    TablePreprocess,
+)
 from ptocr.weights import store
 
 log = logging.getLogger(__name__)
@@ -102,8 +110,28 @@ def evaluate_cls(checkpoint: Checkpoint, predict: Predict, items: Sequence[Item]
     return metric
 
 
+def evaluate_table(
+    checkpoint: Checkpoint, predict: Predict, items: Sequence[Item], options: EvalOptions
+) -> StructureMetric:
+    """Tables; predict: (1, 3, side, side) -> [token probabilities (1, T, classes), boxes (1, T, numbers)]."""
+    spec, metric = checkpoint.spec, StructureMetric()
+    pre, post = spec.preprocess, spec.postprocess
+    assert isinstance(pre, TablePreprocess) and isinstance(post, TablePostprocess | TableMasterPostprocess)
+    targets = TableTargets(post, 2, 4)  # for the tokens alone
+    for item, image in read_items(items):
+        probs, boxes = predict(table_input(image, pre)[None])
+        found = STRUCTURES[post.name](probs[0], boxes[0], image.shape[:2], post)
+        metric.add(found.tokens, targets.written(item.label))
+    return metric
+
+
 Evaluator = Callable[[Checkpoint, Predict, Sequence[Item], EvalOptions], Metric]
-EVALUATORS: dict[str, Evaluator] = {"det": evaluate_det, "rec": evaluate_rec, "cls": evaluate_cls}
+EVALUATORS: dict[str, Evaluator] = {
+    "det": evaluate_det,
+    "rec": evaluate_rec,
+    "cls": evaluate_cls,
+    "table": evaluate_table,
+}
 
 
 def score_model(

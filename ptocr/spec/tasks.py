@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -196,10 +196,18 @@ class TableMasterPostprocess(Postprocess):
 
     name: Literal["master"] = "master"
     tokens: Annotated[tuple[str, ...], Field(min_length=1)]
+    boxes: Literal["square"] = "square"
+    centred: ClassVar[bool] = True
 
     @property
     def class_names(self) -> tuple[str, ...]:
         return (*self.tokens, "ukn", "sos", "eos", "pad")
+
+    @property
+    def marks(self) -> tuple[int, int, int]:
+        """Classes of start, end and padding."""
+        first = len(self.tokens)
+        return first + 1, first + 2, first + 3
 
 
 class TablePostprocess(Postprocess):
@@ -209,10 +217,16 @@ class TablePostprocess(Postprocess):
     name: Literal["cells"] = "cells"
     tokens: Annotated[tuple[str, ...], Field(min_length=1)]
     boxes: Literal["square", "picture"] = "square"
+    centred: ClassVar[bool] = False  # whether boxes are centres and sizes
 
     @property
     def class_names(self) -> tuple[str, ...]:
         return ("sos", *self.tokens, "eos")
+
+    @property
+    def marks(self) -> tuple[int, int, int]:
+        """Classes of start, end and padding."""
+        return 0, len(self.tokens) + 1, 0
 
 
 class E2EPreprocess(Preprocess):

@@ -10,13 +10,22 @@ from torch import Tensor, nn
 
 from ptocr.checkpoint import network_of
 from ptocr.data.label_settings import AugmentPart
-from ptocr.data.samples import ClsSamples, DetSamples, LineImages, OCRSamples, RecSamples, collate, collate_sizes
+from ptocr.data.samples import (
+    ClsSamples,
+    DetSamples,
+    LineImages,
+    OCRSamples,
+    RecSamples,
+    TableSamples,
+    collate,
+    collate_sizes,
+)
 from ptocr.data.sources import Item
-from ptocr.data.targets import LineTargets, PageTargets
+from ptocr.data.targets import LineTargets, PageTargets, TableTargets
 from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
 from ptocr.spec.settings import DetPreprocess, RecPreprocess
-from ptocr.spec.tasks import ClsPostprocess, ClsPreprocess
+from ptocr.spec.tasks import ClsPostprocess, ClsPreprocess, TablePreprocess
 from ptocr.train.losses import OBJECTIVES
 from ptocr.train.objectives import Frozen, Helpers, Objective, Subject
 from ptocr.train.parts import DistillPart, LossPart
@@ -156,7 +165,29 @@ class ClsTraining(Training):
         return ClsSamples(items, pre, post.labels, self.augment, **options)
 
 
-TRAININGS: dict[str, type[Training]] = {"det": DetTraining, "rec": RecTraining, "cls": ClsTraining}
+class TableTraining(Training):
+    """Structure of tables."""
+
+    def __init__(self, start: Start, loss: LossPart, augment: AugmentPart, max_text_length: int) -> None:
+        super().__init__(start, loss, augment, max_text_length)
+        assert isinstance(self.makes, TableTargets)
+        self.limit = self.makes.limit
+
+    def learns(self, item: Item) -> bool:
+        return self.makes.accepts(item.label)
+
+    def samples(self, items: Sequence[Item], **options: Any) -> OCRSamples:
+        pre = self.checkpoint.spec.preprocess
+        assert isinstance(pre, TablePreprocess)
+        return TableSamples(items, pre, self.makes, **options)
+
+
+TRAININGS: dict[str, type[Training]] = {
+    "det": DetTraining,
+    "rec": RecTraining,
+    "cls": ClsTraining,
+    "table": TableTraining,
+}
 
 
 def make_training(start: Start, loss: LossPart, augment: AugmentPart, max_text_length: int) -> Training:

@@ -36,6 +36,7 @@ SMALL = {  # per task: sizes that cost little
     "det": {"preprocess": {"limit_side_len": 64, "limit_type": "max"}},
     "rec": {"preprocess": {"image_shape": [3, 48, 64]}},
     "cls": {},
+    "table": {"preprocess": {"side": 64}},
 }
 
 
@@ -45,8 +46,12 @@ SHALLOW: dict[str, dict[str, dict[str, Any]]] = {
         "backbone": {"depth": [1, 1, 1], "mixer": ["Conv", "Conv", "Global"]},
         "head": {"num_layer": 1},
     },
+    "SLANet_plus": {"head": {"max_length": 10}},
+    "en_ppstructure_mobile_v2.0_SLANet": {"head": {"max_length": 10}},
     "rec_vit_parseq": {"backbone": {"depth": 1}},
     "rec_vitstr": {"backbone": {"depth": 1}},
+    "table_master": {"backbone": {"layers": [1, 1, 1, 1]}, "head": {"max_length": 10}},
+    "table_mv3": {"head": {"max_length": 10, "cells": 4}},
 }
 
 
@@ -56,7 +61,11 @@ def sized(recipe: str) -> bool:
     return isinstance(pre, RecPreprocess) and (pre.fixed or pre.resize == "inverted")
 
 
-EACH = [pytest.param(name, marks=[pytest.mark.slow] if sized(name) and name not in SHALLOW else []) for name in RECIPES]
+SLOW = ("en_ppstructure_mobile_v2.0_SLANet", "table_master")  # as SLANet_plus; large
+EACH = [
+    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW or (sized(name) and name not in SHALLOW) else [])
+    for name in RECIPES
+]
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +96,8 @@ def labels(spec: ModelSpec, folder: Path) -> Path:
         "det": '[{"transcription": "ab", "points": [[8, 8], [56, 8], [56, 40], [8, 40]]}]',
         "rec": "ab",
         "cls": "0",
+        "table": '{"structure": {"tokens": ["<tr>", "<td>", "</td>", "</tr>"]}, "cells": [{"tokens": ["a"], "bbox": '
+        "[8, 8, 56, 40]}]}",
     }
     rows = []
     for number in range(2):

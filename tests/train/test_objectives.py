@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from ptocr.data.augment_det import PageSample
 from ptocr.data.samples import collate, tensors
-from ptocr.data.targets import LineTargets, PageTargets
+from ptocr.data.targets import LineTargets, PageTargets, TableCell, TableLabel, TableTargets
 from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
 from ptocr.nn.heads.pf_local import PFHeadLocal
@@ -31,7 +32,8 @@ UNUSED = (
 # What the losses of a recipe are called, beside "loss".
 PARTS = {"db": {"shrink", "threshold", "binary"}, "ctc": {"ctc"}, "ce": {"ce"}}
 PARTS |= {"can": {"symbols", "counting"}, "cppd": {"characters", "positions", "edges"}, "positions": {"positions"}}
-PARTS |= {"permuted": {"permuted"}, "rfl": {"counting"}}
+PARTS |= {"permuted": {"permuted"}, "rfl": {"counting"}, "table_master": {"structure", "horizontal", "vertical"}}
+PARTS |= {"sla": {"structure", "boxes"}, "table_attention": {"structure", "boxes"}}
 
 
 def distinct() -> list[str]:
@@ -66,13 +68,21 @@ def batch_of(makes, spec):
         image = torch.rand(2, spec.preprocess.image_shape[0], height, width)
         shown = {"valid_ratio": torch.tensor([1.0, 0.5]), "mask": torch.ones(2, 1, height, width)}
         return {"image": image} | shown | collate([tensors(s) for s in samples])
+    if isinstance(makes, TableTargets):
+        cells = (TableCell(("a",), (2, 2, 30, 30)), TableCell((), None))
+        labels = [TableLabel(("<tr>", *["<td>", "</td>"] * n, "</tr>"), cells[:n]) for n in (1, 2)]
+        side = spec.preprocess.side if spec.name == "table_mv3" else 64
+        return {"image": torch.rand(2, 3, side, side)} | collate([tensors(makes(x, (64, 64))) for x in labels])
     return {"image": torch.rand(2, *spec.preprocess.image_shape), "label": torch.tensor([0, 1])}
 
 
 def made(name):
     recipe = load_recipe(name)
     spec = load_spec(recipe.model)
-    network = build_network(spec.architecture, spec.classes, train=True)
+    architecture = copy.deepcopy(spec.architecture)
+    if "max_length" in architecture.get("head", {}):
+        architecture["head"]["max_length"] = 12  # decoding of tables costs by the step
+    network = build_network(architecture, spec.classes, train=True)
     kind = OBJECTIVES[recipe.loss.name]
     makes = kind.make_targets(Subject(spec, network, spec.load_charset(), recipe.max_text_length), recipe.loss)
     return kind(network, recipe.loss, makes), makes, spec

@@ -3,6 +3,7 @@
 from ptocr.data.targets.base_targets import LineTargets, PageTargets
 from ptocr.data.targets.db_maps import DBMaps, border_map, shrink_map
 from ptocr.data.targets.line_labels import LabelEncoder, RecTarget, TokenLabels
+from ptocr.data.targets.table_tokens import TableCell, TableLabel, TableTargets, parse_table_html
 
 __all__ = [
     "DBMaps",
@@ -10,7 +11,11 @@ __all__ = [
     "LineTargets",
     "PageTargets",
     "RecTarget",
+    "TableCell",
+    "TableLabel",
+    "TableTargets",
     "TokenLabels",
     "border_map",
+    "parse_table_html",
     "shrink_map",
 ]

@@ -30,6 +30,7 @@ class SLAHead(Head):
     ) -> None:
         super().__init__()
         self.classes, self.hidden, self.max_length = classes, hidden, max_length
+        self.box_numbers = box_numbers
         self.structure_attention_cell = AttentionCell(in_channels, hidden, classes)
         self.structure_generator = nn.Sequential(nn.Linear(hidden, hidden), nn.Linear(hidden, classes))
         self.loc_generator = nn.Sequential(nn.Linear(hidden, hidden), nn.Linear(hidden, box_numbers))

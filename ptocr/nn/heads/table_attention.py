@@ -37,6 +37,7 @@ class TableAttentionHead(Head):
         super().__init__()
         channels = in_channels[-1]
         self.classes, self.hidden, self.steps = classes, hidden, max_length + 1
+        self.max_length, self.box_numbers = max_length, box_numbers
         self.structure_attention_cell = AttentionCell(channels, hidden, classes)
         self.structure_generator = nn.Linear(hidden, classes)
         self.loc_fea_trans = nn.Linear(cells, self.steps)

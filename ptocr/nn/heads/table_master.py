@@ -93,7 +93,7 @@ class TableMasterHead(Head):
     ) -> None:
         super().__init__()
         dim = in_channels[-1]
-        self.dim, self.max_length = dim, max_length
+        self.dim, self.max_length, self.box_numbers = dim, max_length, box_numbers
         self.start, self.end = classes - 3, classes - 2
         self.layers = nn.ModuleList(DecoderLayer(dim, heads, hidden) for _ in range(2))
         self.cls_layer = nn.ModuleList([DecoderLayer(dim, heads, hidden)])

@@ -12,6 +12,7 @@ from ptocr.train.losses.counting_loss import CANObjective, CPPDObjective, RFLObj
 from ptocr.train.losses.ctc_loss import CenterLoss, CTCLoss, CTCObjective
 from ptocr.train.losses.db_loss import DBLoss, DBObjective
 from ptocr.train.losses.position_loss import PermutedObjective, PositionObjective
+from ptocr.train.losses.table_loss import SLAObjective, TableAttentionObjective, TableMasterObjective
 from ptocr.train.losses.token_losses import NRTRLoss, SARLoss
 from ptocr.train.objectives import Objective
 
@@ -29,7 +30,10 @@ __all__ = [
     "PositionObjective",
     "RFLObjective",
     "SARLoss",
+    "SLAObjective",
     "SmoothCELoss",
+    "TableAttentionObjective",
+    "TableMasterObjective",
 ]
 
 # By the name that a recipe says as `loss.name`. Of those for a head, the first is the default.
@@ -42,6 +46,9 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "permuted": PermutedObjective,
     "positions": PositionObjective,
     "rfl": RFLObjective,
+    "sla": SLAObjective,
+    "table_attention": TableAttentionObjective,
+    "table_master": TableMasterObjective,
 }
 
 
