@@ -146,7 +146,37 @@ UNWARPER: Rules = (
     (r"^out_point_positions2D\.2$", "head.out_point_positions2D.conv_down.activation"),
     (r"^out_point_positions2D\.3$", "head.out_point_positions2D.conv_up"),
 )
-NETWORKS: dict[str, Rules] = {"PPLCNetClassifier": CLASSIFIER, "UVDoc": UNWARPER}
+DETR: Rules = (
+    (r"^backbone\.stem\.", "model.backbone.model.embedder."),
+    (r"^backbone\.", "model.backbone.model.encoder."),
+    (r"\baggregation_squeeze_conv\b", "aggregation.0"),
+    (r"\baggregation_excitation_conv\b", "aggregation.1"),
+    (r"^(model\.backbone\..*)\.conv$", r"\1.convolution"),
+    (r"^(model\.backbone\..*)\.bn$", r"\1.normalization"),
+    (r"^neck\.input_proj\.", "model.encoder_input_proj."),
+    (r"^neck\.", "model.encoder."),
+    (r"^(model\.encoder\..*)\.bn$", r"\1.norm"),
+    (r"^(model\.encoder\.encoder\..*)\.norm1$", r"\1.self_attn_layer_norm"),
+    (r"^(model\.encoder\.encoder\..*)\.norm2$", r"\1.final_layer_norm"),
+    (r"^transformer\.input_proj\.(\d+)\.conv$", r"model.decoder_input_proj.\1.0"),
+    (r"^transformer\.input_proj\.(\d+)\.norm$", r"model.decoder_input_proj.\1.1"),
+    (r"\bcross_attn\b", "encoder_attn"),
+    (r"^(transformer\.decoder\..*)\.norm1$", r"\1.self_attn_layer_norm"),
+    (r"^(transformer\.decoder\..*)\.norm2$", r"\1.encoder_attn_layer_norm"),
+    (r"^(transformer\.decoder\..*)\.norm3$", r"\1.final_layer_norm"),
+    (r"\blinear(\d)$", r"fc\1"),
+    (r"^transformer\.query_pos_head\b", "model.decoder.query_pos_head"),
+    (r"^transformer\.dec_bbox_head\b", "model.decoder.bbox_embed"),
+    (r"^transformer\.dec_score_head\b", "model.decoder.class_embed"),
+    (r"^transformer\.", "model."),
+)
+NETWORKS: dict[str, Rules] = {"PPLCNetClassifier": CLASSIFIER, "RTDETR": DETR, "UVDoc": UNWARPER}
+# How transformers has called some layers since 5.23 -> how files call them that PaddleX converted.
+SPELLINGS: Rules = (
+    (r"^model\.encoder\.aifi\.", "model.encoder.encoder."),
+    (r"^(model\.(?:en|de)coder\..*)\.mlp\.fc(\d)\.", r"\1.fc\2."),
+    (r"^(model\.(?:en|de)coder\..*)\.o_proj\.", r"\1.out_proj."),
+)
 
 
 PARTS: dict[str, tuple[dict[str, Rules], str]] = {
@@ -188,7 +218,7 @@ class HubState:
     """Takes the parameters of one of our networks out of a hub file, and remembers what was taken."""
 
     def __init__(self, tensors: Mapping[str, np.ndarray], architecture: Mapping[str, Any]) -> None:
-        self.tensors = tensors
+        self.tensors = {renamed(name, SPELLINGS): tensor for name, tensor in tensors.items()}
         self.architecture = architecture
         self.taken: set[str] = set()
         self.kept: set[str | None] = set()  # batch norms that our network has as modules of their own
@@ -231,6 +261,8 @@ class HubState:
         leaf = "weight" if leaf == "_weight" else leaf
         if hub.endswith((".dw.lk_origin", ".pw")):
             return self._split(hub, leaf)
+        if isinstance(module, nn.MultiheadAttention):
+            return self._joined(hub, leaf.rpartition("_")[2])
         norm = self._norm_of(hub)
         if norm is not None and isinstance(module, CONVOLUTIONS) and norm not in self.kept:
             return self._folded(hub, norm, module, leaf)
@@ -244,6 +276,12 @@ class HubState:
             )
         norm = f"{stem}.{last.replace('conv', 'norm')}"
         return norm if re.fullmatch(r"conv\d", last) and f"{norm}.running_var" in self.tensors else None
+
+    def _joined(self, hub: str, leaf: str) -> np.ndarray | None:
+        """The projections of query, key and value, which the hub keeps apart."""
+        parts = [self._get(f"{hub}.{part}_proj.{leaf}") for part in "qkv"]
+        found = [part for part in parts if part is not None]
+        return np.concatenate(found) if len(found) == len(parts) else None
 
     def _folded(self, hub: str, norm: str, module: nn.Module, leaf: str) -> np.ndarray | None:
         """A convolution with the batch norm behind it folded in."""

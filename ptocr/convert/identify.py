@@ -56,15 +56,18 @@ def hub_state(
 
     The hub merges the branches of some models; which, its names tell.
     """
-    forms: tuple[Form, ...] = ("train", "deploy")
-    tried = []
-    for form in forms:
+    forms: tuple[tuple[Form, bool], ...] = (("train", False), ("train", True), ("deploy", False))
+    tried: list[tuple[Form, dict[str, Tensor], list[str], list[str]]] = []
+    for form, train in forms:
+        if train and tried[0][2]:
+            continue  # what is missing without the branches for training is missing with them
         hub = HubState(source.tensors, spec.architecture)
-        state, missing = hub.of(empty_network(spec.architecture, classes, form))
-        if not missing:
-            return form, state, missing, hub.left()
-        tried.append((form, state, missing, hub.left()))
-    return min(tried, key=lambda result: len(result[2]))
+        state, missing = hub.of(empty_network(spec.architecture, classes, form, train=train))
+        left = hub.left()
+        if not missing and not left:
+            return form, state, missing, left
+        tried.append((form, state, missing, left))
+    return min(tried, key=lambda result: (len(result[2]), len(result[3])))
 
 
 def fits(source: ForeignWeights, spec: ModelSpec) -> bool:

@@ -31,6 +31,7 @@ from ptocr.nn.backbones.resnet_vd import ResNetVd, ResNetVdLine
 from ptocr.nn.backbones.svtr import SVTRNet
 from ptocr.nn.backbones.svtrv2 import SVTRv2
 from ptocr.nn.backbones.vit import ViTParseQ, ViTSTR
+from ptocr.nn.backbones.vit_sam import VaryViT
 from ptocr.nn.forms import SDMGR
 from ptocr.nn.heads.abinet import ABINetHead
 from ptocr.nn.heads.attention import AttentionHead, RFLCountingHead, RFLHead, SPINAttentionHead
@@ -135,6 +136,7 @@ BACKBONES: Table = {
     "SVTRNet": SVTRNet,
     "TableResNet": TableResNet,
     "SVTRv2": SVTRv2,
+    "VaryViT": VaryViT,
     "ViTParseQ": ViTParseQ,
     "ViTSTR": ViTSTR,
 }

@@ -131,7 +131,13 @@ class StructurePipeline(OCRPipeline):
         x0, y0 = (max(0, int(v) - _MARGIN) for v in region.box[:2])
         x1, y1 = (min(int(v) + _MARGIN, most) for v, most in zip(region.box[2:], (width, height), strict=True))
         picture = image[y0:y1, x0:x1]
-        structure = self.models.get("TableStructureRecognition", TableRecognizer)(picture)
+        recogniser = self.models.get("TableStructureRecognition", TableRecognizer)
+        if getattr(recogniser.post, "boxes", None) == "untrained":
+            raise SpecError(
+                f"{recogniser.spec.name} says nothing of where cells are, which lines are sorted by; take a model that "
+                "does: table_structure_recognition_model_name='SLANet_plus'"
+            )
+        structure = recogniser(picture)
         ruled = ruled_cells(picture, _text_height(lines))
         if len(ruled) > _RULED * len(structure.cells):
             return table_of_ruled([cell.moved(x0, y0) for cell in ruled], lines)

@@ -61,7 +61,7 @@ def master_structure(
 def table_structure(probs: np.ndarray, boxes: np.ndarray, size: tuple[int, int], post: TablePostprocess) -> Structure:
     """Tokens and cells of one picture from token probabilities (T, classes) and boxes (T, 4 or 8) in [0, 1].
 
-    size: (height, width) of the picture.
+    size: (height, width) of the picture. Without cells where the boxes are untrained.
     """
     best = probs.argmax(axis=1)
     ends = np.flatnonzero(best[1:] == len(post.tokens) + 1)
@@ -70,7 +70,8 @@ def table_structure(probs: np.ndarray, boxes: np.ndarray, size: tuple[int, int],
     tokens = tuple(post.tokens[i - 1] for i in best[steps])
     height, width = size
     scale = (width, height) if post.boxes == "picture" else (max(size), max(size))
-    corners = boxes[[step for step, token in zip(steps, tokens, strict=True) if token in CELLS]].astype(np.float64)
+    starts = [step for step, token in zip(steps, tokens, strict=True) if token in CELLS]
+    corners = boxes[starts if post.boxes != "untrained" else []].astype(np.float64)
     if corners.shape[1] == 4:  # x0, y0, x1, y1
         corners = corners[:, [0, 1, 2, 1, 2, 3, 0, 3]]
     score = float(probs[steps].max(axis=1).mean()) if len(steps) else 0.0

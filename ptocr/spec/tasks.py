@@ -212,11 +212,12 @@ class TableMasterPostprocess(Postprocess):
 
 class TablePostprocess(Postprocess):
     """Tokens of a table's HTML and boxes of its cells. tokens: between the start and the end token, in class order;
-    boxes: what coordinates are fractions of, the square that the picture was padded to or the picture."""
+    boxes: what coordinates are fractions of, the square that the picture was padded to or the picture; "untrained"
+    where the weights say nothing of them."""
 
     name: Literal["cells"] = "cells"
     tokens: Annotated[tuple[str, ...], Field(min_length=1)]
-    boxes: Literal["square", "picture"] = "square"
+    boxes: Literal["square", "picture", "untrained"] = "square"
     centred: ClassVar[bool] = False  # whether boxes are centres and sizes
 
     @property

@@ -37,6 +37,7 @@ WANTED = {
     *("PP-LCNet_x1_0_doc_ori", "PP-LCNet_x0_25_textline_ori", "PP-LCNet_x1_0_textline_ori"),
     *("ch_ppocr_mobile_v2.0_cls", "UVDoc", "PP-OCRv4_mobile_seal_det"),
     *("SLANet_plus", "en_ppstructure_mobile_v2.0_SLANet", "PP-LCNet_x1_0_table_cls"),
+    *("SLANeXt_wired", "SLANeXt_wireless"),
     *(f"picodet_lcnet_x1_0_fgd_layout{part}" for part in ("", "_cdla", "_table")),
     *("PP-DocLayout-L", "PP-DocLayout_plus-L", "PP-DocBlockLayout", "RT-DETR-H_layout_3cls", "RT-DETR-H_layout_17cls"),
     *(f"RT-DETR-L_{kind}_table_cell_det" for kind in ("wired", "wireless")),
