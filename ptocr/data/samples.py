@@ -24,11 +24,12 @@ from ptocr.data.targets.base_targets import Arrays
 from ptocr.errors import InputError
 from ptocr.processing.cls import cls_input
 from ptocr.processing.fixed_line import filled_line, inverted_picture
+from ptocr.processing.form_fields import form_input
 from ptocr.processing.image import normalize
 from ptocr.processing.rec import paddle_width, resize_line
 from ptocr.processing.table_cells import table_input
 from ptocr.spec.settings import DetPreprocess, RecPreprocess
-from ptocr.spec.tasks import ClsPreprocess, E2EPreprocess, TablePreprocess
+from ptocr.spec.tasks import ClsPreprocess, E2EPreprocess, KIEPreprocess, TablePreprocess
 
 log = logging.getLogger(__name__)
 Sample = dict[str, Any]
@@ -270,6 +271,27 @@ class TableSamples(OCRSamples):
         return {"image": torch.from_numpy(table_input(image, self.pre)), **tensors(target)}
 
 
+class FormSamples(OCRSamples):
+    """Forms with their lines: image, relations, texts, boxes as the network takes them; labels (M,), pairs (M, M) which
+    is 1 where two lines belong together and -1 for a line with itself, counts: M."""
+
+    def __init__(self, items: Sequence[Item], pre: KIEPreprocess, labels: Sequence[str], **options: Any) -> None:
+        super().__init__(items, **options)
+        self.pre, self.labels = pre, labels
+
+    def make(self, draw: Draw, rng: np.random.Generator) -> Sample | None:
+        label = self.items[draw.sample].label
+        if not label.polys:
+            return None
+        numbers = label.numbers(self.labels)
+        inputs = form_input(self.load(draw.sample, rng), label.polys, label.texts, self.pre)
+        names = ("image", "relations", "texts", "boxes")
+        sample: Sample = {name: torch.from_numpy(value) for name, value in zip(names, inputs, strict=True)}
+        edges = torch.tensor(label.edges)
+        pairs = (edges[:, None] == edges).long().fill_diagonal_(-1)
+        return {**sample, "labels": torch.tensor(numbers), "pairs": pairs, "counts": len(numbers)}
+
+
 def photometric(image: np.ndarray, chance: float, rng: np.random.Generator) -> np.ndarray:
     """Changes of light and sharpness that leave the direction of the content alone, each by `chance`."""
     if rng.random() < chance:
@@ -293,6 +315,20 @@ def collate_sizes(samples: Sequence[Sample]) -> dict[str, Any]:
         shown = torch.ones(1, own_height, own_width)
         padded.append({**sample, "image": F.pad(sample["image"], room), "mask": F.pad(shown, room)})
     return collate(padded)
+
+
+FILLING = {"image": 0, "relations": 0, "texts": -1, "boxes": 0, "labels": -1, "pairs": -1}
+
+
+def collate_forms(samples: Sequence[Sample]) -> dict[str, Any]:
+    """`collate` for forms of unlike sizes, with unlike numbers of lines: filled up behind, with what is no label."""
+    filled = [dict(sample) for sample in samples]
+    for name, value in FILLING.items():
+        room = torch.tensor([sample[name].shape for sample in samples]).amax(0)
+        for sample in filled:
+            short = (room - torch.tensor(sample[name].shape)).flip(0)
+            sample[name] = F.pad(sample[name], [side for less in short.tolist() for side in (0, less)], value=value)
+    return collate(filled)
 
 
 def collate(samples: Sequence[Sample]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ptocr.data.targets.table_tokens import TableLabel, parse_table_html
 from ptocr.errors import InputError
 from ptocr.inputs.image_files import decode_frames
 from ptocr.inputs.page import ReadOptions
-from ptocr.spec.model import DetSpec, RecSpec, TableSpec, task_of
+from ptocr.spec.model import DetSpec, KIESpec, RecSpec, TableSpec, task_of
 
 IGNORED_TEXTS = ("*", "###")  # labels of text that nobody could read
 
@@ -30,6 +30,26 @@ class DetLabel:
     polys: tuple[np.ndarray, ...]
     texts: tuple[str, ...]
     ignore: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class FormLabel(DetLabel):
+    """What each line of a form is. classes: names or numbers; edges: lines with the same one belong together."""
+
+    classes: tuple[str | int, ...] = ()
+    edges: tuple[int, ...] = ()
+
+    def numbers(self, names: Sequence[str]) -> list[int]:
+        """The classes as places among the names.
+
+        Raises:
+            InputError: one is not among them.
+        """
+        found = [names.index(c) if c in names else c for c in self.classes]
+        for number in found:
+            if not isinstance(number, int) or not 0 <= number < len(names):
+                raise InputError(f"label {number!r} is not one of {', '.join(names)}")
+        return [int(number) for number in found]
 
 
 def read_source(source: LabelSource, task: str) -> tuple[Sequence[Item], list[BadLabel]]:
@@ -138,6 +158,23 @@ def parse_det_label(field: str) -> DetLabel:
     return DetLabel(tuple(polys), tuple(texts), tuple(ignore))
 
 
+def parse_form_label(field: str) -> FormLabel:
+    """The same with what each line is: `"label"`, a name or a number, or `"key_cls"`; lines with the same `"edge"`
+    belong together (PaddleOCR, WildReceipt).
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    lines = parse_det_label(field)
+    entries = json.loads(field)
+    classes = [entry.get("label", entry.get("key_cls")) for entry in entries]
+    for number, name in enumerate(classes):
+        if isinstance(name, bool) or not isinstance(name, str | int):
+            raise ValueError(f"text {number} lacks a label")
+    edges = tuple(entry.get("edge", 0) for entry in entries)
+    return FormLabel(lines.polys, lines.texts, lines.ignore, tuple(classes), edges)
+
+
 def _icdar(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item | BadLabel]:
     root = source.root or source.path
     pictures = {p.stem: p for p in sorted(root.iterdir()) if p.suffix.lower() in PICTURES}
@@ -165,7 +202,8 @@ def _lmdb(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Records 
 
 
 def _tar(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Records | BadLabel]:
-    yield from read_tars(source.path, parse, (".json",) if parse is parse_det_label else (".txt", ".cls"))
+    in_json = parse in (parse_det_label, parse_form_label)
+    yield from read_tars(source.path, parse, (".json",) if in_json else (".txt", ".cls"))
 
 
 def _pubtabnet(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item | BadLabel]:
@@ -206,6 +244,7 @@ def _folder(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item |
 LABELS: dict[str, Callable[[str], Any]] = {
     task_of(DetSpec): parse_det_label,
     task_of(TableSpec): parse_table_label,
+    task_of(KIESpec): parse_form_label,
 }
 # Readers by format, and the one task whose samples the format holds (None: of any).
 FORMATS: dict[str, tuple[Callable[..., Iterator[Item | Records | BadLabel]], str | None]] = {

@@ -13,10 +13,11 @@ from ptocr.data.label_settings import LabelSource
 from ptocr.data.sources import Item, decode, read_bytes, read_source
 from ptocr.data.targets import TableTargets
 from ptocr.errors import InputError, SpecError
-from ptocr.evaluation.metrics import ClsMetric, DetMetric, Metric, RecMetric, StructureMetric, WordMetric
+from ptocr.evaluation.metrics import ClsMetric, DetMetric, FieldMetric, Metric, RecMetric, StructureMetric, WordMetric
 from ptocr.predictors.recognition import line_batches
 from ptocr.processing.cls import cls_input
 from ptocr.processing.det import det_input
+from ptocr.processing.form_fields import form_input
 from ptocr.processing.table_cells import STRUCTURES, table_input
 from ptocr.runtime.linking import region_finder
 from ptocr.runtime.options import RuntimeOptions
@@ -25,6 +26,8 @@ from ptocr.spec.settings import DetPreprocess, RecPreprocess
 from ptocr.spec.tasks import (
     ClsPostprocess,
     ClsPreprocess,
+    KIEPostprocess,
+    KIEPreprocess,
     TableMasterPostprocess,
     TablePostprocess,
     TablePreprocess,
@@ -32,7 +35,7 @@ from ptocr.spec.tasks import (
 from ptocr.weights import store
 
 log = logging.getLogger(__name__)
-Predict = Callable[[np.ndarray], list[np.ndarray]]
+Predict = Callable[..., list[np.ndarray]]  # of the network's inputs
 
 
 @dataclass(frozen=True)
@@ -125,12 +128,26 @@ def evaluate_table(
     return metric
 
 
+def evaluate_kie(checkpoint: Checkpoint, predict: Predict, items: Sequence[Item], options: EvalOptions) -> FieldMetric:
+    """Forms; predict: picture, relations, texts, boxes -> [logits of the lines (1, M, classes), ...]."""
+    pre, post = checkpoint.spec.preprocess, checkpoint.spec.postprocess
+    assert isinstance(pre, KIEPreprocess) and isinstance(post, KIEPostprocess)
+    metric = FieldMetric(len(post.labels), [post.labels.index(name) for name in post.unscored])
+    for item, image in read_items(items):
+        if item.label.polys:
+            inputs = form_input(image, item.label.polys, item.label.texts, pre)
+            found = predict(*(array[None] for array in inputs))[0][0].argmax(1)
+            metric.add(found.tolist(), item.label.numbers(post.labels))
+    return metric
+
+
 Evaluator = Callable[[Checkpoint, Predict, Sequence[Item], EvalOptions], Metric]
 EVALUATORS: dict[str, Evaluator] = {
     "det": evaluate_det,
     "rec": evaluate_rec,
     "cls": evaluate_cls,
     "table": evaluate_table,
+    "kie": evaluate_kie,
 }
 
 

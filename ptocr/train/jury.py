@@ -50,9 +50,9 @@ class Jury:
         accelerator = self.accelerator
         module = self.training.for_evaluation(network).eval()
 
-        def predict(batch: np.ndarray) -> list[np.ndarray]:
+        def predict(*inputs: np.ndarray) -> list[np.ndarray]:
             with torch.inference_mode(), accelerator.autocast():
-                out = module(torch.from_numpy(batch).to(accelerator.device))
+                out = module(*(torch.from_numpy(array).to(accelerator.device) for array in inputs))
             arrays = out if isinstance(out, tuple) else (out,)
             return [a.float().cpu().numpy() if a.is_floating_point() else a.cpu().numpy() for a in arrays]
 

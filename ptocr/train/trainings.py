@@ -13,11 +13,13 @@ from ptocr.data.label_settings import AugmentPart
 from ptocr.data.samples import (
     ClsSamples,
     DetSamples,
+    FormSamples,
     LineImages,
     OCRSamples,
     RecSamples,
     TableSamples,
     collate,
+    collate_forms,
     collate_sizes,
 )
 from ptocr.data.sources import Item
@@ -25,7 +27,7 @@ from ptocr.data.targets import LineTargets, PageTargets, TableTargets
 from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
 from ptocr.spec.settings import DetPreprocess, RecPreprocess
-from ptocr.spec.tasks import ClsPostprocess, ClsPreprocess, TablePreprocess
+from ptocr.spec.tasks import ClsPostprocess, ClsPreprocess, KIEPostprocess, KIEPreprocess, TablePreprocess
 from ptocr.train.losses import OBJECTIVES
 from ptocr.train.objectives import Frozen, Helpers, Objective, Subject
 from ptocr.train.parts import DistillPart, LossPart
@@ -182,11 +184,24 @@ class TableTraining(Training):
         return TableSamples(items, pre, self.makes, **options)
 
 
+class KIETraining(Training):
+    """Key information extraction. Pictures are taken as they are, as upstream."""
+
+    score = "hmean"
+    collate = staticmethod(collate_forms)
+
+    def samples(self, items: Sequence[Item], **options: Any) -> OCRSamples:
+        pre, post = self.checkpoint.spec.preprocess, self.checkpoint.spec.postprocess
+        assert isinstance(pre, KIEPreprocess) and isinstance(post, KIEPostprocess)
+        return FormSamples(items, pre, post.labels, **options)
+
+
 TRAININGS: dict[str, type[Training]] = {
     "det": DetTraining,
     "rec": RecTraining,
     "cls": ClsTraining,
     "table": TableTraining,
+    "kie": KIETraining,
 }
 
 

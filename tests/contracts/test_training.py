@@ -37,6 +37,7 @@ SMALL = {  # per task: sizes that cost little
     "rec": {"preprocess": {"image_shape": [3, 48, 64]}},
     "cls": {},
     "table": {"preprocess": {"side": 64}},
+    "kie": {"preprocess": {"long_side": 64, "short_side": 64}},
 }
 
 
@@ -98,6 +99,8 @@ def labels(spec: ModelSpec, folder: Path) -> Path:
         "cls": "0",
         "table": '{"structure": {"tokens": ["<tr>", "<td>", "</td>", "</tr>"]}, "cells": [{"tokens": ["a"], "bbox": '
         "[8, 8, 56, 40]}]}",
+        "kie": '[{"transcription": "ab", "points": [[8, 8], [56, 8], [56, 20], [8, 20]], "label": "Total_key"}, '
+        '{"transcription": "", "points": [[8, 30], [56, 30], [56, 40], [8, 40]], "key_cls": 23}]',
     }
     rows = []
     for number in range(2):

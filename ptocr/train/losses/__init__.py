@@ -11,6 +11,7 @@ from ptocr.train.losses.class_loss import ClsObjective, SmoothCELoss
 from ptocr.train.losses.counting_loss import CANObjective, CPPDObjective, RFLObjective
 from ptocr.train.losses.ctc_loss import CenterLoss, CTCLoss, CTCObjective
 from ptocr.train.losses.db_loss import DBLoss, DBObjective
+from ptocr.train.losses.form_loss import FormObjective
 from ptocr.train.losses.position_loss import PermutedObjective, PositionObjective
 from ptocr.train.losses.table_loss import SLAObjective, TableAttentionObjective, TableMasterObjective
 from ptocr.train.losses.token_losses import NRTRLoss, SARLoss
@@ -25,6 +26,7 @@ __all__ = [
     "ClsObjective",
     "DBLoss",
     "DBObjective",
+    "FormObjective",
     "NRTRLoss",
     "PermutedObjective",
     "PositionObjective",
@@ -43,6 +45,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "ce": ClsObjective,
     "can": CANObjective,
     "cppd": CPPDObjective,
+    "fields": FormObjective,
     "permuted": PermutedObjective,
     "positions": PositionObjective,
     "rfl": RFLObjective,
