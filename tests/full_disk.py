@@ -25,6 +25,7 @@ from ptocr.data import synth
 from ptocr.document.results import OCRResult
 from ptocr.document.writers import write_results
 from ptocr.inputs.read import iter_pages
+from ptocr.runtime import compiled, torch_private
 from ptocr.train.resume import Progress, save_state
 from ptocr.weights import store
 from tests.hostile_files import pdf
@@ -78,6 +79,15 @@ def labels(folder: Path) -> None:
     synth.write_pages(folder, [["words"] * 20], synth.Style((FONT,), (30, 40)), (640, 480))
 
 
+def compiling(folder: Path) -> None:
+    """`ptocr compile` with a compiler that is done at once."""
+    os.environ["PTOCR_COMPILED"] = str(folder)
+    torch_private.compile_package = lambda program, options: bytes(1 << 20)  # type: ignore[assignment]
+    compiled.own_kernels = lambda kind: None  # type: ignore[assignment]
+    weights = folder.parent / f"{NAME}.pth"
+    print("exit", ptocr(["compile", "--model", str(weights)]))
+
+
 def decoding(folder: Path) -> None:
     """What goes to a decoder needs no disk, but memory that may be as full."""
     list(iter_pages(pdf(b"", pages=2) + bytes(100_000)))
@@ -90,7 +100,7 @@ def close(folder: Path) -> None:
 
 
 CASES: dict[str, Callable[[Path], None]] = {
-    function.__name__: function for function in (outputs, convert, cache, training, labels, decoding)
+    function.__name__: function for function in (outputs, convert, cache, training, labels, compiling, decoding)
 }
 
 if __name__ == "__main__":
@@ -98,6 +108,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(None):
         outputs(Path(scratch))  # so that all modules that this takes are loaded while they may be
     torch.save(CHECKPOINT.state_dict, Path(place).parent / "state.pth")
+    save_checkpoint(Path(place).parent / f"{NAME}.pth", CHECKPOINT)
     if mode == "full":
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     else:

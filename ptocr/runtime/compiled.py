@@ -192,7 +192,13 @@ def _build(network: PlacedNetwork, decode: bool, part: Path) -> bool:
             module, inputs, dynamic_shapes=dynamic, prefer_deferred_runtime_asserts_over_guards=True
         )
         options = {**INDUCTOR, "aot_inductor.custom_ops_to_c_shims": shims} if shims else INDUCTOR
-        torch_private.compile_package(program, part, options)
+        try:
+            built = torch_private.compile_package(program, options)
+        except RuntimeError as error:
+            raise DeviceError(
+                f"{network.checkpoint.spec.name}: does not compile here ({_first_line(error)})"
+            ) from error
+    part.write_bytes(built)
     return bool(shims)
 
 

@@ -6,6 +6,7 @@ When torch changes, this is the file to look at; `tests/runtime/test_torch_priva
 from __future__ import annotations
 
 import importlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,15 @@ def cpu_has_bfloat16() -> bool:
     return torch.cpu._is_avx512_bf16_supported()
 
 
-def compile_package(program: torch.export.ExportedProgram, path: Path, options: dict[str, Any]) -> None:
+def compile_package(program: torch.export.ExportedProgram, options: dict[str, Any]) -> bytes:
     """AOTInductor: an exported program as a package. `torch._inductor.aoti_compile_and_package`, 2.13.
 
-    options: a copy of it is given away, as torch writes into it.
+    options: a copy of it is given away, as torch writes into it. In memory, since torch's writer of files ends the
+    process (`std::terminate` in a destructor) where the disk is full.
     """
-    torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=dict(options))
+    package = io.BytesIO()
+    torch._inductor.aoti_compile_and_package(program, package_path=package, inductor_configs=dict(options))
+    return package.getvalue()
 
 
 def load_package(path: Path) -> Callable[..., Any]:

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from ptocr.checkpoint import save_checkpoint
+from ptocr.runtime import machine_code
+from tests.random_models import random_checkpoint
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits and modes are those of POSIX")
 ROOT = Path(__file__).resolve().parents[2]
 OLD = {"out.txt": b"old text", "last.pth": b"old weights", "Label.txt": b"old labels"}
@@ -43,6 +47,13 @@ def told(case: str, folder: Path, mode: str) -> list[str]:
     return [*done.stdout.splitlines(), *done.stderr.splitlines()]
 
 
+def skip_where_modules_are_hidden(mode: str) -> None:
+    if mode == "read-only" and not all(
+        place.stat().st_mode & 1 for place in (Path(sys.prefix), *Path(sys.prefix).parents)
+    ):
+        pytest.skip("what is imported late is not found by the user whom this becomes: the environment is its owner's")
+
+
 @pytest.mark.parametrize("mode", REASONS)
 def test_outputs(mode: str, folder: Path) -> None:
     lines = told("outputs", folder, mode)
@@ -54,14 +65,44 @@ def test_outputs(mode: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("mode", REASONS)
 def test_converting(mode: str, folder: Path) -> None:
-    if mode == "read-only" and not all(
-        place.stat().st_mode & 1 for place in (Path(sys.prefix), *Path(sys.prefix).parents)
-    ):
-        pytest.skip("what is imported late is not found by the user whom this becomes: the environment is its owner's")
+    skip_where_modules_are_hidden(mode)
     lines = told("convert", folder, mode)
     assert lines[0] == "exit 2"
     assert [line for line in lines if line.startswith("error: ")] == lines[-1:]
     assert REASONS[mode].lower() in lines[-1] and str(folder) in lines[-1]
+
+
+@pytest.mark.skipif(machine_code.compiler() is None, reason="no C++ compiler")
+@pytest.mark.parametrize("mode", REASONS)
+def test_compiling(mode: str, folder: Path) -> None:
+    skip_where_modules_are_hidden(mode)
+    lines = told("compiling", folder, mode)
+    assert lines[0] == "exit 2"
+    (line,) = (line for line in lines if "error: " in line)
+    assert f"{folder}: cannot be written ({REASONS[mode]})" in line and "PTOCR_COMPILED" in line
+
+
+NO_ROOM = """
+mount -t tmpfs -o size=200k none {folder} && PTOCR_COMPILED={folder} {python} -m ptocr compile --model {model}
+code=$?; ls -A {folder} | grep -v lock; exit $code
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux" or machine_code.compiler() is None, reason="no C++ compiler, or no mounts")
+def test_compiling_on_a_disk_without_room(tmp_path: Path) -> None:
+    """A real one, where torch's own writer would end the process."""
+    save_checkpoint(tmp_path / "cls.pth", random_checkpoint("ch_ppocr_mobile_v2.0_cls"))
+    (tmp_path / "full").mkdir()
+    code = NO_ROOM.format(folder=tmp_path / "full", python=sys.executable, model=tmp_path / "cls.pth")
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", code]
+    if subprocess.run([*command[:-1], "mount -t tmpfs none /mnt"], capture_output=True).returncode:
+        pytest.skip("needs the right to mount in a namespace")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment, cwd=ROOT)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "full: cannot be written (No space left on device); set PTOCR_COMPILED" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("mode", REASONS)
