@@ -31,19 +31,20 @@ class GreedyCTC(nn.Module):
 class GreedySteps(nn.Module):
     """Greedy decoding of a head that gives one class per character: the best class of every step and its probability.
 
-    network: a recogniser that gives probabilities (N, T, classes); skipped: steps before the first character.
-    (N, C, H, W) -> indices (N, T - skipped) int64, probabilities (N, T - skipped) float32.
+    network: a recogniser that gives probabilities (N, T, classes); skipped: steps before the first character;
+    most: steps that are looked at. (N, C, H, W) -> indices (N, T - skipped) int64, probabilities (N, T - skipped)
+    float32.
     """
 
     output_names = ("indices", "probs")
 
-    def __init__(self, network: nn.Module, skipped: int = 0) -> None:
+    def __init__(self, network: nn.Module, skipped: int = 0, most: int | None = None) -> None:
         super().__init__()
         self.network = network
-        self.skipped = skipped
+        self.steps = slice(skipped, most)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        probs, indices = self.network(x)[:, self.skipped :].float().max(dim=2)
+        probs, indices = self.network(x)[:, self.steps].float().max(dim=2)
         return indices, probs
 
 

@@ -45,6 +45,13 @@ def _stretched(image: np.ndarray, pre: RecPreprocess) -> Placed:
     return resized(in_channels(image, pre), pre.image_shape[2], pre), 0.0
 
 
+def _padded(image: np.ndarray, pre: RecPreprocess) -> Placed:
+    """By aspect ratio, no wider than all of it."""
+    _, height, width = pre.image_shape
+    wanted = math.ceil(height * image.shape[1] / image.shape[0])
+    return resized(in_channels(image, pre), min(width, wanted), pre), 0.0
+
+
 def _stepped(image: np.ndarray, pre: RecPreprocess) -> Placed:
     """One to three times as wide as high, or all of the width. It turns grey last, as upstream's does."""
     _, height, width = pre.image_shape
@@ -66,6 +73,7 @@ def inverted_picture(image: np.ndarray, pre: RecPreprocess) -> np.ndarray:
 
 RESIZES: dict[str, Callable[[np.ndarray, RecPreprocess], Placed]] = {
     "stretch": _stretched,
+    "padded": _padded,
     "steps": _stepped,
     "bounded": _bounded,
 }

@@ -106,15 +106,15 @@ class RecPreprocess(Preprocess):
 
     resize "line": height fixed, width by aspect ratio, zero padding on the right, no more than `max_width`. The others
     give `image_shape` whatever the line is: "stretch" without its aspect ratio (upstream SVTRRecResizeImg and many
-    more), "steps" in one of four aspect ratios, then zeros (SRNRecResizeImg), "bounded" by aspect ratio between
-    `min_width` and all of it, then -1 (SARRecResizeImg). "inverted" leaves the picture as large as it is and turns
-    black into white (CAN). One channel means grey. interpolation: OpenCV's, or Pillow's
-    where it begins with "pil".
+    more), "padded" by aspect ratio as far as it goes, then zeros (RARE), "steps" in one of four aspect ratios, then
+    zeros (SRNRecResizeImg), "bounded" by aspect ratio between `min_width` and all of it, then -1 (SARRecResizeImg).
+    "inverted" leaves the picture as large as it is and turns black into white (CAN). One channel means grey.
+    interpolation: OpenCV's, or Pillow's where it begins with "pil".
     """
 
     image_shape: Shape = (3, 48, 320)
     max_width: Positive = 3200
-    resize: Literal["line", "stretch", "steps", "bounded", "inverted"] = "line"
+    resize: Literal["line", "stretch", "padded", "steps", "bounded", "inverted"] = "line"
     min_width: Positive = 48
     interpolation: Literal["linear", "cubic", "pil_bicubic", "pil_lanczos"] = "linear"
     normalize: Normalize = HALF

@@ -24,6 +24,7 @@ class Layout:
     character unless a blank stands between them (CTC). framed: labels begin with start, where there is one, and end
     with end. stops: decoding ends at the first end; without it all special tokens are skipped, wherever they stand.
     ordered: what is read has the order of the text, not that of the classes.
+    geometric: the score is the geometric mean of the characters and the end, not the mean of the characters.
     """
 
     before: tuple[str, ...] = ()
@@ -34,6 +35,7 @@ class Layout:
     framed: bool = True
     stops: bool = True
     ordered: bool = True
+    geometric: bool = False
 
     @property
     def special(self) -> int:
@@ -51,6 +53,7 @@ LAYOUTS: dict[str, Layout] = {
     "sar": Layout(behind=("unknown", "start end", "pad")),
     "srn": Layout(behind=("start", "end pad"), framed=False, stops=False),
     "abinet": Layout(before=("end pad",)),
+    "visionlan": Layout(before=("end pad",), geometric=True),
     "vitstr": Layout(before=("start pad", "end")),
     "spin": Layout(before=("start pad", "end"), stops=False),
     "pren": Layout(before=("pad", "end", "unknown")),
@@ -253,9 +256,16 @@ class Vocabulary:
             places = places[_logical_order([self.characters[i] for i in steps[places] - self.first])]
         char_scores = probs[places]
         text = LAYOUTS[self.layout].joint.join(self.characters[i] for i in steps[places] - self.first)
-        score = float(char_scores.mean()) if len(places) else 0.0
+        score = self._score(probs, places) if len(places) else 0.0
         spans = Spans(places, len(steps) * share) if LAYOUTS[self.layout].collapses else None
         return Text(text, score, char_scores, spans)
+
+    def _score(self, probs: np.ndarray, places: np.ndarray) -> float:
+        """The score of a line whose characters stand at these steps (n,), n > 0."""
+        if not LAYOUTS[self.layout].geometric:
+            return float(probs[places].mean())
+        read = probs[: places[-1] + 2]  # with the end
+        return float(np.exp(np.log(read).sum() / (len(read) + 1e-6)))  # upstream: VLLabelDecode
 
     def _kept(self, steps: np.ndarray) -> np.ndarray:
         """Which steps give a character, (T,) bool."""

@@ -20,6 +20,7 @@ UPSTREAM = {
     "rec_r31_sar": (-0.121569, -0.913725, 0.662745, -1.0, -0.325467),
     "rec_resnet_rfl": (-0.819608, 0.458824, 0.074510, -0.341176, 0.011529),
     "rec_r32_gaspin_bilstm_att": (-0.780392, 0.388235, 0.074510, -0.294118, 0.010686),
+    "rec_r34_vd_tps_bilstm_att": (-0.262745, 0.160784, 0.458824, 0.0, -0.000382),
     # of the data's steps: PRENResizeImg, RecResizeImg without padding
     "rec_efficientb3_fpn_pren": (-0.921569, 0.796078, -0.545098, 0.098039, -0.000630),
     "rec_resnet_stn_bilstm_att": (-0.921569, 0.796078, -0.545098, 0.098039, -0.000630),
@@ -29,9 +30,9 @@ UPSTREAM = {
 CAN = (0.894118, 0.290196, 0.474510, 0.607843, 0.494244)  # four values and the mean of norm_img_can's
 
 
-def line() -> np.ndarray:
-    """A picture (40, 90, 3) without any symmetry."""
-    y, x = np.mgrid[0:40, 0:90]
+def line(width: int = 90) -> np.ndarray:
+    """A picture (40, width, 3) without any symmetry."""
+    y, x = np.mgrid[0:40, 0:width]
     planes = [(x * 7 + y * 3) % 256, (x * 2 + y * 11) % 256, (x * 5 + y * y) % 256]
     return np.stack(planes, axis=2).astype(np.uint8)
 
@@ -49,6 +50,12 @@ def test_as_upstream(name: str) -> None:
     )
     assert made.shape == pre.image_shape and made.dtype == np.float32
     np.testing.assert_allclose((*places, made.mean(dtype=np.float64)), UPSTREAM[name], rtol=0, atol=2e-6)
+
+
+def test_rare_squeezes_what_is_too_long() -> None:
+    made = fixed_line(line(400), load_spec("rec_mv3_tps_bilstm_att").preprocess)
+    places = (made[0, 16, 33], made[-1, 10, 14], made[0, 1, 50], made[-1, -2, -2], made.mean(dtype=np.float64))
+    np.testing.assert_allclose(places, (0.780392, 0.498039, 0.05098, -0.568627, 0.000275), rtol=0, atol=2e-6)
 
 
 def test_formulas_keep_their_size_and_turn_white_on_black() -> None:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ptocr.nn.decode import GreedySteps
 from ptocr.nn.heads.nrtr import join_heads, split_heads
 from ptocr.nn.heads.position import PositionHead
 
@@ -148,7 +149,7 @@ class VLHead(PositionHead):
         train: bool = False,
     ) -> None:
         super().__init__()
-        self.trained = train
+        self.trained, self.most = train, max_text_length
         self.MLM_VRM = nn.Module()
         if train:
             self.MLM_VRM.MLM = Masking(in_channels, n_position, max_text_length)
@@ -158,6 +159,9 @@ class VLHead(PositionHead):
     def logits(self, x: Tensor) -> Tensor:
         rows = x.transpose(2, 3).flatten(2).transpose(1, 2)
         return self.MLM_VRM.Prediction(self.MLM_VRM.SequenceModeling(rows))
+
+    def decoding(self, network: nn.Module) -> nn.Module:
+        return GreedySteps(network, most=self.most)  # upstream reads no character at the last position
 
     def class_rows(self) -> dict[str, str]:
         layers = ["w_vrm", *["w_share"] * self.trained]
