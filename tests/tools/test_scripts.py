@@ -12,6 +12,7 @@ import pytest
 SCRIPTS = (
     "benchmark",
     "class_centers",
+    "compare_algorithms",
     "compare_official",
     "eval_corpus",
     "eval_languages",

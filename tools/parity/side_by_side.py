@@ -1,0 +1,208 @@
+"""What PaddleOCR 2.10's classes and our predictors make of the same pictures with the same weights, counted."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptocr.checkpoint import Checkpoint
+from ptocr.convert.convert import convert
+from ptocr.predictors import PREDICTORS
+from ptocr.predictors.recognition import Decoding
+from ptocr.runtime.options import RuntimeOptions
+from ptocr.runtime.runtime import Runtime
+
+from .last_layer import rescaled
+from .networks import _state
+from .official import read_as_official
+from .paddle_classes import ROWS, Paddle, Upstream, upstream_run
+
+POLYGON, SCORE = 1.0, 1e-3  # pixels that corners, and what scores, may differ by
+MODELS = {"SLANet": "en_ppstructure_mobile_v2.0_SLANet"}  # whose goldens have another name
+
+
+@dataclass
+class Tally:
+    """Counts of one model. theirs, ours, polygons: found by either, and equal; far: the largest distance of corners of
+    equal ones; lines, texts: read, and read alike; gap: the largest difference of scores (of levels of a picture)."""
+
+    theirs: int = 0
+    ours: int = 0
+    polygons: int = 0
+    far: float = 0.0
+    lines: int = 0
+    texts: int = 0
+    gap: float = 0.0
+    scored: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def same(self) -> bool:
+        """Whether something was compared, and nothing differs."""
+        equal = self.theirs == self.ours == self.polygons and self.lines == self.texts
+        return equal and self.theirs + self.lines > 0 and self.gap <= SCORE
+
+    def polygon(self, theirs: Sequence[np.ndarray], ours: Sequence[np.ndarray], where: str) -> None:
+        """Count polygons, in any order."""
+        self.theirs, self.ours = self.theirs + len(theirs), self.ours + len(ours)
+        left = [np.asarray(poly, float) for poly in ours]
+        for poly in theirs:
+            distances = [_distance(np.asarray(poly, float), other) for other in left]
+            best = int(np.argmin(distances)) if left else -1
+            if left and distances[best] <= POLYGON:
+                self.far, self.polygons = max(self.far, distances[best]), self.polygons + 1
+                left.pop(best)
+            else:
+                self.notes.append(f"{where}: no polygon near {np.asarray(poly).round(1).tolist()}")
+
+    def text(self, theirs: str, ours: str, where: str) -> None:
+        """Count a text."""
+        self.lines, self.texts = self.lines + 1, self.texts + (theirs == ours)
+        if theirs != ours:
+            self.notes.append(f"{where}: {theirs!r}, ours {ours!r}")
+
+    def score(self, theirs: float, ours: float, where: str) -> None:
+        """Count a score."""
+        self.scored, self.gap = self.scored + 1, max(self.gap, abs(theirs - ours))
+        if abs(theirs - ours) > SCORE:
+            self.notes.append(f"{where}: score {theirs:.6f}, ours {ours:.6f}")
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> float:
+    """The largest difference in x or y of corners."""
+    return float(np.abs(a - b).max()) if a.shape == b.shape else math.inf
+
+
+def _det(predictor: Any, row: Upstream, found: list[Any], images: list[np.ndarray], tally: Tally) -> None:
+    post = predictor.post.with_(**row.settings)
+    for number, (theirs, image) in enumerate(zip(found, images, strict=True)):
+        ours = predictor(image, None, post)
+        scores = theirs.get("scores") if isinstance(theirs, dict) else None
+        polys = theirs["points"] if isinstance(theirs, dict) else theirs
+        tally.polygon([_trimmed(poly) for poly in polys], [_trimmed(poly) for poly in ours.polys], row.pages[number])
+        if scores is not None:
+            for one, other in zip(scores, ours.scores, strict=True):
+                tally.score(float(one), other, row.pages[number])
+
+
+def _trimmed(poly: np.ndarray) -> np.ndarray:
+    """A polygon without the repetitions of its last corner that upstream pads it with."""
+    poly = np.asarray(poly).reshape(-1, 2)
+    keep = len(poly)
+    while keep > 1 and (poly[keep - 1] == poly[keep - 2]).all():
+        keep -= 1
+    return poly[:keep]
+
+
+def _rec(predictor: Any, row: Upstream, found: list[Any], images: list[np.ndarray], tally: Tally) -> None:
+    lines = predictor(images, Decoding(padding="paddle", batch_size=row.options.get("rec_batch_num", 1)))
+    for number, (theirs, ours) in enumerate(zip(found, lines, strict=True)):
+        text, score = theirs[0][:2] if isinstance(theirs[0], tuple | list) else theirs[:2]
+        if row.most and len(ours.char_scores) == row.most:
+            continue
+        read = "".join(re.findall("[a-z0-9^]", ours.text.lower())) if row.plain else ours.text
+        tally.text(text, read, f"line {number}")
+        if ours.text and isinstance(score, float) and not math.isnan(score):
+            tally.score(score, ours.score, f"line {number}")
+
+
+def _e2e(predictor: Any, row: Upstream, found: list[Any], images: list[np.ndarray], tally: Tally) -> None:
+    for number, (theirs, image) in enumerate(zip(found, images, strict=True)):
+        ours = predictor(image)
+        tally.polygon([poly for poly, _ in theirs], [line.poly for line in ours], row.pages[number])
+        for (_, text), line in zip(theirs, ours, strict=False):
+            tally.text(text, line.text.text, row.pages[number])
+
+
+def _cls(predictor: Any, row: Upstream, found: list[Any], images: list[np.ndarray], tally: Tally) -> None:
+    for number, (theirs, ours) in enumerate(zip(found, predictor(images), strict=True)):
+        tally.text(theirs[0], ours.label, f"line {number}")
+        tally.score(float(theirs[1]), ours.score, f"line {number}")
+
+
+def _sr(predictor: Any, row: Upstream, found: list[Any], images: list[np.ndarray], tally: Tally) -> None:
+    for number, (theirs, ours) in enumerate(zip(found, predictor(images), strict=True)):
+        levels = (np.clip(theirs, 0, 1) * 255).transpose(1, 2, 0)[:, :, ::-1]
+        away = np.abs(levels - ours - 0.5).max() - 0.5  # both cut off what is behind the point
+        tally.text("", "" if away <= 1e-2 else "another picture", f"line {number}")
+        tally.score(0.0, max(float(away), 0.0) / 255, f"line {number}")
+
+
+def _table(predictor: Any, row: Upstream, found: list[Any], images: list[np.ndarray], tally: Tally) -> None:
+    for number, ((tokens, boxes), image) in enumerate(zip(found, images, strict=True)):
+        ours = predictor(image)
+        tally.text("".join(tokens), "".join(ours.tokens), row.pages[number])
+        tally.polygon([np.reshape(box, (-1, 2)) for box in boxes], [np.reshape(b, (-1, 2)) for b in ours.boxes],
+                      row.pages[number])  # fmt: skip
+
+
+Count = Callable[[Any, Upstream, list[Any], list[np.ndarray], Tally], None]
+COUNTS: dict[str, Count] = {"cls": _cls, "det": _det, "e2e": _e2e, "rec": _rec, "sr": _sr, "table": _table}
+OF_LINES = ("cls", "rec", "sr")
+
+
+def checkpoint_of(manifest: Mapping[str, Any], picture: Path) -> Checkpoint:
+    """The synthetic weights of a model, converted, with the last layer rescaled on a picture."""
+    golden = manifest["model_name"]
+    name = MODELS.get(golden, golden)
+    with tempfile.TemporaryDirectory(prefix="ptocr-parity-") as folder:
+        path = Path(folder) / f"{name}.pdparams"
+        path.write_bytes(pickle.dumps(_state(dict(manifest)), protocol=4))
+        checkpoint = convert(path, model=name)
+    return rescaled(checkpoint, ROWS[golden].spreads, first_input(checkpoint, read_as_official(picture)))
+
+
+def first_input(checkpoint: Checkpoint, image: np.ndarray) -> np.ndarray:
+    """What a model's network is given of a picture."""
+    predictor: Any = PREDICTORS[checkpoint.spec.task](Runtime(checkpoint, RuntimeOptions(device="cpu", engine="torch")))
+    seen: list[np.ndarray] = []
+    run = predictor.runtime.run
+
+    def keep(*arrays: np.ndarray) -> list[np.ndarray]:
+        seen.append(arrays[0])
+        return list(run(*arrays))
+
+    predictor.runtime.session.run = predictor.runtime.run = keep
+    task = checkpoint.spec.task
+    predictor([image]) if task in OF_LINES else predictor(image)
+    return seen[0][:1]
+
+
+def compare(manifest: Mapping[str, Any], corpus: Path, paddle: Paddle, pages: int, lines: int) -> Tally:
+    """Read pages or lines, as the model's task is, both ways."""
+    name = manifest["model_name"]
+    row = ROWS[name]
+    of_lines = name.startswith(("rec_", "sr_")) or name.endswith(("_rec", "_cls"))
+    corpus = corpus.resolve()
+    files = (
+        sorted((corpus / "lines").iterdir())[::3][:lines]
+        if of_lines
+        else [corpus / "pages" / page for page in row.pages[:pages]]
+    )
+    checkpoint = checkpoint_of(manifest, files[0])
+    predictor: Any = PREDICTORS[checkpoint.spec.task](Runtime(checkpoint, RuntimeOptions(device="cpu")))
+    found = paddle.read(row, files, upstream_run(name, predictor.runtime))
+    tally = Tally()
+    images = [read_as_official(file) for file in files]
+    COUNTS[checkpoint.spec.task](predictor, row, found, images, tally)
+    return tally
+
+
+def table(tallies: Mapping[str, Tally]) -> str:
+    """Markdown."""
+    head = ["model", "polygons (theirs, ours, equal)", "worst corner", "texts equal", "worst score", ""]
+    rows = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for name, t in tallies.items():
+        polygons = f"{t.theirs}, {t.ours}, {t.polygons}" if t.theirs + t.ours else "-"
+        cells = [name, polygons, f"{t.far:.2f} px" if t.polygons else "-", f"{t.texts}/{t.lines}" if t.lines else "-"]
+        cells += [f"{t.gap:.1e}" if t.scored else "-", "ok" if t.same else "DIFFERS"]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
