@@ -94,7 +94,7 @@ def _det(algorithm: str, spreads: Mapping[str, Spread], side: int, how: str, **r
     places, pages = rest.pop("places", (0,)), rest.pop("pages", PAGES)
     options = {"det_algorithm": algorithm, "det_limit_side_len": side, "det_limit_type": how, **rest}
     settings = {"box_type": "poly"} if rest.get("det_box_type") == "poly" else {}
-    return Upstream("det", options, spreads, places, pages=pages, settings=settings)
+    return Upstream("detector", options, spreads, places, pages=pages, settings=settings)
 
 
 def _rec(
@@ -109,7 +109,7 @@ def _rec(
     options = {"rec_algorithm": algorithm, "rec_image_shape": shape, "use_space_char": False}
     options |= {"rec_char_dict_path": dictionary, "rec_batch_num": rest.pop("batch", 6)}
     spread = Spread(deviation=rest.pop("spread", 3.0), special=special)
-    return Upstream("rec", options, {layer: spread}, **rest)
+    return Upstream("recogniser", options, {layer: spread}, **rest)
 
 
 LOW = -20.0
@@ -152,8 +152,8 @@ ROWS: dict[str, Upstream] = {
     "det_r18_ct": _det("CT", {"head.conv2": Spread([-4, 0, 0], [4, 1, 1])}, 640, "min", places=(0, None),
                        det_box_type="poly", pages=tuple(page for page in PAGES if not page.startswith("receipt"))),
     "det_r50_drrg": Upstream("steps", DRRG_STEPS, DRRG, (0, 1, 2), settings={"box_type": "poly"}),
-    "e2e_r50_vd_pg": Upstream("e2e", {"e2e_algorithm": "PGNet", "e2e_char_dict_path": LINE}, PGNET, (1, 2, 3, 0)),
-    "ch_ppocr_mobile_v2.0_cls": Upstream("cls", {}, {"head.fc": Spread(0.0, 2.0)}),
+    "e2e_r50_vd_pg": Upstream("spotter", {"e2e_algorithm": "PGNet", "e2e_char_dict_path": LINE, "e2e_pgnet_score_thresh": 0.95}, PGNET, (1, 2, 3, 0), settings={"thresh": 0.95}),
+    "ch_ppocr_mobile_v2.0_cls": Upstream("classifier", {}, {"head.fc": Spread(0.0, 2.0)}),
     "ch_ppocr_mobile_v2.0_rec": _rec("CRNN", "3, 32, 320", "ppocr_keys_v1.txt", "head.fc"),
     "ch_ppocr_server_v2.0_rec": _rec("CRNN", "3, 32, 320", "ppocr_keys_v1.txt", "head.fc"),
     "rec_mv3_none_none_ctc": _rec("Rosetta", "3, 32, 100", LINE, "head.fc"),
@@ -181,8 +181,8 @@ ROWS: dict[str, Upstream] = {
     "rec_svtrnet_cppd": _rec("CPPD", "3, 32, 100", LINE, "head.edge_fc"),
     "rec_d28_can": _rec("CAN", "1, 96, 192", "dict/latex_symbol_dict.txt", "head.decoder.word_convert",
                         {1: LOW, 0: 2.5}, spread=1.0, inputs=3, extra=("mask",), places=(0, 1, 2, 3), batch=1, most=36),
-    "sr_telescope": Upstream("sr", {}, {}, (0, 0)),
-    "sr_tsrn_transformer_strock": Upstream("sr", {}, {}, (0, 0)),
+    "sr_telescope": Upstream("enlarger", {}, {}, (0, 0)),
+    "sr_tsrn_transformer_strock": Upstream("enlarger", {}, {}, (0, 0)),
     "SLANet": Upstream("table", {"table_char_dict_path": "dict/table_structure_dict.txt"},
                        {"head.structure_generator.1": Spread(), "head.loc_generator.1": Spread(0.0, 1.0)}, (1, 0)),
     "table_master": Upstream(
@@ -267,7 +267,7 @@ def upstream_run(name: str, runtime: Runtime) -> Run:
     checkpoint, row = runtime.checkpoint, ROWS[name]
     if name in RUNS:
         return RUNS[name](checkpoint)
-    if checkpoint.charset is None or row.kind == "e2e":
+    if checkpoint.charset is None or row.kind == "spotter":
         return lambda arrays: _in_order(runtime.run(*arrays), row)
     if name not in OUTPUTS:
         return lambda arrays: _in_order(runtime.all_classes.run(*arrays), row)

@@ -16,9 +16,15 @@ import numpy as np
 from ptocr.checkpoint import Checkpoint
 from ptocr.convert.convert import convert
 from ptocr.predictors import PREDICTORS
-from ptocr.predictors.recognition import Decoding
+from ptocr.predictors.classification import Classifier
+from ptocr.predictors.detection import TextDetector
+from ptocr.predictors.enlarging import TextZoom
+from ptocr.predictors.recognition import Decoding, TextRecognizer
+from ptocr.predictors.spotting import TextSpotter
+from ptocr.predictors.table_structure import TableRecognizer
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime
+from ptocr.spec.model import load_spec
 
 from .last_layer import rescaled
 from .networks import _state
@@ -116,7 +122,7 @@ def _rec(predictor: Any, row: Upstream, found: list[Any], images: list[np.ndarra
 
 def _e2e(predictor: Any, row: Upstream, found: list[Any], images: list[np.ndarray], tally: Tally) -> None:
     for number, (theirs, image) in enumerate(zip(found, images, strict=True)):
-        ours = predictor(image)
+        ours = predictor(image, None, predictor.post.with_(**row.settings))
         tally.polygon([poly for poly, _ in theirs], [line.poly for line in ours], row.pages[number])
         for (_, text), line in zip(theirs, ours, strict=False):
             tally.text(text, line.text.text, row.pages[number])
@@ -145,8 +151,15 @@ def _table(predictor: Any, row: Upstream, found: list[Any], images: list[np.ndar
 
 
 Count = Callable[[Any, Upstream, list[Any], list[np.ndarray], Tally], None]
-COUNTS: dict[str, Count] = {"cls": _cls, "det": _det, "e2e": _e2e, "rec": _rec, "sr": _sr, "table": _table}
-OF_LINES = ("cls", "rec", "sr")
+COUNTS: dict[type, Count] = {
+    Classifier: _cls,
+    TableRecognizer: _table,
+    TextDetector: _det,
+    TextRecognizer: _rec,
+    TextSpotter: _e2e,
+    TextZoom: _sr,
+}
+OF_LINES = (Classifier, TextRecognizer, TextZoom)
 
 
 def checkpoint_of(manifest: Mapping[str, Any], picture: Path) -> Checkpoint:
@@ -171,8 +184,7 @@ def first_input(checkpoint: Checkpoint, image: np.ndarray) -> np.ndarray:
         return list(run(*arrays))
 
     predictor.runtime.session.run = predictor.runtime.run = keep
-    task = checkpoint.spec.task
-    predictor([image]) if task in OF_LINES else predictor(image)
+    predictor([image]) if isinstance(predictor, OF_LINES) else predictor(image)
     return seen[0][:1]
 
 
@@ -180,7 +192,7 @@ def compare(manifest: Mapping[str, Any], corpus: Path, paddle: Paddle, pages: in
     """Read pages or lines, as the model's task is, both ways."""
     name = manifest["model_name"]
     row = ROWS[name]
-    of_lines = name.startswith(("rec_", "sr_")) or name.endswith(("_rec", "_cls"))
+    of_lines = issubclass(PREDICTORS[load_spec(MODELS.get(name, name)).task], OF_LINES)
     corpus = corpus.resolve()
     files = (
         sorted((corpus / "lines").iterdir())[::3][:lines]
@@ -192,7 +204,7 @@ def compare(manifest: Mapping[str, Any], corpus: Path, paddle: Paddle, pages: in
     found = paddle.read(row, files, upstream_run(name, predictor.runtime))
     tally = Tally()
     images = [read_as_official(file) for file in files]
-    COUNTS[checkpoint.spec.task](predictor, row, found, images, tally)
+    COUNTS[type(predictor)](predictor, row, found, images, tally)
     return tally
 
 

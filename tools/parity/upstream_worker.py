@@ -181,13 +181,7 @@ def steps(options: dict[str, Any], inputs: int) -> Read:
 
 
 KINDS: dict[str, Callable[[dict[str, Any], int], Read]] = {
-    "cls": classifier,
-    "det": detector,
-    "e2e": spotter,
-    "rec": recogniser,
-    "sr": enlarger,
-    "steps": steps,
-    "table": table,
+    kind.__name__: kind for kind in (classifier, detector, spotter, recogniser, enlarger, steps, table)
 }
 
 
