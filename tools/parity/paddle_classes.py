@@ -152,7 +152,10 @@ ROWS: dict[str, Upstream] = {
     "det_r18_ct": _det("CT", {"head.conv2": Spread([-4, 0, 0], [4, 1, 1])}, 640, "min", places=(0, None),
                        det_box_type="poly", pages=tuple(page for page in PAGES if not page.startswith("receipt"))),
     "det_r50_drrg": Upstream("steps", DRRG_STEPS, DRRG, (0, 1, 2), settings={"box_type": "poly"}),
-    "e2e_r50_vd_pg": Upstream("spotter", {"e2e_algorithm": "PGNet", "e2e_char_dict_path": LINE, "e2e_pgnet_score_thresh": 0.95}, PGNET, (1, 2, 3, 0), settings={"thresh": 0.95}),
+    "e2e_r50_vd_pg": Upstream(
+        "spotter", {"e2e_algorithm": "PGNet", "e2e_char_dict_path": LINE, "e2e_pgnet_score_thresh": 0.95}, PGNET,
+        (1, 2, 3, 0), settings={"thresh": 0.95},
+    ),
     "ch_ppocr_mobile_v2.0_cls": Upstream("classifier", {}, {"head.fc": Spread(0.0, 2.0)}),
     "ch_ppocr_mobile_v2.0_rec": _rec("CRNN", "3, 32, 320", "ppocr_keys_v1.txt", "head.fc"),
     "ch_ppocr_server_v2.0_rec": _rec("CRNN", "3, 32, 320", "ppocr_keys_v1.txt", "head.fc"),
