@@ -66,6 +66,11 @@ class AugmentPart(Part):
     scale: tuple[float, float] = (0.5, 3.0)
     crop_size: tuple[int, int] = (640, 640)
     crop_tries: int = 50
+    # detection of squares (RandomCropFlip, RandomCropPolyInstances, SquareResizePad)
+    patch_flip: float = 0.5
+    cut: float = 0.8
+    cut_least: float = 0.3
+    keep_ratio: float = 0.6
     # line and page classification: RandAugment-like photometric changes
     photometric: float = 0.5
 

@@ -98,13 +98,26 @@ def _of_region(contour: np.ndarray, is_text: np.ndarray, maps: _Maps, post: DRRG
 def _proposed(y: np.ndarray, x: np.ndarray, maps: _Maps) -> np.ndarray:
     """A box around each pixel, with its score: (n, 9) float64."""
     above, below = maps.above[y, x] * GROWTH, maps.below[y, x] * GROWTH
-    sin, cos = maps.sin[y, x], maps.cos[y, x]
-    half = np.clip((above + below) * SHAPE, *WIDTHS) / 2
+    corners = corners_around(y, x, (maps.sin[y, x], maps.cos[y, x]), above, below, SHAPE)
+    return np.column_stack([corners, maps.text[y, x]]).astype(np.float64)
+
+
+def corners_around(
+    y: np.ndarray,
+    x: np.ndarray,
+    angle: tuple[np.ndarray, np.ndarray],
+    above: np.ndarray,
+    below: np.ndarray,
+    shape: float,
+) -> np.ndarray:
+    """Turned boxes (n, 8) float32 around pixels, corners from the upper left on. angle: sine and cosine of the way up;
+    above, below: pixels to the edges; shape: width by height."""
+    sin, cos = angle
+    half = np.clip((above + below) * shape, *WIDTHS) / 2
     aside = np.stack([-half * sin, half * cos], axis=1)
     top = np.stack([x + above * cos, y + above * sin], axis=1)
     bottom = np.stack([x - below * cos, y - below * sin], axis=1)
-    corners = np.concatenate([top - aside, top + aside, bottom + aside, bottom - aside], axis=1)
-    return np.column_stack([corners.astype(np.float32), maps.text[y, x]]).astype(np.float64)
+    return np.concatenate([top - aside, top + aside, bottom + aside, bottom - aside], axis=1).astype(np.float32)
 
 
 def _mean_inside(text: np.ndarray, box: np.ndarray) -> float:

@@ -39,3 +39,23 @@ def binary_focal(pred: Tensor, target: Tensor, mask: Tensor, alpha: float, gamma
     p_true = p * target + (1 - p) * (1 - target)
     weight = alpha * target + (1 - alpha) * (1 - target)
     return (-weight * (1 - p_true) ** gamma * p_true.log() * mask).sum() / (mask.sum() + EPS)
+
+
+def squared_dice(logits: Tensor, target: Tensor, mask: Tensor, eps: float) -> Tensor:
+    """1 - 2 |A B| / (|A|^2 + |B|^2) of probabilities, for each picture of its own: (N, H, W) each -> (N,)."""
+    pred, target = (x.flatten(1) * mask.flatten(1) for x in (logits.sigmoid(), target))
+    overlap = (pred * target).sum(1)
+    return 1 - 2 * overlap / ((pred * pred).sum(1) + eps + (target * target).sum(1) + eps)
+
+
+def hard_mask(score: Tensor, target: Tensor, mask: Tensor, ratio: float, among: Tensor) -> Tensor:
+    """Where a picture's loss counts: on positives, and on the negatives with the highest scores, `ratio` times as many.
+
+    All (H, W); among: the negatives that are ranked. Without a positive or a negative the mask stays as it is.
+    """
+    positives = int(((target > 0.5) & (mask > 0.5)).sum())
+    count = min(int(positives * ratio), int(among.sum()))
+    if count == 0:
+        return mask.float()
+    least = score[among].topk(count).values[-1]
+    return (((score >= least) | (target > 0.5)) & (mask > 0.5)).float()

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.fuse import Fusible, with_folded
+from ptocr.nn.heads.drrg_graphs import batched
 from ptocr.nn.network import Head
 
 MAPS = 6
@@ -46,11 +47,30 @@ class _Layers(nn.Module):
     def forward(self, nodes: Tensor, near: Tensor, places: Tensor) -> Tensor:
         """Local graphs (G, n, C), their matrices (G, n, n) and k places in each (G, k) -> probability (G, k) that the
         node at a place belongs to the text of the graph's first node."""
+        return torch.softmax(self.logits(nodes, near, places), dim=2)[..., 1]
+
+    def logits(self, nodes: Tensor, near: Tensor, places: Tensor) -> Tensor:
+        """As `forward`, logits of both answers: (G, k, 2)."""
         x = self.bn0(nodes.flatten(0, 1)).reshape(nodes.shape)
         for layer in ("conv1", "conv2", "conv3", "conv4"):
             x = getattr(self, layer)(x, near)
         chosen = x.gather(1, places[:, :, None].expand(-1, -1, x.shape[2]))
-        return torch.softmax(self.classifier(chosen.flatten(0, 1)), dim=1)[:, 1].reshape(places.shape)  # type: ignore[operator]
+        return self.classifier(chosen.flatten(0, 1)).reshape(*places.shape, 2)  # type: ignore[operator,no-any-return]
+
+
+class KeptNorm(nn.BatchNorm1d):
+    """Batch norm that learns nothing: neither statistics nor a scale.
+
+    Upstream means to normalise without parameters of its own, but asks Paddle for global statistics, which then nobody
+    gathers. The other weights are trained for that, so it stays.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
 
 
 class GCN(_Layers, Fusible):
@@ -58,7 +78,7 @@ class GCN(_Layers, Fusible):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.bn0 = nn.BatchNorm1d(channels)
+        self.bn0 = KeptNorm(channels)
         for number, (before, after) in enumerate([(channels, 512), (512, 256), (256, 128), (128, 64)], 1):
             self.add_module(f"conv{number}", GraphConv(before, after))
         self.classifier = nn.Sequential(nn.Linear(64, 32), ChannelPReLU(32), nn.Linear(32, 2))
@@ -95,5 +115,11 @@ class DRRGHead(Head):
         return torch.cat([x, self.out_conv(x)], dim=1)
 
     def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """The six maps as "maps"."""
-        return {"maps": self.out_conv(x)}
+        """The six maps as "maps". With targets["components"] (N, m, 7), x, y, height, width, cosine, sine and number of
+        the text, of which the first targets["count"] (N,) are some: "links" (g, 8, 2), logits of whether the neighbours
+        of a component belong to its text, and "linked" (g, 8), whether they do."""
+        maps = self.out_conv(x)
+        if targets is None or "components" not in targets:
+            return {"maps": maps}
+        graphs = batched(torch.cat([x, maps], dim=1).float(), targets["components"], targets["count"])
+        return {"maps": maps, "links": self.gcn.logits(*graphs[:3]), "linked": graphs[3]}

@@ -14,6 +14,7 @@ class PSEHead(Fusible, Head):
 
     def __init__(self, in_channels: int, hidden_dim: int = 256, kernels: int = 7) -> None:
         super().__init__()
+        self.kernels = kernels
         self.conv1 = nn.Conv2d(in_channels, hidden_dim, 3, padding=1)
         self.bn1 = nn.BatchNorm2d(hidden_dim)
         self.conv2 = nn.Conv2d(hidden_dim, kernels, 1)
@@ -22,8 +23,8 @@ class PSEHead(Fusible, Head):
         return self.conv2(F.relu(self.bn1(self.conv1(x))))
 
     def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """The kernels' logits, enlarged to the picture: "maps" (N, kernels, H, W)."""
-        return {"maps": F.interpolate(self(x), scale_factor=4.0, mode="bilinear", align_corners=False)}
+        """The kernels' logits as "maps"; the loss enlarges them."""
+        return {"maps": self(x)}
 
     def fused(self) -> nn.Module:
         return FoldedPSEHead(self)

@@ -9,10 +9,14 @@ from typing import Any
 from ptocr.errors import SpecError
 from ptocr.train.losses.class_loss import ClsObjective, SmoothCELoss
 from ptocr.train.losses.counting_loss import CANObjective, CPPDObjective, RFLObjective
+from ptocr.train.losses.ct_loss import CTLoss, CTObjective
 from ptocr.train.losses.ctc_loss import CenterLoss, CTCLoss, CTCObjective
 from ptocr.train.losses.db_loss import DBLoss, DBObjective
+from ptocr.train.losses.drrg_loss import DRRGLoss, DRRGObjective
+from ptocr.train.losses.fce_loss import FCELoss, FCEObjective
 from ptocr.train.losses.form_loss import FormObjective
 from ptocr.train.losses.position_loss import PermutedObjective, PositionObjective
+from ptocr.train.losses.pse_loss import PSELoss, PSEObjective
 from ptocr.train.losses.table_loss import SLAObjective, TableAttentionObjective, TableMasterObjective
 from ptocr.train.losses.token_losses import NRTRLoss, SARLoss
 from ptocr.train.objectives import Objective
@@ -22,12 +26,20 @@ __all__ = [
     "CPPDObjective",
     "CTCLoss",
     "CTCObjective",
+    "CTLoss",
+    "CTObjective",
     "CenterLoss",
     "ClsObjective",
     "DBLoss",
     "DBObjective",
+    "DRRGLoss",
+    "DRRGObjective",
+    "FCELoss",
+    "FCEObjective",
     "FormObjective",
     "NRTRLoss",
+    "PSELoss",
+    "PSEObjective",
     "PermutedObjective",
     "PositionObjective",
     "RFLObjective",
@@ -41,6 +53,10 @@ __all__ = [
 # By the name that a recipe says as `loss.name`. Of those for a head, the first is the default.
 OBJECTIVES: dict[str, type[Objective]] = {
     "db": DBObjective,
+    "pse": PSEObjective,
+    "ct": CTObjective,
+    "fce": FCEObjective,
+    "drrg": DRRGObjective,
     "ctc": CTCObjective,
     "ce": ClsObjective,
     "can": CANObjective,
