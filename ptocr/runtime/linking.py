@@ -17,7 +17,7 @@ class Linker:
     """The graph network of DRRG on the CPU: local graphs -> which components belong together."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        self.gcn = network_of(checkpoint).head.gcn  # type: ignore[union-attr]
+        self.gcn = network_of(checkpoint).head.gcn.cpu()  # type: ignore[union-attr]
 
     def __call__(self, graphs: Graphs) -> np.ndarray:
         import torch  # other detectors run without

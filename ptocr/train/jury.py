@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -57,7 +58,9 @@ class Jury:
             return [a.float().cpu().numpy() if a.is_floating_point() else a.cpu().numpy() for a in arrays]
 
         rank, world = accelerator.process_index, accelerator.num_processes
-        evaluate, checkpoint = EVALUATORS[self.training.task], self.training.checkpoint
+        evaluate = EVALUATORS[self.training.task]
+        # with the weights of today: some detectors' postprocessing runs a part of the network itself
+        checkpoint = dataclasses.replace(self.training.checkpoint, state_dict=network.state_dict())
         return {
             name: self._summed(evaluate(checkpoint, predict, items[rank::world], self.options)).result()
             for name, items in self.sets.items()

@@ -74,7 +74,7 @@ def _between(start: float, end: float, done: float) -> float:
 
 
 def rate_factor(part: OptimPart, steps_per_epoch: int, epochs: int) -> Callable[[int], float]:
-    """Step -> factor of the learning rate: linear warm-up, then cosine, piecewise, constant or one cycle."""
+    """Step -> factor of the learning rate: linear warm-up, then what `schedule` names."""
     total, warmup = steps_per_epoch * epochs, round(part.warmup * steps_per_epoch)
     floor = part.min_lr / part.lr
 
@@ -88,6 +88,9 @@ def rate_factor(part: OptimPart, steps_per_epoch: int, epochs: int) -> Callable[
         if part.schedule == "piecewise":
             passed = (g for g, m in zip(part.gammas, part.milestones, strict=True) if step >= m * steps_per_epoch)
             return max(floor, math.prod(passed))
+        if part.schedule == "poly":
+            left = 1 - min(1.0, (step - warmup) / max(1, total - warmup))
+            return floor + (1 - floor) * left**part.power
         if part.schedule == "onecycle":
             top = RISE * total - 1
             if step <= top:

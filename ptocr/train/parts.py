@@ -76,7 +76,8 @@ class OptimPart(Part):
     and norms are not.
     warmup: epochs; milestones: epochs at which "piecewise" multiplies the rate by `gamma` (one number, or one each);
     "cosine" falls over the first of them and begins anew behind it, as if it had fallen over all epochs (upstream
-    TwoStepCosine); "onecycle" rises to `lr` over three tenths of the run (arXiv 1708.07120).
+    TwoStepCosine); "onecycle" rises to `lr` over three tenths of the run (arXiv 1708.07120); "poly" falls as
+    the share of the run that is left, to the power `power`.
     clip: of the norm of all gradients, clip_each: of each parameter's.
     """
 
@@ -88,10 +89,11 @@ class OptimPart(Part):
     weight_decay: float = 0.0
     no_decay: tuple[str, ...] = ()
     decay_vectors: bool = True
-    schedule: Literal["cosine", "piecewise", "constant", "onecycle"] = "cosine"
+    schedule: Literal["cosine", "piecewise", "poly", "constant", "onecycle"] = "cosine"
     warmup: float = 0.0
     milestones: tuple[float, ...] = ()
     gamma: float | tuple[float, ...] = 0.1
+    power: float = Field(default=0.9, gt=0)
     min_lr: float = 0.0
     clip: float | None = None
     clip_each: float | None = None
