@@ -150,6 +150,8 @@ def parse_det_label(field: str) -> DetLabel:
             text = str(entry["transcription"])
         except (KeyError, TypeError, ValueError):
             raise ValueError(f"text {number} lacks usable points or transcription") from None
+        if poly.ndim == 1 and len(poly) % 2 == 0:  # as in CentripetalText's labels
+            poly = poly.reshape(-1, 2)
         if poly.ndim != 2 or poly.shape[1] != 2 or len(poly) < 3 or not np.isfinite(poly).all():
             raise ValueError(f"text {number} has points of shape {poly.shape}; (n >= 3, 2) is needed")
         polys.append(poly)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -114,7 +115,7 @@ def link_weights() -> Arrays:
     rng = np.random.default_rng(15)
     widths = (12 * (CHANNELS + 6) + 120, 512, 256, 128, 64)
     found: Arrays = {}
-    for number, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True), 1):
+    for number, (before, after) in enumerate(itertools.pairwise(widths), 1):
         found[f"conv{number}.weight"] = rng.normal(0, before**-0.5, (2 * before, after))
         found[f"conv{number}.bias"] = rng.normal(0, 0.1, after)
     found |= {"classifier.0.weight": rng.normal(0, 0.125, (64, 32)), "classifier.0.bias": rng.normal(0, 0.1, 32)}

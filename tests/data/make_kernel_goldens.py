@@ -4,8 +4,8 @@ PaddlePaddle, paddleocr 2.10.0 and lanms-nova.
     python tests/data/make_kernel_goldens.py
 
 Targets are those of upstream's own classes. Loss classes and the graph branch of DRRG's head are not part of the
-paddleocr wheel, so their formulas (PaddleOCR 2.10, ppocr/losses/det_*_loss.py, ppocr/modeling/heads) are written here with
-Paddle's operators. Where upstream's loss is one number for each picture, the mean is taken.
+paddleocr wheel, so their formulas (PaddleOCR 2.10, ppocr/losses/det_*_loss.py, ppocr/modeling/heads) are written here
+with Paddle's operators. Where upstream's loss is one number for each picture, the mean is taken.
 """
 
 from __future__ import annotations
@@ -147,7 +147,8 @@ def fce(case: Arrays):
         return real @ cos - imaginary @ sin, real @ sin + imaginary @ cos
 
     def level(classes, contours, maps):
-        flat = [x.transpose([0, 2, 3, 1]).reshape([-1, x.shape[1]]) for x in (classes, contours, paddle.to_tensor(maps))]
+        rows = (classes, contours, paddle.to_tensor(maps))
+        flat = [x.transpose([0, 2, 3, 1]).reshape([-1, x.shape[1]]) for x in rows]
         text, center, mask = (flat[2][:, i].numpy() > 0 for i in range(3))
         at = lambda where: paddle.to_tensor(np.flatnonzero(where))  # noqa: E731
         entropy = lambda part, where, true: F.cross_entropy(  # noqa: E731
@@ -159,7 +160,8 @@ def fce(case: Arrays):
             return worst[:100].sum() / 100, None
         number = min(int(negative.sum()), int(3.0 * positive.sum()))
         whole = (entropy(flat[0][:, :2], positive, text).sum() + worst[:number].sum()) / (positive.sum() + number)
-        middle = entropy(flat[0][:, 2:], positive, center).mean() + 0.5 * entropy(flat[0][:, 2:], ~positive, center).mean()
+        inner, outer = (entropy(flat[0][:, 2:], where, center).mean() for where in (positive, ~positive))
+        middle = inner + 0.5 * outer
         weight = paddle.to_tensor(((1 + center[positive]) / 2).astype("float32")).unsqueeze(1)
         ours, theirs = (drawn(paddle.index_select(rows, at(positive))) for rows in (flat[1], flat[2][:, 3:]))
         points = [(weight * F.smooth_l1_loss(a, b, reduction="none")).mean() for a, b in zip(ours, theirs, strict=True)]
@@ -266,7 +268,8 @@ def links(case: Arrays, weights: Arrays):
         for picture, count in enumerate(case["count"]):
             found = case["components"][picture, :count]
             nodes = paddle.stack([pooled(both[picture], row[:6]) for row in found])
-            nodes = paddle.concat([nodes, paddle.to_tensor(embedded(found[:, :6].astype("float64")).astype("float32"))], 1)
+            shape = embedded(found[:, :6].astype("float64")).astype("float32")
+            nodes = paddle.concat([nodes, paddle.to_tensor(shape)], 1)
             order, numbers, kept = graphs(found)
             for members, near in kept:
                 number = {node: place for place, node in enumerate(members)}

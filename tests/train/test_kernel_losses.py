@@ -1,5 +1,5 @@
-"""Losses of PSENet, CentripetalText, FCENet and DRRG and their gradients against Paddle (tests/data/kernel_losses.npz, made
-by make_kernel_goldens.py)."""
+"""Losses of PSENet, CentripetalText, FCENet and DRRG and their gradients against Paddle (tests/data/kernel_losses.npz,
+made by make_kernel_goldens.py)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ptocr.nn.heads.drrg import DRRGHead
 from ptocr.nn.heads.drrg_graphs import batched, node_features
 from ptocr.processing.drrg_components import Components
 from ptocr.processing.drrg_components import node_features as for_predictions
-from ptocr.train.losses import CTLoss, DRRGLoss, FCELoss, PSELoss
-from ptocr.train.recipe import parse_recipe
-from ptocr.train.trainings import make_training
+from ptocr.spec.model import load_spec
+from ptocr.train.losses import OBJECTIVES, CTLoss, DRRGLoss, FCELoss, PSELoss
+from ptocr.train.objectives import Subject
 from tests.data import kernel_inputs as inputs
 
 GOLDEN = np.load(Path(__file__).parents[1] / "data" / "kernel_losses.npz")
@@ -88,3 +88,11 @@ def test_features_of_components_are_those_of_predictions():
     found = Components(np.zeros((len(geometry), 4, 2)), np.zeros(len(geometry)), geometry)
     wanted = for_predictions(features, found)
     np.testing.assert_allclose(node_features(torch.tensor(features), torch.tensor(geometry)), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize(("model", "wrong"), [("det_r18_ct", "pse"), ("det_mv3_pse", "ct")])
+def test_the_loss_of_another_model_is_refused(model, wrong):
+    """PSENet and CentripetalText have one head."""
+    with pytest.raises(SpecError, match=r"loss\.name"):
+        kind = OBJECTIVES[wrong]
+        kind.make_targets(Subject(load_spec(model), torch.nn.Identity()), kind.settings())

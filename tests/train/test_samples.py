@@ -56,7 +56,7 @@ def test_ppocrlabel_paths_and_difficult_texts(tmp_path):
     entries = [
         {"transcription": "x", "points": box, "difficult": False},
         {"transcription": "y", "points": box, "difficult": True},
-        {"transcription": "###", "points": box},
+        {"transcription": "###", "points": [0, 0, 9, 0, 9, 9, 0, 9]},  # as CentripetalText's labels have them
     ]
     label = tmp_path / "pages" / "Label.txt"
     label.write_text(f'pages/a.png\t{json.dumps(entries)}\npages/a.png\t[{{"points": 3}}]\n', encoding="utf-8")

@@ -217,6 +217,8 @@ def test_schedules():
     assert cosine(60) == pytest.approx(0.55) and cosine(110) == pytest.approx(0.1)
     steps = rate_factor(OptimPart(schedule="piecewise", milestones=(2, 3)), 10, 5)
     assert [steps(19), steps(20), steps(30)] == pytest.approx([1, 0.1, 0.01])
+    poly = rate_factor(OptimPart(schedule="poly", power=0.9), 10, 4)
+    assert [poly(0), poly(10), poly(40)] == pytest.approx([1, 0.75**0.9, 0])
 
 
 def test_average_follows_the_weights():
