@@ -15,7 +15,7 @@ from ptocr.data.label_settings import AugmentPart
 WITH_TEXT = 5 / 8  # share of the windows that are looked for where text is
 LEAST_PATCH = 0.2  # of the page's area that is mirrored
 AWAY = 2  # pixels between a cut and a text
-FILL = 9  # a page is filled up with such a part of itself, made larger
+FILL = 9  # a page is filled up with such a part of itself, enlarged
 
 
 class WindowAugment:
@@ -181,7 +181,7 @@ def rotate_filled(page: PageSample, degrees: float, rng: np.random.Generator) ->
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
     (cos, sin) = np.abs(matrix[0, :2])
     size = max(1, int(width * cos + height * sin)), max(1, int(width * sin + height * cos))
-    matrix[:, 2] += (np.array(size) - (width, height)) / 2
+    matrix[:, 2] = matrix[:, 2] + (np.array(size) - (width, height)) / 2
     there = cv2.warpAffine(np.full((height, width), 255, np.uint8), matrix, size)[..., None] > 127
     image = np.where(
         there, cv2.warpAffine(page.image, matrix, size, borderMode=cv2.BORDER_REPLICATE), _piece(page, size, rng)

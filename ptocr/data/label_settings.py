@@ -66,7 +66,7 @@ class AugmentPart(Part):
     scale: tuple[float, float] = (0.5, 3.0)
     crop_size: tuple[int, int] = (640, 640)
     crop_tries: int = 50
-    # detection of squares (RandomCropFlip, RandomCropPolyInstances, SquareResizePad)
+    # detection by squares: FCENet, DRRG (RandomCropFlip, RandomCropPolyInstances, SquareResizePad)
     patch_flip: float = 0.5
     cut: float = 0.8
     cut_least: float = 0.3

@@ -167,8 +167,8 @@ def _elsewhere(count: int, free: np.ndarray, rng: np.random.Generator) -> np.nda
     margin, size = _reach(high), int(np.clip(high, 7, 21))
     inner = np.zeros(free.shape, np.uint8)
     inner[margin : height - margin, margin : width - margin] = free[margin : height - margin, margin : width - margin]
-    inner = cv2.erode(inner, np.ones((size, size), np.uint8))
-    places = next(p for p in (np.argwhere(inner), np.argwhere(free), np.argwhere(free | True)) if len(p))
+    well = cv2.erode(inner, np.ones((size, size), np.uint8))
+    places = next(p for p in (np.argwhere(well), np.argwhere(free), np.argwhere(free | True)) if len(p))
     places = places[rng.integers(len(places), size=count)]
     tall = rng.integers(int(low), int(high), size=(2, count)).sum(axis=0)
     cos, sin = 2 * rng.random((2, count)) - 1
