@@ -13,11 +13,13 @@ from ptocr.processing.geometry import crop_quad
 
 @dataclass(frozen=True)
 class PageSample:
-    """A page with its texts: image BGR uint8 (H, W, 3); polys (n, 2) float32 each; ignore: unreadable ones."""
+    """A page with its texts: image BGR uint8 (H, W, 3); polys (n, 2) float32 each; ignore: unreadable ones; texts: what
+    they say, where that is learnt."""
 
     image: np.ndarray
     polys: tuple[np.ndarray, ...]
     ignore: tuple[bool, ...]
+    texts: tuple[str, ...] = ()
 
 
 def color_jitter(image: np.ndarray, amounts: tuple[float, float, float, float], rng: np.random.Generator) -> np.ndarray:

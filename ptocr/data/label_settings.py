@@ -71,6 +71,9 @@ class AugmentPart(Part):
     cut: float = 0.8
     cut_least: float = 0.3
     keep_ratio: float = 0.6
+    # detection of texts with a direction (EASTProcessTrain)
+    quarter_turns: float = 0.5
+    background: float = 0.125
     # line and page classification: RandAugment-like photometric changes
     photometric: float = 0.5
 

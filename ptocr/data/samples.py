@@ -211,7 +211,9 @@ class DetSamples(OCRSamples):
         """A whole page with its polygons."""
         label = self.items[index].label
         image = self.load(index, rng)
-        return PageSample(image, label.polys, label.ignore) if label is not None else PageSample(image, (), ())
+        if label is None:
+            return PageSample(image, (), ())
+        return PageSample(image, label.polys, label.ignore, label.texts)
 
     def make(self, draw: Draw, rng: np.random.Generator) -> Sample | None:
         page = self.page(draw.sample, rng)

@@ -18,7 +18,7 @@ from ptocr.data.targets.table_tokens import TableLabel, parse_table_html
 from ptocr.errors import InputError
 from ptocr.inputs.image_files import decode_frames
 from ptocr.inputs.page import ReadOptions
-from ptocr.spec.model import DetSpec, KIESpec, RecSpec, TableSpec, task_of
+from ptocr.spec.model import DetSpec, E2ESpec, KIESpec, RecSpec, TableSpec, task_of
 
 IGNORED_TEXTS = ("*", "###")  # labels of text that nobody could read
 
@@ -245,6 +245,7 @@ def _folder(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item |
 # How the labels of a task are written in PaddleOCR's files; those of other tasks are a text or the name of a class.
 LABELS: dict[str, Callable[[str], Any]] = {
     task_of(DetSpec): parse_det_label,
+    task_of(E2ESpec): parse_det_label,
     task_of(TableSpec): parse_table_label,
     task_of(KIESpec): parse_form_label,
 }

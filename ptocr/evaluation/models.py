@@ -13,11 +13,21 @@ from ptocr.data.label_settings import LabelSource
 from ptocr.data.sources import Item, decode, read_bytes, read_source
 from ptocr.data.targets import TableTargets
 from ptocr.errors import InputError, SpecError
-from ptocr.evaluation.metrics import ClsMetric, DetMetric, FieldMetric, Metric, RecMetric, StructureMetric, WordMetric
+from ptocr.evaluation.metrics import (
+    ClsMetric,
+    DetMetric,
+    EndToEndMetric,
+    FieldMetric,
+    Metric,
+    RecMetric,
+    StructureMetric,
+    WordMetric,
+)
 from ptocr.predictors.recognition import line_batches
 from ptocr.processing.cls import cls_input
 from ptocr.processing.det import det_input
 from ptocr.processing.form_fields import form_input
+from ptocr.processing.pgnet import e2e_input, known_part, pgnet_lines
 from ptocr.processing.table_cells import STRUCTURES, table_input
 from ptocr.runtime.linking import region_finder
 from ptocr.runtime.options import RuntimeOptions
@@ -26,8 +36,10 @@ from ptocr.spec.settings import DetPreprocess, RecPreprocess
 from ptocr.spec.tasks import (
     ClsPostprocess,
     ClsPreprocess,
+    E2EPreprocess,
     KIEPostprocess,
     KIEPreprocess,
+    PGNetPostprocess,
     TableMasterPostprocess,
     TablePostprocess,
     TablePreprocess,
@@ -141,11 +153,26 @@ def evaluate_kie(checkpoint: Checkpoint, predict: Predict, items: Sequence[Item]
     return metric
 
 
+def evaluate_e2e(checkpoint: Checkpoint, predict: Predict, items: Sequence[Item], options: EvalOptions) -> DetMetric:
+    """Pages, found and read; predict: (1, 3, H, W) -> maps. Of labels, the characters that the model knows count."""
+    spec, charset = checkpoint.spec, checkpoint.charset
+    pre, post = spec.preprocess, spec.postprocess
+    assert isinstance(pre, E2EPreprocess) and isinstance(post, PGNetPostprocess) and charset is not None
+    metric = EndToEndMetric(options.ignore_space, options.ignore_case)
+    for item, image in read_items(items):
+        maps = [output[0] for output in predict(e2e_input(image, pre)[None])]
+        lines, label = pgnet_lines(maps, image.shape[:2], post, charset), item.label
+        texts, truths = [line.text.text for line in lines], [known_part(text, charset) for text in label.texts]
+        metric.add_read([line.poly for line in lines], texts, label.polys, truths, label.ignore)
+    return metric
+
+
 Evaluator = Callable[[Checkpoint, Predict, Sequence[Item], EvalOptions], Metric]
 EVALUATORS: dict[str, Evaluator] = {
     "det": evaluate_det,
     "rec": evaluate_rec,
     "cls": evaluate_cls,
+    "e2e": evaluate_e2e,
     "table": evaluate_table,
     "kie": evaluate_kie,
 }

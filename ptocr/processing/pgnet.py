@@ -102,6 +102,12 @@ def _at_characters(
     return points if len(points) > 1 else np.repeat(points, 2, axis=0), _read(along, charset)
 
 
+def known_part(text: str, charset: Vocabulary) -> str:
+    """A text as a charset can write it: characters that it lacks in small letters, or not at all."""
+    letters = (c if c in charset else c.lower() for c in text)
+    return "".join(c for c in letters if c in charset)
+
+
 def _read(logits: np.ndarray, charset: Vocabulary) -> Text:
     """The text of the logits (classes, n) along a line."""
     best = logits.argmax(axis=0)

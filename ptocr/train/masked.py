@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
 EPS = 1e-6
 
 
-def dice_loss(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+def dice_loss(pred: Tensor, target: Tensor, mask: Tensor, eps: float = EPS) -> Tensor:
     """1 - 2 |A and B| / (|A| + |B|) over the whole batch (upstream DiceLoss). All of one shape."""
     overlap = (pred * target * mask).sum()
-    total = (pred * mask).sum() + (target * mask).sum() + EPS
+    total = (pred * mask).sum() + (target * mask).sum() + eps
     return 1 - 2 * overlap / total
 
 
@@ -59,3 +60,13 @@ def hard_mask(score: Tensor, target: Tensor, mask: Tensor, ratio: float, among: 
         return mask.float()
     least = score[among].topk(count).values[-1]
     return (((score >= least) | (target > 0.5)) & (mask > 0.5)).float()
+
+
+def weighted_smooth_l1(pred: Tensor, target: Tensor, inside: Tensor) -> Tensor:
+    """Smooth L1 of offsets, weighted pixel by pixel, mean over what is inside of texts (SASTLoss, PGLoss).
+
+    pred: (N, C, H, W); target: (N, C + 1, H, W), which end with the weight; inside: (N, 1, H, W).
+    """
+    count = pred.shape[1]
+    loss = F.smooth_l1_loss(pred.float(), target[:, :count], reduction="none")
+    return (target[:, count:] * loss * inside).sum() / (count * inside.sum() + 1e-5)

@@ -27,7 +27,14 @@ from ptocr.data.targets import LineTargets, PageTargets, TableTargets
 from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
 from ptocr.spec.settings import DetPreprocess, RecPreprocess
-from ptocr.spec.tasks import ClsPostprocess, ClsPreprocess, KIEPostprocess, KIEPreprocess, TablePreprocess
+from ptocr.spec.tasks import (
+    ClsPostprocess,
+    ClsPreprocess,
+    E2EPreprocess,
+    KIEPostprocess,
+    KIEPreprocess,
+    TablePreprocess,
+)
 from ptocr.train.losses import OBJECTIVES
 from ptocr.train.objectives import Frozen, Helpers, Objective, Subject
 from ptocr.train.parts import DistillPart, LossPart
@@ -126,13 +133,13 @@ class Training:
 
 
 class DetTraining(Training):
-    """Text detection."""
+    """Text detection; text spotting, whose score counts what was found and read."""
 
     score = "hmean"
 
     def samples(self, items: Sequence[Item], **options: Any) -> OCRSamples:
         pre = self.checkpoint.spec.preprocess
-        assert isinstance(pre, DetPreprocess) and isinstance(self.makes, PageTargets)
+        assert isinstance(pre, DetPreprocess | E2EPreprocess) and isinstance(self.makes, PageTargets)
         return DetSamples(items, pre, self.augment, self.makes, **options)
 
 
@@ -200,6 +207,7 @@ TRAININGS: dict[str, type[Training]] = {
     "det": DetTraining,
     "rec": RecTraining,
     "cls": ClsTraining,
+    "e2e": DetTraining,
     "table": TableTraining,
     "kie": KIETraining,
 }

@@ -36,6 +36,7 @@ SMALL = {  # per task: sizes that cost little
     "det": {"preprocess": {"limit_side_len": 64, "limit_type": "max"}},
     "rec": {"preprocess": {"image_shape": [3, 48, 64]}},
     "cls": {},
+    "e2e": {"preprocess": {"limit_side_len": 64}},
     "table": {"preprocess": {"side": 64}},
     "kie": {"preprocess": {"long_side": 64, "short_side": 64}},
 }
@@ -49,6 +50,9 @@ SHALLOW: dict[str, dict[str, dict[str, Any]]] = {
     "det_r50_drrg": {"backbone": RESNET18},
     "det_r50_vd_db": {"backbone": RESNET18, "neck": {"out_channels": 32}},
     "det_r50_vd_dcn_fce": {"backbone": RESNET18, "neck": {"out_channels": 32}},
+    "det_r50_vd_east": {"backbone": {"layers": 18}},
+    "det_r50_vd_sast": {"backbone": {"layers": 18}},
+    "e2e_r50_vd_pg": {"backbone": {"layers": 18}},
     "rec_svtrnet_cppd": {
         "backbone": {"depth": [1, 1, 1], "mixer": ["Conv", "Conv", "Global"]},
         "head": {"num_layer": 1},
@@ -112,6 +116,7 @@ def labels(spec: ModelSpec, folder: Path) -> Path:
         "kie": '[{"transcription": "ab", "points": [[8, 8], [56, 8], [56, 20], [8, 20]], "label": "Total_key"}, '
         '{"transcription": "", "points": [[8, 30], [56, 30], [56, 40], [8, 40]], "key_cls": 23}]',
     }
+    texts["e2e"] = texts["det"]
     rows = []
     for number in range(2):
         image = rng.integers(120, 256, (64, 64, 3), dtype=np.uint8)

@@ -34,6 +34,8 @@ PARTS = {"db": {"shrink", "threshold", "binary"}, "ctc": {"ctc"}, "ce": {"ce"}}
 PARTS |= {"can": {"symbols", "counting"}, "cppd": {"characters", "positions", "edges"}, "positions": {"positions"}}
 PARTS |= {"permuted": {"permuted"}, "rfl": {"counting"}, "table_master": {"structure", "horizontal", "vertical"}}
 PARTS |= {"sla": {"structure", "boxes"}, "table_attention": {"structure", "boxes"}}
+PARTS |= {"east": {"score", "geometry"}, "sast": {"score", "border", "corners", "center"}}
+PARTS |= {"pgnet": {"score", "border", "direction", "characters"}}
 
 
 def distinct() -> list[str]:
@@ -52,7 +54,7 @@ def page(rng):
         np.array([[8, 8], [56, 8], [56, 24], [8, 24]], np.float32),
         np.array([[6, 34], [50, 34], [50, 60], [6, 60]]),
     )
-    return PageSample(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8), polys, (False, False))
+    return PageSample(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8), polys, (False, False), ("abc", "1d"))
 
 
 def batch_of(makes, spec):

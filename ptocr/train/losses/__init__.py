@@ -13,10 +13,13 @@ from ptocr.train.losses.ct_loss import CTLoss, CTObjective
 from ptocr.train.losses.ctc_loss import CenterLoss, CTCLoss, CTCObjective
 from ptocr.train.losses.db_loss import DBLoss, DBObjective
 from ptocr.train.losses.drrg_loss import DRRGLoss, DRRGObjective
+from ptocr.train.losses.east_loss import EASTObjective
 from ptocr.train.losses.fce_loss import FCELoss, FCEObjective
 from ptocr.train.losses.form_loss import FormObjective
+from ptocr.train.losses.pgnet_loss import PGNetObjective
 from ptocr.train.losses.position_loss import PermutedObjective, PositionObjective
 from ptocr.train.losses.pse_loss import PSELoss, PSEObjective
+from ptocr.train.losses.sast_loss import SASTObjective
 from ptocr.train.losses.table_loss import SLAObjective, TableAttentionObjective, TableMasterObjective
 from ptocr.train.losses.token_losses import NRTRLoss, SARLoss
 from ptocr.train.objectives import Objective
@@ -34,16 +37,19 @@ __all__ = [
     "DBObjective",
     "DRRGLoss",
     "DRRGObjective",
+    "EASTObjective",
     "FCELoss",
     "FCEObjective",
     "FormObjective",
     "NRTRLoss",
+    "PGNetObjective",
     "PSELoss",
     "PSEObjective",
     "PermutedObjective",
     "PositionObjective",
     "RFLObjective",
     "SARLoss",
+    "SASTObjective",
     "SLAObjective",
     "SmoothCELoss",
     "TableAttentionObjective",
@@ -65,6 +71,9 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "permuted": PermutedObjective,
     "positions": PositionObjective,
     "rfl": RFLObjective,
+    "east": EASTObjective,
+    "sast": SASTObjective,
+    "pgnet": PGNetObjective,
     "sla": SLAObjective,
     "table_attention": TableAttentionObjective,
     "table_master": TableMasterObjective,
