@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
+import pickle
+import re
+import struct
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -77,15 +82,69 @@ def test_weights_that_are_no_numbers(value: float, tmp_path: Path) -> None:
         convert(tmp_path / "state.pth", model=NAME)
 
 
-@pytest.mark.parametrize(
-    "tensor",
-    [torch.eye(4).to_sparse(), torch.zeros(2, device="meta"), torch.zeros(2, dtype=torch.complex64)],
-    ids=["sparse", "meta", "complex"],
-)
+TENSORS = {
+    "sparse": torch.eye(4).to_sparse(),
+    "meta": torch.zeros(2, device="meta"),
+    "complex": torch.zeros(2, dtype=torch.complex64),
+    "integers": torch.zeros(2, dtype=torch.int32),
+    "truth values": torch.zeros(2, dtype=torch.bool),
+    "2 TB in a kB": torch.zeros(1, dtype=torch.float16).expand(1 << 40),
+}
+
+
+@pytest.mark.parametrize("tensor", TENSORS.values(), ids=TENSORS)
 def test_tensors_that_are_no_weights(tensor: torch.Tensor, tmp_path: Path) -> None:
     torch.save({"conv.weight": tensor}, tmp_path / "odd.pth")
     with pytest.raises(WeightsError, match=r"odd\.pth: conv\.weight: a tensor"):
         convert(tmp_path / "odd.pth", model=NAME)
+
+
+def safetensors(header: bytes) -> bytes:
+    return struct.pack("<Q", len(header)) + header + bytes(100)
+
+
+def varint(number: int) -> bytes:
+    digits = [number >> shift & 127 for shift in range(0, max(number.bit_length(), 1), 7)]
+    return bytes([digit | 128 for digit in digits[:-1]] + digits[-1:])
+
+
+def onnx_of(size: int) -> bytes:
+    """A graph with one tensor that claims so many values, and has none."""
+
+    def field(number: int, content: bytes) -> bytes:
+        return varint(number << 3 | 2) + varint(len(content)) + content
+
+    tensor = b"\x08" + varint(size) + b"\x10\x01" + field(8, b"w")
+    return b"\x08\x08" + field(7, field(5, tensor) + field(2, b"g"))
+
+
+def pickled(function: object, *arguments: object) -> bytes:
+    class Made:
+        def __reduce__(self) -> tuple[object, ...]:
+            return function, arguments
+
+    return pickle.dumps({"w": Made()}, 2)
+
+
+CLAIMS: dict[str, Callable[[], bytes]] = {
+    "deep.safetensors": lambda: safetensors(b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}"),
+    "large.safetensors": lambda: safetensors(
+        json.dumps({"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}).encode()
+    ),
+    "large.onnx": lambda: onnx_of(1 << 40),
+    "deep.pdparams": lambda: b"\x80\x02" + b"]" * 200_001 + b"a" * 200_000 + b".",
+    "large.pdparams": lambda: pickled(np.zeros, 1 << 42),
+    "bytes.pdparams": lambda: pickled(bytes, 1 << 42),
+    "deep.json": lambda: b"[" * 200_000,
+}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_files_that_claim_what_no_memory_holds_or_nest_without_end(name: str, tmp_path: Path) -> None:
+    """One line, no MemoryError and no RecursionError; nothing that a pickle asks for is run."""
+    (tmp_path / name).write_bytes(CLAIMS[name]())
+    with pytest.raises(WeightsError, match=re.escape(name)):
+        convert(tmp_path / name, model=NAME)
 
 
 def test_an_archive_is_bounded_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,9 @@ def _name(key: str) -> str:
 
 
 def _array(where: str, value: torch.Tensor) -> np.ndarray:
-    if value.layout is not torch.strided or value.is_meta or value.is_complex() or value.is_quantized:
-        kind = "without values" if value.is_meta else f"of {str(value.layout).removeprefix('torch.')} {value.dtype}"
+    plain = value.layout is torch.strided and not value.is_meta and value.is_floating_point()
+    if not plain or value.untyped_storage().nbytes() < value.numel() * value.element_size():
+        kind = f"of {str(value.layout).removeprefix('torch.')} {value.dtype}"
+        kind = "without values" if value.is_meta else f"of {value.numel()} repeated values" if plain else kind
         raise WeightsError(f"{where}: a tensor {kind}; a state dict of plain tensors is needed")
     return value.detach().float().numpy()
