@@ -110,10 +110,19 @@ SHAPES = {
 }
 
 
+COUNTING = "rec_resnet_rfl_visual"
+
+
+def counts_alone(architecture: dict[str, Any]) -> bool:
+    """Whether upstream's `Architecture` is the stage that RFL begins with, which counts characters and reads none."""
+    backbone = architecture.get("Backbone") or {}
+    return backbone.get("name") == "ResNetRFL" and backbone.get("use_seq") is False and backbone.get("use_cnt") is True
+
+
 def prepared_as(architecture: dict[str, Any]) -> ModelSpec | None:
     """The spec that prepares and reads lines like the algorithm of upstream's `Architecture`, None where that is
     PP-OCR's own (SVTR with a MultiHead) or has none of its own (CRNN)."""
-    name = ALGORITHMS.get(str(architecture.get("algorithm")))
+    name = COUNTING if counts_alone(architecture) else ALGORITHMS.get(str(architecture.get("algorithm")))
     own = name is not None and (architecture.get("Head") or {}).get("name") != "MultiHead"
     return load_spec(name) if name is not None and own else None
 
@@ -155,16 +164,18 @@ def _sequence_neck(where: str, block: dict[str, Any]) -> dict[str, Any]:
     kind, size = block.get("encoder_type"), block.get("hidden_size")
     if kind == "cascadernn" and block.get("with_linear"):
         return {"name": kind, "hidden_size": size, "out_channels": block["out_channels"]}
+    if kind == "svtr":
+        return {"name": kind} | {key: value for key, value in block.items() if key not in ("name", "encoder_type")}
     if kind in ("reshape", "rnn") and size:
         return {"name": "rnn", "hidden_size": size}
     if kind == "reshape":
         return {"name": "reshape"}
-    raise SpecError(f"{where}: Neck.encoder_type {kind!r} has no counterpart; known: reshape, rnn, cascadernn")
+    raise SpecError(f"{where}: Neck.encoder_type {kind!r} has no counterpart; known: reshape, rnn, cascadernn, svtr")
 
 
 def line_mobilenet(block: dict[str, Any]) -> dict[str, Any]:
     """Strides of a recogniser's MobileNetV3, which upstream keeps under one name for each size."""
-    kept = {key: value for key, value in block.items() if key not in ("large_stride", "small_stride")}
+    kept = {"scale": 0.5} | {key: value for key, value in block.items() if key not in ("large_stride", "small_stride")}
     large = kept.get("model_name", "small") == "large"
     strides = block.get("large_stride" if large else "small_stride", [1, 2, 2, 2] if large else None)
     return kept if strides is None else {**kept, "strides": strides}

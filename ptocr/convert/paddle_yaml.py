@@ -15,10 +15,11 @@ from ptocr.convert import paddle_recognisers as lines
 from ptocr.convert import paddle_structure as structure
 from ptocr.convert.formats.description import number
 from ptocr.errors import SpecError
-from ptocr.spec.model import ModelSpec, parse_spec
+from ptocr.spec.model import ModelSpec, load_spec, parse_spec, spec_files
 from ptocr.spec.tasks import TASKS
 from ptocr.spec.yaml import read_yaml
 
+BY_NAME = ""  # PaddleOCR2Pytorch describes some networks by their names alone
 # By task: upstream's name of a backbone -> ours.
 _BOTH = {
     "PPHGNet_small": "PPHGNetSmall",
@@ -41,9 +42,10 @@ BACKBONES: dict[str, dict[str, str]] = {
         "RepSVTR": "RepSVTR",
         "SVTRv2": "SVTRv2",
     },
-    "cls": {"MobileNetV1Enhance": "MobileNetV1Enhance", "MobileNetV3": "MobileNetV3Line"},
+    "cls": {"MobileNetV1Enhance": "MobileNetV1Enhance", "MobileNetV3": "MobileNetV3Line", "PPLCNet": BY_NAME},
     "e2e": {"ResNet": "ResNetPG"},
     "kie": {},
+    "table": {},
 }
 # keys that say nothing new here: the input always has three channels, the task says what the switch says, ...
 IGNORED = {
@@ -73,11 +75,16 @@ DETECTORS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "PSEPostProcess": ("pse", {key: key for key in ("thresh", "box_thresh", "min_area", "box_type", "scale")}),
 }
+OF_HEADS = {  # where a configuration names none
+    "CT_Head": "CTPostProcess", "DRRGHead": "DRRGPostprocess", "EASTHead": "EASTPostProcess",
+    "FCEHead": "FCEPostProcess", "PSEHead": "PSEPostProcess", "SASTHead": "SASTPostProcess",
+}  # fmt: skip
 NECKS = {"FPN_UNet": "FPNUNet"}  # upstream's name of a neck -> ours, where they differ
 OF_DRRG = {"text_region_thr": "thresh", "center_region_thr": "center_thresh"}  # its head's keys -> of postprocessing
 KERNELS = {"CT_Head": "num_classes", "PSEHead": "out_channels"}  # one head: what counts its maps
 EXTRA = ("has_extra_convs", "extra_stage")
 GUIDES = ("NRTRHead", "SARHead")
+CTC_ENCODERS = ("svtr", "lightsvtr")
 DISTILLED = ("Student", "Student2", "Teacher")
 
 
@@ -98,6 +105,9 @@ def spec_from_settings(content: Any, path: Path, prefer: str | None = None) -> t
         raise SpecError(f"{path}: no PaddleOCR training configuration (it has no 'Architecture')")
     settings = _chosen(str(path), content["Architecture"], prefer)
     task = settings.get("model_type") or content["Architecture"].get("model_type")
+    named = _of_that_name(content, path)
+    if named is not None and (task not in PROCESSING or _backbone_name(settings, task) == BY_NAME):
+        return named, None
     if task not in PROCESSING:
         raise SpecError(f"{path}: Architecture.model_type is {task!r}; known: {', '.join(PROCESSING)}")
     general = content.get("Global") or {}
@@ -110,6 +120,17 @@ def spec_from_settings(content: Any, path: Path, prefer: str | None = None) -> t
     }
     charset = _dictionary(path, general) if TASKS[task].vocabulary else None
     return parse_spec(data, str(path)), charset
+
+
+def _of_that_name(content: dict[str, Any], path: Path) -> ModelSpec | None:
+    """The spec of the model that a configuration, or its file, is called after."""
+    names = ((content.get("Global") or {}).get("model_name"), content["Architecture"].get("model_name"), path.stem)
+    known = spec_files()
+    return next((load_spec(name) for name in names if name in known), None)
+
+
+def _backbone_name(settings: dict[str, Any], task: str) -> str | None:
+    return BACKBONES.get(task, {}).get(str((settings.get("Backbone") or {}).get("name")))
 
 
 def _chosen(where: str, settings: dict[str, Any], prefer: str | None) -> dict[str, Any]:
@@ -132,6 +153,8 @@ def architecture(where: str, settings: dict[str, Any], task: str) -> dict[str, A
     transform = settings.get("Transform")
     if transform and transform.get("name") in lines.NETWORKS:
         return {"network": lines.block_of(where, lines.NETWORKS, _kept(transform))}
+    if lines.counts_alone(settings):
+        return dict(load_spec(lines.COUNTING).architecture)
     head = settings.get("Head") or {}
     if head.get("name") in structure.NETWORKS:
         return {"network": lines.block_of(where, structure.NETWORKS, _kept(head))}
@@ -148,6 +171,9 @@ def architecture(where: str, settings: dict[str, Any], task: str) -> dict[str, A
         neck["name"] = NECKS.get(str(neck.get("name")), neck.get("name"))
         result["neck"] = lines.neck_of(where, neck)
     result["head"] = _head(where, dict(head))
+    if result.get("neck", {}).get("name") in CTC_ENCODERS:  # which a MultiHead holds, whether it has a guide or not
+        mine = {key: value for key, value in result["head"].items() if key != "name"}
+        result["head"] = {"name": "MultiHead", "ctc": {"neck": result.pop("neck")} | ({"head": mine} if mine else {})}
     if result.get("neck", {}).get("use_asf"):
         result["head"]["name"] = "JoinedDBHead"
     if result["backbone"]["name"] == "ViTSTR":
@@ -161,6 +187,8 @@ def _kept(block: dict[str, Any]) -> dict[str, Any]:
 
 def _backbone(where: str, block: dict[str, Any], task: str) -> dict[str, Any]:
     name = block.pop("name", None)
+    if not BACKBONES[task] and name in structure.BACKBONES:
+        return structure.table_block(where, structure.BACKBONES, {"name": name, **_kept(block)})
     ours = BACKBONES[task].get(str(name))
     if ours is None and TASKS[task].vocabulary and name in lines.BACKBONES:
         return lines.block_of(where, lines.BACKBONES, {"name": name, **_kept(block)})
@@ -169,6 +197,8 @@ def _backbone(where: str, block: dict[str, Any], task: str) -> dict[str, Any]:
         raise SpecError(f"{where}: backbone {name!r} for {task} has no counterpart; known: {known}")
     if block.get("last_pool_type") == "avg":
         block.setdefault("last_pool_kernel_size", [3, 2])  # upstream's own default
+    if ours == "ResNetVd":
+        block.pop("disable_se", None)  # it has none
     if ours == "SVTRv2":
         return {"name": ours, **_svtrv2(where, block)}
     if ours == "MobileNetV3Line" and TASKS[task].vocabulary:
@@ -193,10 +223,12 @@ def _svtrv2(where: str, block: dict[str, Any]) -> dict[str, Any]:
 
 def _head(where: str, block: dict[str, Any]) -> dict[str, Any]:
     name = block.pop("name", None)
+    if name in structure.HEADS:
+        return structure.table_block(where, structure.HEADS, {"name": name, **_kept(block)})
     if name in lines.HEADS:
         return lines.block_of(where, lines.HEADS, {"name": name, **_kept(block)}, classes=True)
     if name not in HEADS:
-        known = ", ".join(sorted({*HEADS, *lines.HEADS}))
+        known = ", ".join(sorted({*HEADS, *lines.HEADS, *structure.HEADS, *structure.NETWORKS}))
         raise SpecError(f"{where}: head {name!r} has no counterpart; known: {known}")
     if name == "DRRGHead":
         block = {key: value for key, value in block.items() if key not in OF_DRRG}
@@ -232,10 +264,13 @@ def _transforms(content: dict[str, Any]) -> dict[str, Any]:
 
 def _det(content: dict[str, Any], steps: dict[str, Any], _path: Path) -> dict[str, Any]:
     after = content.get("PostProcess") or {}
-    name, keys = DETECTORS.get(str(after.get("name")), DETECTORS["DBPostProcess"])
-    settings = {ours: after[theirs] for theirs, ours in keys.items() if theirs in after}
     head = content["Architecture"].get("Head") or {}
+    usual = OF_HEADS.get(str(head.get("name")), "DBPostProcess")
+    name, keys = DETECTORS.get(str(after.get("name")), DETECTORS[usual])
+    settings = {ours: after[theirs] for theirs, ours in keys.items() if theirs in after}
     settings |= {ours: head[theirs] for theirs, ours in OF_DRRG.items() if theirs in head}
+    if settings.get("box_type") == "box":  # upstream's name for it in PSE
+        settings["box_type"] = "quad"
     if settings.get("sample_pts_num", 2) != 2:
         settings.setdefault("box_type", "poly")
     return {"preprocess": _det_preprocess(steps), "postprocess": {"name": name, **settings}}
@@ -250,11 +285,15 @@ def _rec(content: dict[str, Any], steps: dict[str, Any], _path: Path) -> dict[st
     return {"preprocess": {"image_shape": shape} if shape else {}, "postprocess": {"space": space}}
 
 
+TURNS = {2: (0, 180), 4: (0, 90, 180, 270)}  # classes -> degrees, where a configuration does not say it
+
+
 def _cls(content: dict[str, Any], steps: dict[str, Any], _path: Path) -> dict[str, Any]:
     shape = (steps.get("ClsResizeImg") or {}).get("image_shape") or [3, 48, 192]
     half = {"mean": [0.5] * 3, "std": [0.5] * 3}
     general, after = content.get("Global") or {}, content.get("PostProcess") or {}
-    labels = [str(label) for label in after.get("label_list") or general.get("label_list") or ["0", "180"]]
+    turns = TURNS.get((content["Architecture"].get("Head") or {}).get("class_dim", 2), TURNS[2])
+    labels = [str(label) for label in after.get("label_list") or general.get("label_list") or turns]
     return {
         "preprocess": {"mode": "line", "image_shape": shape, "normalize": half},
         "postprocess": {"labels": labels},
@@ -280,6 +319,7 @@ PROCESSING: dict[str, Callable[[dict[str, Any], dict[str, Any], Path], dict[str,
     "e2e": _e2e,
     "sr": lambda _content, _steps, _path: {},
     "kie": structure.form_processing,
+    "table": structure.table_processing,
 }
 
 

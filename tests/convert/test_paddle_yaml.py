@@ -181,7 +181,7 @@ def change(path: str, value: Any) -> dict[str, Any]:
     ("content", "words"),
     [
         ({"Global": {}}, "Architecture"),
-        (change("Architecture.model_type", "kie"), "'kie'"),
+        (change("Architecture.model_type", "vqa"), "'vqa'"),
         (change("Architecture.Backbone.name", "ResNet99"), "'ResNet99'"),
         (change("Architecture.Transform", {"name": "TPN"}), "'TPN'"),
         (change("Architecture.Head.name", "SATRNHead"), "'SATRNHead'"),

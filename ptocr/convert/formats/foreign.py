@@ -127,7 +127,7 @@ def _read(
     with main.open() as stream:
         tensors, notes = read_pdparams(main.where, stream)
     tensors, branch = _branch(main.where, tensors, prefer)
-    return ForeignWeights(main.where, kind, tensors, None, description, None, files, notes + branch)
+    return ForeignWeights(main.where, kind, under_multi_head(tensors), None, description, None, files, notes + branch)
 
 
 def _description(main: Member, found: list[Member]) -> Description | None:
@@ -170,6 +170,19 @@ def _program(
     tensors = {name: array for name, array in tensors.items() if not is_constant(name)}
     files = {m.name: m.sha256() for m in (same[0], main)}
     return ForeignWeights(main.where, kind, tensors, graph, description, None, files)
+
+
+def under_multi_head(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Tensors of a recogniser whose SVTR encoder and CTC head stand alone, under the names that they have in a
+    MultiHead, as the published models have them."""
+    if not any(name.startswith("neck.encoder.svtr_block.") for name in tensors):
+        return tensors
+    moved = (("neck.encoder.", "head.ctc_encoder.encoder."), ("head.fc", "head.ctc_head.fc"))
+    renamed = {}
+    for name, array in tensors.items():
+        ours = next((ours + name.removeprefix(theirs) for theirs, ours in moved if name.startswith(theirs)), name)
+        renamed[ours] = array
+    return renamed
 
 
 def _branch(where: str, tensors: dict[str, np.ndarray], prefer: str | None) -> tuple[dict[str, np.ndarray], list[str]]:

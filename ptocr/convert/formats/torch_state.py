@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ptocr.convert.formats.foreign import ForeignWeights
+from ptocr.convert.formats.foreign import ForeignWeights, under_multi_head
 from ptocr.convert.mapping import COUNTER, SUFFIXES
 from ptocr.errors import WeightsError
 
@@ -46,6 +46,7 @@ def read_torch_state(path: Path) -> ForeignWeights:
     arrays = {
         _name(key): _array(f"{path}: {key}", value) for key, value in state.items() if not key.endswith(f".{COUNTER}")
     }
+    arrays = under_multi_head(arrays)
     return ForeignWeights(str(path), FORMAT, arrays, files={path.name: hashlib.sha256(path.read_bytes()).hexdigest()})
 
 
