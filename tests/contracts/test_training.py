@@ -74,7 +74,7 @@ def sized(recipe: str) -> bool:
 
 # The first two as SLANet_plus, large; the others as recipes that run, with another size of the network.
 SLOW = ("en_ppstructure_mobile_v2.0_SLANet", "table_master")
-SLOW += ("ch_PP-OCRv2_det", "ch_ppocr_server_v2.0_det", "det_mv3_db", "det_r50_vd_pse")
+SLOW += ("ch_PP-OCRv2_det", "ch_ppocr_server_v2.0_det", "det_mv3_db", "det_r50_vd_east", "det_r50_vd_pse")
 EACH = [
     pytest.param(name, marks=[pytest.mark.slow] if name in SLOW or (sized(name) and name not in SHALLOW) else [])
     for name in RECIPES
