@@ -16,8 +16,9 @@ Shape = tuple[int, ...]
 class Node:
     """One operation with weights.
 
-    kind: conv, deconv, matmul, bn, add, mul, prelu. shape: of its main tensor in Paddle's layout; for additions and
-    products without its ones. tensors: role -> tensor. inputs: nodes its data comes from. eps: of a batch norm.
+    kind: conv, deconv, matmul, embedding, bn, add, mul, prelu. shape: of its main tensor in Paddle's layout; for
+    additions and products without its ones. tensors: role -> tensor. inputs: nodes its data comes from. eps: of a
+    batch norm.
     """
 
     kind: str

@@ -165,12 +165,19 @@ DETR: Rules = (
     (r"^(transformer\.decoder\..*)\.norm2$", r"\1.encoder_attn_layer_norm"),
     (r"^(transformer\.decoder\..*)\.norm3$", r"\1.final_layer_norm"),
     (r"\blinear(\d)$", r"fc\1"),
+    (r"^transformer\.reading_order_predictor\.", "reading_order."),
+    (r"^(reading_order\..*)\bLayerNorm$", r"\1norm"),
     (r"^transformer\.query_pos_head\b", "model.decoder.query_pos_head"),
     (r"^transformer\.dec_bbox_head\b", "model.decoder.bbox_embed"),
     (r"^transformer\.dec_score_head\b", "model.decoder.class_embed"),
     (r"^transformer\.", "model."),
 )
-NETWORKS: dict[str, Rules] = {"PPLCNetClassifier": CLASSIFIER, "RTDETR": DETR, "UVDoc": UNWARPER}
+NETWORKS: dict[str, Rules] = {
+    "DocLayoutV2": DETR,
+    "PPLCNetClassifier": CLASSIFIER,
+    "RTDETR": DETR,
+    "UVDoc": UNWARPER,
+}
 # How transformers has called some layers since 5.23 -> how files call them that PaddleX converted.
 SPELLINGS: Rules = (
     (r"^model\.encoder\.aifi\.", "model.encoder.encoder."),

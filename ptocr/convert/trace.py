@@ -157,6 +157,10 @@ def _attention(tracer: _Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], o
     tracer.graph.weighted("matmul", args[11].shape[::-1], tensors, [(out, "mixed")], out)
 
 
+def _embedding(tracer: _Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: int) -> None:
+    tracer.graph.weighted("embedding", args[1].shape, {"weight": tracer.name(args[1])}, [id(args[0])], out)
+
+
 def _gru_cell(tracer: _Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: int) -> None:
     """Two products, of the input and of the state, and what has no weights."""
     x, state, *weights = args
@@ -206,6 +210,7 @@ RECORDERS: dict[Any, Callable[..., None]] = {
     F.conv1d: _convolution("conv"),
     F.conv2d: _convolution("conv"),
     F.conv_transpose2d: _convolution("deconv"),
+    F.embedding: _embedding,
     F.linear: _linear,
     F.multi_head_attention_forward: _attention,
     F.batch_norm: _batch_norm,

@@ -49,9 +49,9 @@ class LayoutDetector(Predictor):
     def __call__(self, image: np.ndarray, options: LayoutOptions | None = None) -> list[Region]:
         """image: (H, W, 3) uint8 BGR; options: of this call, the spec's settings where None."""
         options = options or LayoutOptions()
-        scores, boxes = self.runtime.run(layout_input(image, self.pre)[None])
+        outputs = self.runtime.run(layout_input(image, self.pre)[None])
         height, width = image.shape[:2]
-        found = layout_regions(scores[0], boxes[0], (height, width), self.pre, options.decoding(self.post))
+        found = layout_regions([part[0] for part in outputs], (height, width), self.pre, options.decoding(self.post))
         return found if options.merging is None else merged(found, (width, height), options.merging)
 
     def reader(self, options: LayoutOptions) -> Reader:

@@ -5,7 +5,7 @@ Upstream: ppdet/modeling/layers.py (MultiClassNMS), ppdet/modeling/post_process.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,14 @@ INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A region of a page: index and name of its class, probability, x0, y0, x1, y1 in pixels, (4,) float64."""
+    """A region of a page: index and name of its class, probability, x0, y0, x1, y1 in pixels, (4,) float64, and how
+    late it is read where the model says so."""
 
     index: int
     label: str
     score: float
     box: np.ndarray
+    place: float | None = None
 
     @property
     def area(self) -> float:
@@ -42,21 +44,24 @@ def layout_input(image: np.ndarray, pre: LayoutPreprocess) -> np.ndarray:
 
 
 def layout_regions(
-    scores: np.ndarray, boxes: np.ndarray, size: tuple[int, int], pre: LayoutPreprocess, post: RegionPostprocess
+    outputs: Sequence[np.ndarray], size: tuple[int, int], pre: LayoutPreprocess, post: RegionPostprocess
 ) -> list[Region]:
-    """The regions of a picture, in the order of what chooses them.
+    """The regions of a picture: in reading order where the model says it, else in the order of what chooses them.
 
-    scores: (cells or queries, classes); boxes: (cells or queries, 4) pixels of the network's input; size: (height,
-    width) of the picture.
+    outputs: scores (cells or queries, classes), boxes (cells or queries, 4) in pixels of the network's input and
+    perhaps how late each is read; size: (height, width) of the picture.
     """
+    scores, boxes, *order = outputs
     height, width = size
     scale = np.array([width, height] * 2) / np.array([*pre.image_shape[:0:-1]] * 2)
     limit = np.array([width, height] * 2)
     found = CHOICES[type(post)](scores, boxes * scale, post)
-    return [
-        Region(index, post.labels[index], float(scores[cell, index]), np.clip(boxes[cell] * scale, 0, limit))
+    regions = [
+        Region(index, post.labels[index], float(scores[cell, index]), np.clip(boxes[cell] * scale, 0, limit), *place)
         for index, cell in found
+        for place in [[float(part[cell]) for part in order]]
     ]
+    return sorted(regions, key=lambda region: region.place or 0.0)
 
 
 def best_of_classes(scores: np.ndarray, boxes: np.ndarray, post: LayoutPostprocess) -> list[tuple[int, int]]:

@@ -39,7 +39,14 @@ WANTED = {
     *("SLANet_plus", "en_ppstructure_mobile_v2.0_SLANet", "PP-LCNet_x1_0_table_cls"),
     *("SLANeXt_wired", "SLANeXt_wireless"),
     *(f"picodet_lcnet_x1_0_fgd_layout{part}" for part in ("", "_cdla", "_table")),
-    *("PP-DocLayout-L", "PP-DocLayout_plus-L", "PP-DocBlockLayout", "RT-DETR-H_layout_3cls", "RT-DETR-H_layout_17cls"),
+    *(
+        "PP-DocLayout-L",
+        "PP-DocLayout_plus-L",
+        "PP-DocBlockLayout",
+        "PP-DocLayoutV2",
+        "RT-DETR-H_layout_3cls",
+        "RT-DETR-H_layout_17cls",
+    ),
     *(f"RT-DETR-L_{kind}_table_cell_det" for kind in ("wired", "wireless")),
     *("PicoDet_layout_1x", "PicoDet_layout_1x_table", "PP-DocLayout-S", "PP-DocLayout-M"),
     *(f"PicoDet-{size}_layout_{classes}cls" for size in "SL" for classes in (3, 17)),
@@ -91,7 +98,9 @@ def test_official_addresses(name: str) -> None:
     spec = load_spec(name)
     places = [source.location for source in spec.sources if source.kind != "pip"]
     if not in_paddlex(spec):  # where there are any
-        assert all(place.startswith("https://paddleocr.bj.bcebos.com/") for place in places)
+        assert places == [f"PaddlePaddle/{name}_safetensors"] or all(
+            place.startswith("https://paddleocr.bj.bcebos.com/") for place in places
+        )
         return
     bucket = "https://paddle-model-ecology.bj.bcebos.com/paddlex"
     assert places == [

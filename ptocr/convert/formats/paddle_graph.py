@@ -33,6 +33,7 @@ CONVOLUTIONS = {"conv2d": "conv", "depthwise_conv2d": "conv", "conv2d_transpose"
                 "depthwise_conv2d_transpose": "deconv"}  # fmt: skip
 PRODUCTS = {"matmul", "matmul_v2", "mul"}
 SUMS = {"add": "add", "elementwise_add": "add", "multiply": "mul", "elementwise_mul": "mul"}
+EMBEDDINGS = {"embedding", "lookup_table_v2"}
 NORMS = {"batch_norm", "batch_norm_", "sync_batch_norm", "sync_batch_norm_"}
 
 
@@ -139,6 +140,9 @@ def _add(graph: Graph, where: str, op: PaddleOp, shapes: dict[str, tuple[int, ..
         weight, bias = parameter[op.slots["weight"]], parameter[op.slots["bias"]]
         graph.affine("mul", shapes[weight], weight, op.slots["x"], ("scaled", out))
         graph.affine("add", shapes[bias], bias, ("scaled", out), out)
+    elif op.kind in EMBEDDINGS:
+        data = next(v for v in op.inputs if v != held[0])
+        graph.weighted("embedding", shapes[names[0]], {"weight": names[0]}, [data], out)
     elif op.kind == "prelu":
         graph.weighted("prelu", shapes[names[0]], {"weight": names[0]}, [op.slots["x"]], out)
     elif _is_lstm(op, names, shapes):
