@@ -172,8 +172,22 @@ DETR: Rules = (
     (r"^transformer\.dec_score_head\b", "model.decoder.class_embed"),
     (r"^transformer\.", "model."),
 )
+DETR_OF_MASKS: Rules = (
+    (r"^neck\.mask_feat_head\.scale_heads\.(\d)\.(\d)\.0\.", r"neck.mask_feature_head.scale_heads.\1.layers.\2."),
+    (r"^neck\.mask_feat_head\.", "neck.mask_feature_head."),
+    (r"^neck\.enc_mask_lateral\.", "neck.encoder_mask_lateral."),
+    (r"^neck\.enc_mask_output\.0\.", "neck.encoder_mask_output.base_conv."),
+    (r"^neck\.enc_mask_output\.1$", "neck.encoder_mask_output.conv"),
+    (r"^(neck\.(?:mask_feature|encoder_mask).*\.)conv$", r"\1convolution"),
+    (r"^(neck\.(?:mask_feature|encoder_mask).*\.)bn$", r"\1normalization"),
+    (r"^neck\.encoder_mask_output\.convolution$", "neck.encoder_mask_output.conv"),
+    (r"^transformer\.(bbox|score)_head\b", r"transformer.enc_\1_head"),
+    (r"^transformer\.dec_(global_pointer|order_head|norm)\b", r"transformer.decoder_\1"),
+    *DETR,
+)
 NETWORKS: dict[str, Rules] = {
     "DocLayoutV2": DETR,
+    "DocLayoutV3": DETR_OF_MASKS,
     "PPLCNetClassifier": CLASSIFIER,
     "RTDETR": DETR,
     "UVDoc": UNWARPER,
@@ -183,6 +197,8 @@ SPELLINGS: Rules = (
     (r"^model\.encoder\.aifi\.", "model.encoder.encoder."),
     (r"^(model\.(?:en|de)coder\..*)\.mlp\.fc(\d)\.", r"\1.fc\2."),
     (r"^(model\.(?:en|de)coder\..*)\.o_proj\.", r"\1.out_proj."),
+    (r"^model\.decoder\.class_embed\.(weight|bias)$", r"model.enc_score_head.\1"),  # one head, twice in the file
+    (r"^model\.decoder\.bbox_embed\.layers\.", "model.enc_bbox_head.layers."),
 )
 
 

@@ -32,7 +32,7 @@ from ptocr.nn.backbones.svtr import SVTRNet
 from ptocr.nn.backbones.svtrv2 import SVTRv2
 from ptocr.nn.backbones.vit import ViTParseQ, ViTSTR
 from ptocr.nn.backbones.vit_sam import VaryViT
-from ptocr.nn.doclayout import DocLayoutV2
+from ptocr.nn.doclayout import DocLayoutV2, DocLayoutV3
 from ptocr.nn.forms import SDMGR
 from ptocr.nn.heads.abinet import ABINetHead
 from ptocr.nn.heads.attention import AttentionHead, RFLCountingHead, RFLHead, SPINAttentionHead
@@ -206,6 +206,7 @@ NETWORKS: Table = {
     "SDMGR": SDMGR,
     "PPLCNetClassifier": PPLCNetClassifier,
     "DocLayoutV2": DocLayoutV2,
+    "DocLayoutV3": DocLayoutV3,
     "RTDETR": RTDETR,
     "UVDoc": UVDoc,
 }

@@ -1,6 +1,6 @@
-"""PP-DocLayoutV2: RT-DETR for layouts, and the reading order of what it finds.
+"""PP-DocLayoutV2 and V3 (arXiv 2510.14528): RT-DETR for layouts, and the reading order of what it finds.
 
-Upstream: the checkpoints of PaddleX; transformers' pp_doclayout_v2 is an implementation that is public.
+Upstream: the checkpoints of PaddleX; transformers' pp_doclayout_v2 and v3 are implementations that are public.
 """
 
 from __future__ import annotations
@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ptocr.nn.backbones.pphgnet_v2 import PPHGNetV2Det
 from ptocr.nn.heads.detr import Queries, gathered
+from ptocr.nn.heads.masked_detr import MaskedQueries, MaskedTransformer
+from ptocr.nn.necks.hybrid_encoder import MaskHybridEncoder
+from ptocr.nn.network import Network
 from ptocr.nn.reading_order import ReadingOrder, places_of
 from ptocr.nn.rtdetr import RTDETR, corners
 
@@ -55,3 +59,28 @@ class DocLayoutV2(RTDETR):
         count = kept.sum(1, keepdim=True)
         logits = self.transformer.reading_order_predictor(gathered(boxes, index), kinds.gather(1, index), count)
         return index, logits, count
+
+
+class DocLayoutV3(Network):
+    """(N, 3, H, W) -> class scores (N, queries, classes), boxes (N, queries, 4) in pixels and how late each query is
+    read (N, queries), as of `DocLayoutV2`, in one pass."""
+
+    output_names = ("scores", "boxes", "order")
+
+    def __init__(self, classes: int, prototypes: int = 32, train: bool = False) -> None:
+        super().__init__()
+        self.backbone = PPHGNetV2Det()
+        self.neck = MaskHybridEncoder(self.backbone.out_channels, prototypes=prototypes)
+        self.transformer = MaskedTransformer(self.neck.out_channels, classes, prototypes, train=train)
+
+    def queries(self, x: Tensor) -> tuple[MaskedQueries, Tensor]:
+        """What the decoder says of pictures, and the maps of prototypes of its masks."""
+        maps, prototypes = self.neck(self.backbone(x))
+        return self.transformer(maps, prototypes), prototypes
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        (found, order, _), _ = self.queries(x)
+        return found.logits.sigmoid(), corners(found.boxes, x), places_of(order)
+
+    def stages(self) -> dict[str, nn.Module]:
+        return {"backbone": self.backbone, "neck": self.neck}

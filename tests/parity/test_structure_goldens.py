@@ -21,7 +21,7 @@ from ptocr.convert.fingerprint import layout
 from ptocr.convert.formats.foreign import ForeignWeights
 from ptocr.convert.identify import hub_state
 from ptocr.convert.mapping import map_state
-from ptocr.nn.doclayout import DocLayoutV2
+from ptocr.nn.doclayout import DocLayoutV2, DocLayoutV3
 from ptocr.nn.fuse import Fusible, fuse
 from ptocr.nn.heads.detr import gathered
 from ptocr.nn.reading_order import places_of
@@ -33,7 +33,7 @@ from tools.parity import synthetic
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "parity_structure"
 LARGE = ("RT-DETR-H_layout_17cls", "RT-DETR-L_wired_table_cell_det", "SLANeXt_wired")
-HUB = ("PP-DocLayoutV2",)  # whose numbers are by the hub's names
+HUB = ("PP-DocLayoutV2", "PP-DocLayoutV3")  # whose numbers are by the hub's names
 RAISED = 0.38
 FIRST = ":first"  # of one of them, the first picture alone
 NAMES = [
@@ -59,8 +59,8 @@ class Golden:
         picture = torch.from_numpy(synthetic.picture(**self.facts["inputs"][number]))
         if load_spec(self.name).task == "cls":
             return {"probs": network(picture)}
-        if isinstance(network, DocLayoutV2):
-            return ordered(network, picture)
+        if isinstance(network, DocLayoutV2 | DocLayoutV3):
+            return (ordered if isinstance(network, DocLayoutV2) else masked)(network, picture)
         if isinstance(network, RTDETR):
             found = network.queries(picture)
             return {"logits": found.logits, "boxes": found.boxes, "topk_index": found.cells.int()}
@@ -82,6 +82,19 @@ def ordered(network: DocLayoutV2, picture: Tensor) -> dict[str, Tensor]:
         "order_logits": logits,
         "order_rank": ranks.int(),
         "kept": count[:, 0].int(),
+    }
+
+
+def masked(network: DocLayoutV3, picture: Tensor) -> dict[str, Tensor]:
+    """Those of a layout network that also tells masks."""
+    (found, order, masks), prototypes = network.queries(picture)
+    return {
+        "logits": found.logits,
+        "boxes": found.boxes,
+        "topk_index": found.cells.int(),
+        "order_logits": order,
+        "order_rank": places_of(order).argsort(1).argsort(1).int(),
+        "masks": torch.einsum("nqp,nphw->nqhw", masks, prototypes),
     }
 
 
@@ -144,7 +157,9 @@ def test_outputs(golden: Golden, fused: bool) -> None:
             got, want = output.reshape(-1).numpy()[:: entry["step"]], golden.arrays[entry["name"]]
             compared.add(entry.get("key", "probs"))
             if entry.get("dtype") == "int32":
-                np.testing.assert_array_equal(got, want)
+                near = entry["key"] == "order_rank"  # neighbours whose votes differ by rounding alone may swap
+                np.testing.assert_allclose(got, want, rtol=0, atol=int(near))
+                assert (got != want).mean() < 0.02
                 continue
             rounding = entry.get("float32_error") or entry["input_noise_error"]
             np.testing.assert_allclose(got, want, rtol=0, atol=ROUNDING * rounding * (FUSED if fused else 1))

@@ -44,6 +44,7 @@ WANTED = {
         "PP-DocLayout_plus-L",
         "PP-DocBlockLayout",
         "PP-DocLayoutV2",
+        "PP-DocLayoutV3",
         "RT-DETR-H_layout_3cls",
         "RT-DETR-H_layout_17cls",
     ),

@@ -135,3 +135,44 @@ class HybridEncoder(Neck):
         for shrink, block, coarser in zip(self.downsample_convs, self.pan_blocks, merged[1:], strict=True):
             out.append(block(torch.cat([shrink(out[-1]), coarser], dim=1)))
         return out
+
+
+class MaskFeatures(nn.Module):
+    """Maps, finest first -> one of the finest one's size: each is convolved and enlarged by steps, then all are added
+    (upstream `MaskFeatFPN`)."""
+
+    def __init__(self, in_channels: list[int], channels: int) -> None:
+        super().__init__()
+        self.scale_heads = nn.ModuleList()
+        for level, wide in enumerate(in_channels):
+            steps: list[nn.Module] = []
+            for step in range(max(level, 1)):
+                steps.append(nn.Sequential(ConvBN(channels if step else wide, channels, 3, act="swish")))
+                if level:
+                    steps.append(nn.Upsample(scale_factor=2, mode="bilinear"))
+            self.scale_heads.append(nn.Sequential(*steps))
+        self.output_conv = ConvBN(channels, channels, 3, act="swish")
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        out = self.scale_heads[0](maps[0])
+        for head, x in zip(self.scale_heads[1:], maps[1:], strict=True):
+            out = out + head(x)
+        return self.output_conv(out)  # type: ignore[no-any-return]
+
+
+class MaskHybridEncoder(HybridEncoder):
+    """Maps, finest first -> the maps of `HybridEncoder` of all but the first one, and maps of prototypes of masks, as
+    large as the first one: (N, prototypes, h, w)."""
+
+    def __init__(self, in_channels: list[int], hidden: int = 256, channels: int = 64, prototypes: int = 32) -> None:
+        super().__init__(in_channels[1:], hidden)
+        self.mask_feat_head = MaskFeatures(self.out_channels, channels)
+        self.enc_mask_lateral = ConvBN(in_channels[0], channels, 3, act="swish")
+        self.enc_mask_output = nn.Sequential(
+            ConvBN(channels, channels, 3, act="swish"), nn.Conv2d(channels, prototypes, 1)
+        )
+
+    def forward(self, maps: list[Tensor]) -> tuple[list[Tensor], Tensor]:  # type: ignore[override]
+        out = super().forward(maps[1:])
+        grown = F.interpolate(self.mask_feat_head(out), scale_factor=2, mode="bilinear")
+        return out, self.enc_mask_output(grown + self.enc_mask_lateral(maps[0]))
