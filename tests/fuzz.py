@@ -1,4 +1,5 @@
-"""A script, `python -m tests.fuzz COUNT SEED ISOLATE`: read COUNT altered files of all kinds, made on the way.
+"""A script, `python -m tests.fuzz COUNT SEED ISOLATE`: read COUNT altered files of all kinds, made on the way; a COUNT
+such as `60s` means as many as there is time for.
 
 Seeds are small files of each format; a few bits, bytes and pieces are changed, repeated, exchanged or cut off. Whatever
 comes of it is a page or an InputError, within the limits of time and memory; anything else ends the script. Prints a
@@ -8,11 +9,12 @@ line per kind: files, read, read with a warning, refused, slowest in seconds; an
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -118,7 +120,16 @@ def resident() -> float:
         return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def main(count: int, seed: int, isolate: str) -> None:
+def numbers(count: str) -> Iterator[int]:
+    """0, 1, 2 ... for so many files, or so many seconds."""
+    if not count.endswith("s"):
+        yield from range(int(count))
+        return
+    until = time.monotonic() + float(count[:-1])
+    yield from itertools.takewhile(lambda _: time.monotonic() < until, itertools.count())
+
+
+def main(count: str, seed: int, isolate: str) -> None:
     warned = Warnings()
     logging.getLogger().addHandler(warned)
     options: dict[str, Any] = {"page_timeout": SECONDS, "max_pixels": PIXELS, "page_memory": MEMORY, "isolate": isolate}
@@ -127,7 +138,7 @@ def main(count: int, seed: int, isolate: str) -> None:
     for data in files.values():
         assert len(list(iter_pages(data, **options))) >= 1
     before, totals = resident(), {name: [0, 0, 0, 0, 0.0] for name in files}
-    for number in range(count):
+    for number in numbers(count):
         name = list(files)[number % len(files)]
         data = altered(files[name], np.random.default_rng([seed, number]))
         total, warned.count, began = totals[name], 0, time.monotonic()
@@ -145,4 +156,4 @@ def main(count: int, seed: int, isolate: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])

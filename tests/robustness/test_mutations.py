@@ -15,7 +15,7 @@ LIMITED = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_AS, (
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is limited and read as Linux does")
 
 
-def fuzz(count: int, seed: int, isolate: str, seconds: float) -> list[str]:
+def fuzz(count: int | str, seed: int, isolate: str, seconds: float) -> list[str]:
     code = f"{LIMITED} runpy.run_module('tests.fuzz', run_name='__main__')"
     command = [sys.executable, "-c", code, "fuzz", str(count), str(seed), isolate]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -35,4 +35,11 @@ def test_some_hundred(isolate: str) -> None:
 @pytest.mark.parametrize("isolate", ["auto", "always", "never"])
 def test_five_thousand(isolate: str) -> None:
     *_, grown = fuzz(5000, int(os.environ.get("PTOCR_SEED", "5")), isolate, 1800)
+    assert float(grown.split()[1]) < 60
+
+
+@pytest.mark.slow
+def test_an_hour() -> None:
+    """`.ci/run` has the short form, a minute with a seed of its day."""
+    *_, grown = fuzz("3600s", int(os.environ.get("PTOCR_SEED", "17")), "auto", 4000)
     assert float(grown.split()[1]) < 60
