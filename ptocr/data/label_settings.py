@@ -18,13 +18,14 @@ class LabelSource(Part):
     format "paddle": PaddleOCR's and PPOCRLabel's label files (`path<TAB>label`, for all tasks); "lmdb": the
     text-recognition literature's, one or every one below a folder; "tar": WebDataset's, one or a folder of them (beside
     the picture .txt, .cls, or .json with det labels); "icdar2015": `path` is a folder of `gt_NAME.txt`; "folder":
-    pictures without labels; "pubtabnet": tables, lines of JSON with `filename` and `html`.
+    pictures without labels; "pubtabnet": tables, lines of JSON with `filename` and `html`; "textzoom": LMDBs of small
+    lines and sharp ones (as label files: `small<TAB>sharp<TAB>text`).
     root: folder of the pictures (default: that of the label file). ratio: share of the samples that an epoch takes;
     more than 1 repeats them.
     """
 
     path: Path
-    format: Literal["paddle", "lmdb", "tar", "icdar2015", "folder", "pubtabnet"] = "paddle"
+    format: Literal["paddle", "lmdb", "tar", "icdar2015", "folder", "pubtabnet", "textzoom"] = "paddle"
     root: Path | None = None
     ratio: float = Field(default=1.0, gt=0)
 
@@ -76,6 +77,7 @@ class AugmentPart(Part):
     background: float = 0.125
     # line and page classification: RandAugment-like photometric changes
     photometric: float = 0.5
+    turns: bool = False  # pictures are upright, whatever their labels say, and are turned by each class's degrees
 
 
 class SamplerPart(Part):

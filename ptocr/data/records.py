@@ -38,6 +38,14 @@ class Item:
 
 
 @dataclass(frozen=True)
+class ZoomLabel:
+    """The sharp picture of a small line, named as in `Item.images`, and its text, perhaps empty."""
+
+    sharp: str
+    text: str
+
+
+@dataclass(frozen=True)
 class BadLabel:
     """A line of a label file that says nothing usable."""
 
@@ -108,10 +116,24 @@ class LmdbLines:
             text = label.decode("utf-8")
         except UnicodeDecodeError:
             raise ValueError("not UTF-8") from None
+        return self.item(number, text, where)
+
+    def item(self, number: int, text: str, where: str) -> Item:
+        """A sample by its number and the text of its label."""
         return Item((f"{self.path}#image-{number:09d}",), self.parse(text), where)
 
 
-def read_lmdb(folder: Path, parse: Callable[[str], Any]) -> Iterator[Records | BadLabel]:
+class ZoomLines(LmdbLines):
+    """Samples with a small and a sharp picture, as TextZoom has them: image_lr-%09d and image_hr-%09d."""
+
+    def item(self, number: int, text: str, where: str) -> Item:
+        small, sharp = (f"{self.path}#image_{kind}-{number:09d}" for kind in ("lr", "hr"))
+        return Item((small,), ZoomLabel(sharp, text), where)
+
+
+def read_lmdb(
+    folder: Path, parse: Callable[[str], Any], kind: type[LmdbLines] = LmdbLines
+) -> Iterator[Records | BadLabel]:
     """The samples of an LMDB, or of every LMDB below a folder, as MJSynth, SynthText, Union14M-L, IIIT5k, SVT, IC13,
     IC15, SVTP and CUTE80 are passed on; one `Records` each, after its unusable labels.
 
@@ -122,7 +144,7 @@ def read_lmdb(folder: Path, parse: Callable[[str], Any]) -> Iterator[Records | B
         count = _lmdb_value(str(path), "num-samples")
         if count is None or not count.isdigit():
             raise InputError(f"{path}: an LMDB without the key num-samples")
-        yield from _usable(LmdbLines(path, parse), np.arange(1, int(count) + 1), str(path))
+        yield from _usable(kind(path, parse), np.arange(1, int(count) + 1), str(path))
 
 
 def lmdb_folders(folder: Path) -> list[Path]:
@@ -242,7 +264,7 @@ def packed_bytes(image: str) -> bytes | None:
         InputError: it is not there.
     """
     path, sign, key = image.rpartition("#")
-    if sign and key.startswith("image-"):
+    if sign and key.startswith(("image-", "image_lr-", "image_hr-")):
         data = _lmdb_value(path, key)
         if data is None:
             raise InputError(f"{image}: no such picture in the LMDB")

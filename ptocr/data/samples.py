@@ -16,20 +16,21 @@ from torch.utils.data import Dataset
 from ptocr.data.augment_det import PageSample, color_jitter
 from ptocr.data.augment_rec import RecAugment, blur, join_lines, noise
 from ptocr.data.label_settings import AugmentPart, DataPart, LabelSource
-from ptocr.data.records import joined
+from ptocr.data.records import ZoomLabel, joined
 from ptocr.data.samplers import Draw
 from ptocr.data.sources import Item, decode, read_bytes, read_source
 from ptocr.data.targets import DBMaps, LineTargets, PageTargets, TableTargets
 from ptocr.data.targets.base_targets import Arrays
 from ptocr.errors import InputError
 from ptocr.processing.cls import cls_input
+from ptocr.processing.enlarge import zoom_input
 from ptocr.processing.fixed_line import filled_line, inverted_picture
 from ptocr.processing.form_fields import form_input
 from ptocr.processing.image import normalize
 from ptocr.processing.rec import paddle_width, resize_line
 from ptocr.processing.table_cells import table_input
 from ptocr.spec.settings import DetPreprocess, RecPreprocess
-from ptocr.spec.tasks import ClsPreprocess, E2EPreprocess, KIEPreprocess, TablePreprocess
+from ptocr.spec.tasks import ClsPreprocess, E2EPreprocess, KIEPreprocess, SRPreprocess, TablePreprocess
 
 log = logging.getLogger(__name__)
 Sample = dict[str, Any]
@@ -249,13 +250,42 @@ class ClsSamples(OCRSamples):
 
     def make(self, draw: Draw, rng: np.random.Generator) -> Sample:
         label = self.items[draw.sample].label
+        turned = self.part is not None and self.part.turns
+        if turned:
+            label = str(rng.choice(list(self.classes)))
         if label is not None and label not in self.classes:
             raise InputError(f"class {label!r} is not one of {', '.join(self.classes)}")
         image = self.load(draw.sample, rng)
+        if turned:
+            image = np.ascontiguousarray(np.rot90(image, -int(label) // 90))  # clockwise
         if self.part is not None:
             image = photometric(image, self.part.photometric, rng)
         sample = {"image": torch.from_numpy(cls_input(image, self.pre))}
         return sample if label is None else {**sample, "label": self.classes[label]}
+
+
+class ZoomSamples(OCRSamples):
+    """Small lines: image (3, H, W) and sharp (3, 2 H, 2 W), RGB in [0, 1], and text."""
+
+    def __init__(self, items: Sequence[Item], pre: SRPreprocess, **options: Any) -> None:
+        super().__init__(items, **options)
+        self.pre = pre
+
+    def make(self, draw: Draw, rng: np.random.Generator) -> Sample:
+        image, sharp = zoom_pair(self.load(draw.sample, rng), self.items[draw.sample].label, self.pre)
+        text = self.items[draw.sample].label.text
+        return {"image": torch.from_numpy(image), "sharp": torch.from_numpy(sharp), "text": text}
+
+
+def zoom_pair(image: np.ndarray, label: ZoomLabel, pre: SRPreprocess) -> tuple[np.ndarray, np.ndarray]:
+    """A small line as the network takes it, and the sharp one as it should come out (upstream SRResize).
+
+    Raises:
+        InputError: the sharp picture cannot be read.
+    """
+    _, height, width = pre.shape
+    sharp = decode(read_bytes(label.sharp), label.sharp)
+    return zoom_input(image, height, width), zoom_input(sharp, 2 * height, 2 * width)
 
 
 class TableSamples(OCRSamples):

@@ -13,12 +13,23 @@ import numpy as np
 from PIL import Image
 
 from ptocr.data.label_settings import LabelSource
-from ptocr.data.records import PICTURES, BadLabel, Item, Records, joined, packed_bytes, read_lmdb, read_tars
+from ptocr.data.records import (
+    PICTURES,
+    BadLabel,
+    Item,
+    Records,
+    ZoomLabel,
+    ZoomLines,
+    joined,
+    packed_bytes,
+    read_lmdb,
+    read_tars,
+)
 from ptocr.data.targets.table_tokens import TableLabel, parse_table_html
 from ptocr.errors import InputError
 from ptocr.inputs.image_files import decode_frames
 from ptocr.inputs.page import ReadOptions
-from ptocr.spec.model import DetSpec, E2ESpec, KIESpec, RecSpec, TableSpec, task_of
+from ptocr.spec.model import DetSpec, E2ESpec, KIESpec, RecSpec, SRSpec, TableSpec, task_of
 
 IGNORED_TEXTS = ("*", "###")  # labels of text that nobody could read
 
@@ -95,7 +106,10 @@ def _paddle(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item |
             continue
         images = tuple(str(_resolve(root, n)) for n in _names(name))
         try:
-            yield Item(images, parse(label), where)
+            made = parse(label)
+            if isinstance(made, ZoomLabel):
+                made = ZoomLabel(str(_resolve(root, made.sharp)), made.text)
+            yield Item(images, made, where)
         except ValueError as error:
             yield BadLabel(where, str(error))
 
@@ -129,6 +143,18 @@ def parse_label(field: str) -> str:
     if not label:
         raise ValueError("empty label")
     return label
+
+
+def parse_zoom_label(field: str) -> ZoomLabel:
+    """The sharp picture of a small one, and perhaps its text: `sharp.png<TAB>text`.
+
+    Raises:
+        ValueError: no picture is named.
+    """
+    sharp, _, text = field.partition("\t")
+    if not sharp:
+        raise ValueError("no sharp picture")
+    return ZoomLabel(sharp, text)
 
 
 def parse_det_label(field: str) -> DetLabel:
@@ -203,6 +229,10 @@ def _lmdb(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Records 
     yield from read_lmdb(source.path, parse)
 
 
+def _textzoom(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Records | BadLabel]:
+    yield from read_lmdb(source.path, parse, ZoomLines)
+
+
 def _tar(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Records | BadLabel]:
     in_json = parse in (parse_det_label, parse_form_label)
     yield from read_tars(source.path, parse, (".json",) if in_json else (".txt", ".cls"))
@@ -248,6 +278,7 @@ LABELS: dict[str, Callable[[str], Any]] = {
     task_of(E2ESpec): parse_det_label,
     task_of(TableSpec): parse_table_label,
     task_of(KIESpec): parse_form_label,
+    task_of(SRSpec): parse_zoom_label,
 }
 # Readers by format, and the one task whose samples the format holds (None: of any).
 FORMATS: dict[str, tuple[Callable[..., Iterator[Item | Records | BadLabel]], str | None]] = {
@@ -257,6 +288,7 @@ FORMATS: dict[str, tuple[Callable[..., Iterator[Item | Records | BadLabel]], str
     "icdar2015": (_icdar, task_of(DetSpec)),
     "folder": (_folder, None),
     "pubtabnet": (_pubtabnet, task_of(TableSpec)),
+    "textzoom": (_textzoom, task_of(SRSpec)),
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ptocr.errors import DeviceError
+from ptocr.evaluation.zoom_metric import ZoomMetric
 
 
 class DetMetric:
@@ -280,4 +281,4 @@ def _missing(package: str) -> DeviceError:
     return DeviceError(f'scores need {package}; install it with `pip install "ptocr[eval]"`')
 
 
-Metric = DetMetric | RecMetric | ClsMetric | StructureMetric | FieldMetric
+Metric = DetMetric | RecMetric | ClsMetric | StructureMetric | FieldMetric | ZoomMetric

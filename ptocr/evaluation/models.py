@@ -10,6 +10,7 @@ import numpy as np
 
 from ptocr.checkpoint import Checkpoint
 from ptocr.data.label_settings import LabelSource
+from ptocr.data.samples import zoom_pair
 from ptocr.data.sources import Item, decode, read_bytes, read_source
 from ptocr.data.targets import TableTargets
 from ptocr.errors import InputError, SpecError
@@ -23,6 +24,7 @@ from ptocr.evaluation.metrics import (
     StructureMetric,
     WordMetric,
 )
+from ptocr.evaluation.zoom_metric import ZoomMetric
 from ptocr.predictors.recognition import line_batches
 from ptocr.processing.cls import cls_input
 from ptocr.processing.det import det_input
@@ -40,6 +42,7 @@ from ptocr.spec.tasks import (
     KIEPostprocess,
     KIEPreprocess,
     PGNetPostprocess,
+    SRPreprocess,
     TableMasterPostprocess,
     TablePostprocess,
     TablePreprocess,
@@ -167,6 +170,16 @@ def evaluate_e2e(checkpoint: Checkpoint, predict: Predict, items: Sequence[Item]
     return metric
 
 
+def evaluate_zoom(checkpoint: Checkpoint, predict: Predict, items: Sequence[Item], options: EvalOptions) -> ZoomMetric:
+    """Small lines; predict: (N, 3, H, W) -> [enlarged (N, 3, 2 H, 2 W)]."""
+    pre, metric = checkpoint.spec.preprocess, ZoomMetric()
+    assert isinstance(pre, SRPreprocess)
+    for item, image in read_items(items):
+        small, sharp = zoom_pair(image, item.label, pre)
+        metric.add(predict(small[None])[0][0], sharp)
+    return metric
+
+
 Evaluator = Callable[[Checkpoint, Predict, Sequence[Item], EvalOptions], Metric]
 EVALUATORS: dict[str, Evaluator] = {
     "det": evaluate_det,
@@ -175,6 +188,7 @@ EVALUATORS: dict[str, Evaluator] = {
     "e2e": evaluate_e2e,
     "table": evaluate_table,
     "kie": evaluate_kie,
+    "sr": evaluate_zoom,
 }
 
 

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from ptocr.nn.fuse import Fusible, with_folded
 from ptocr.nn.layers import FoldingSequential
 from ptocr.nn.network import Network
+from ptocr.nn.transforms.stn import EdgeNetwork, straightened
 
 WIDTH = 64  # channels
 BLOCKS = 5
 HEADS = 4
+POINTS, MARGINS = 20, (0.05, 0.05)  # control points of the straightening, and how far from the edges they lie
 KEPT = 0.9  # of attention weights and hidden values: upstream's dropout scales in evaluation, not in training
 
 
@@ -66,18 +68,21 @@ class MultiHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (linear(x).unflatten(2, (HEADS, -1)).transpose(1, 2) for linear in self.linears[:3])
-        return self.linears[3]((KEPT * F.scaled_dot_product_attention(q, k, v)).transpose(1, 2).flatten(2))
+        dropped = 1 - KEPT if self.training else 0.0
+        seen = KEPT * F.scaled_dot_product_attention(q, k, v, dropout_p=dropped)
+        return self.linears[3](seen.transpose(1, 2).flatten(2))
 
 
 class FeedForward(nn.Module):
     """Two linear layers with a ReLU between them."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, hidden: int | None = None) -> None:
         super().__init__()
-        self.w_1, self.w_2 = nn.Linear(channels, channels), nn.Linear(channels, channels)
+        hidden = hidden or channels
+        self.w_1, self.w_2 = nn.Linear(channels, hidden), nn.Linear(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.w_2(KEPT * F.relu(self.w_1(x)))
+        return self.w_2(KEPT * F.dropout(F.relu(self.w_1(x)), 1 - KEPT, self.training))
 
 
 def grid_codes(channels: int, height: int, width: int, like: Tensor) -> Tensor:
@@ -185,10 +190,12 @@ class Upsample(nn.Module):
 
 
 class Zoom(nn.Module):
-    """(N, 3, H, W) -> (N, 3, 2 H, 2 W)."""
+    """(N, 3, H, W) -> (N, 3, 2 H, 2 W). Small pictures are straightened in training alone (upstream's `STN`)."""
 
-    def __init__(self, block: type[RecurrentBlock] | type[AttendingBlock]) -> None:
+    def __init__(self, block: type[RecurrentBlock] | type[AttendingBlock], train: bool) -> None:
         super().__init__()
+        if train:
+            self.stn_head = EdgeNetwork(3, POINTS, flat=True)
         self.block1 = nn.Sequential(nn.Conv2d(3, WIDTH, 9, padding=4), PReLU())
         for number in range(2, BLOCKS + 2):
             self.add_module(f"block{number}", block(WIDTH))
@@ -206,14 +213,19 @@ class TSRN(Network):
     """Lines of text (N, 3, 16, 64) in [0, 1] twice as large: (N, 3, 32, 128) in [-1, 1], of which [0, 1] is seen."""
 
     BLOCK: type[RecurrentBlock] | type[AttendingBlock] = RecurrentBlock
-    UNUSED: tuple[str, ...] = ("transform.stn_head.", "transform.r34_transformer.")
+    UNUSED: tuple[str, ...] = ("transform.r34_transformer.",)
 
-    def __init__(self) -> None:
+    def __init__(self, train: bool = False) -> None:
         super().__init__()
-        self.transform = Zoom(self.BLOCK)
+        self.transform = Zoom(self.BLOCK, train)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.transform(x)
+
+    def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Straightened and "enlarged" (N, 3, 32, 128); wants a network built with train=True."""
+        points = self.transform.stn_head(x)
+        return {"enlarged": self.transform(straightened(x, points, (x.shape[2], x.shape[3]), MARGINS))}
 
     def left_out(self) -> tuple[str, ...]:
         return self.UNUSED
@@ -224,6 +236,6 @@ class TBSRN(TSRN):
 
     BLOCK = AttendingBlock
     UNUSED = (
-        "transform.stn_head.", "transform.transformer.",
+        "transform.transformer.",
         *(f"transform.block{n}.feature_enhancer.multihead.compress_attention_linear." for n in range(2, BLOCKS + 2)),
     )  # fmt: skip

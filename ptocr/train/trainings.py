@@ -18,6 +18,7 @@ from ptocr.data.samples import (
     OCRSamples,
     RecSamples,
     TableSamples,
+    ZoomSamples,
     collate,
     collate_forms,
     collate_sizes,
@@ -33,6 +34,7 @@ from ptocr.spec.tasks import (
     E2EPreprocess,
     KIEPostprocess,
     KIEPreprocess,
+    SRPreprocess,
     TablePreprocess,
 )
 from ptocr.train.losses import OBJECTIVES
@@ -203,6 +205,17 @@ class KIETraining(Training):
         return FormSamples(items, pre, post.labels, **options)
 
 
+class ZoomTraining(Training):
+    """Super-resolution of text lines."""
+
+    score = "psnr"
+
+    def samples(self, items: Sequence[Item], **options: Any) -> OCRSamples:
+        pre = self.checkpoint.spec.preprocess
+        assert isinstance(pre, SRPreprocess)
+        return ZoomSamples(items, pre, **options)
+
+
 TRAININGS: dict[str, type[Training]] = {
     "det": DetTraining,
     "rec": RecTraining,
@@ -210,6 +223,7 @@ TRAININGS: dict[str, type[Training]] = {
     "e2e": DetTraining,
     "table": TableTraining,
     "kie": KIETraining,
+    "sr": ZoomTraining,
 }
 
 

@@ -374,6 +374,144 @@ def cppd_head(rng):
     return x, weights, {}, *graded(x, outputs)
 
 
+FOCUS = (4, 4, 8, 8, 16)  # widths of the recogniser of super-resolution; officially (64, 128, 256, 512, 1024)
+
+
+def focus_shapes(classes):
+    """Tensors of sr_rensnet_transformer.py's Transformer, but for the codes of places."""
+    stem, first, second, third, last = FOCUS
+    shapes = {"embedding_word_with_upperword.lut.weight": (classes, last // 2)}
+
+    def conv(name, norm, before, after):
+        nonlocal shapes
+        shapes |= {f"encoder.cnn.{name}.weight": (after, before, 3, 3), f"encoder.cnn.{name}.bias": (after,)}
+        shapes |= {f"encoder.cnn.{norm}.{leaf}": (after,) for leaf in ("weight", "bias", "_mean", "_variance")}
+
+    conv("conv1", "bn1", 1, stem)
+    conv("conv2", "bn2", stem, first)
+    before = first
+    for stage, (blocks, after) in enumerate(zip((1, 2, 5, 3), (second, second, third, third), strict=True), start=1):
+        for i in range(blocks):
+            at = f"layer{stage}.{i}"
+            conv(f"{at}.conv1", f"{at}.bn1", before, after)
+            conv(f"{at}.conv2", f"{at}.bn2", after, after)
+            if before != after:
+                conv(f"{at}.downsample.0", f"{at}.downsample.1", before, after)
+            before = after
+        names = (
+            ("layer4_conv2", "layer4_conv2_bn", last)
+            if stage == 4
+            else (f"layer{stage}_conv", f"layer{stage}_bn", after)
+        )
+        conv(names[0], names[1], after, names[2])
+    for part in ("mask_multihead", "multihead"):
+        for i in range(4):
+            shapes |= linear_shapes(f"decoder.{part}.linears.{i}", last, last)
+        shapes |= linear_shapes(f"decoder.{part}.compress_attention_linear", 16, 1)
+    shapes |= linear_shapes("decoder.pff.w_1", last, 2 * last) | linear_shapes("decoder.pff.w_2", 2 * last, last)
+    shapes |= {f"decoder.mul_layernorm{i}.{leaf}": (last,) for i in (1, 2, 3) for leaf in ("a_2", "b_2")}
+    return shapes | linear_shapes("generator_word_with_upperword.proj", last, classes)
+
+
+def focus(rng):
+    """The recogniser of super-resolution in evaluation, where its dropout scales by 0.9."""
+    import paddle
+    import paddle.nn.functional as F
+
+    classes, last = 10, FOCUS[-1]
+    shapes = focus_shapes(classes)
+    weights = {k: (0.25 * rng.standard_normal(v)).astype("float16") for k, v in shapes.items()}
+    weights |= {k: (1 + abs(v)) for k, v in weights.items() if k.endswith("_variance")}
+    w = {k: paddle.to_tensor(v.astype("float32")) for k, v in weights.items()}
+    tokens = np.array([[0, 3, 5, 9], [0, 7, 0, 0]])
+
+    def conv(x, name, norm):
+        y = F.conv2d(x, w[f"encoder.cnn.{name}.weight"], w[f"encoder.cnn.{name}.bias"], padding=1)
+        scale, shift, mean, variance = (
+            w[f"encoder.cnn.{norm}.{leaf}"] for leaf in ("weight", "bias", "_mean", "_variance")
+        )
+        factor = scale / (variance + 1e-5).sqrt()
+        return y * factor.reshape([1, -1, 1, 1]) + (shift - mean * factor).reshape([1, -1, 1, 1])
+
+    def encode(x):
+        x = F.max_pool2d(F.relu(conv(x, "conv1", "bn1")), 2)
+        x = F.max_pool2d(F.relu(conv(x, "conv2", "bn2")), 2)
+        for stage, blocks in enumerate((1, 2, 5, 3), start=1):
+            for i in range(blocks):
+                at = f"layer{stage}.{i}"
+                y = conv(F.relu(conv(x, f"{at}.conv1", f"{at}.bn1")), f"{at}.conv2", f"{at}.bn2")
+                grown = f"encoder.cnn.{at}.downsample.0.weight" in w
+                x = F.relu(y + (conv(x, f"{at}.downsample.0", f"{at}.downsample.1") if grown else x))
+            end = ("layer4_conv2", "layer4_conv2_bn") if stage == 4 else (f"layer{stage}_conv", f"layer{stage}_bn")
+            x = F.relu(conv(x, *end))
+        return x
+
+    def linear(x, name):
+        return x.matmul(w[f"{name}.weight"].t()) + w[f"{name}.bias"]
+
+    def norm(x, number):
+        name = f"decoder.mul_layernorm{number}"
+        return w[f"{name}.a_2"] * (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + 1e-6) + w[f"{name}.b_2"]
+
+    def attention(name, x, memory, mask=None):
+        sources = enumerate((x, memory, memory))
+        q, k, v = (
+            linear(y, f"decoder.{name}.linears.{i}").reshape([2, -1, 16, last // 16]).transpose([0, 2, 1, 3])
+            for i, y in sources
+        )
+        scores = q.matmul(k.transpose([0, 1, 3, 2])) / (last // 16) ** 0.5
+        looked = F.softmax(scores if mask is None else scores + mask, axis=-1) * 0.9
+        seen = looked.matmul(v).transpose([0, 2, 1, 3]).reshape([2, -1, last])
+        return linear(seen, f"decoder.{name}.linears.3"), looked
+
+    place = paddle.arange(4, dtype="float32").unsqueeze(1)
+    rate = paddle.exp(paddle.arange(0, last // 2, 2).astype("float32") * (-np.log(10000.0) / (last // 2)))
+    code = paddle.stack([paddle.sin(place * rate), paddle.cos(place * rate)], axis=2).reshape([1, 4, last // 2])
+    words = F.embedding(paddle.to_tensor(tokens), w["embedding_word_with_upperword.lut.weight"]) * (last // 2) ** 0.5
+    text = paddle.concat([words, (code * 0.9).expand([2, -1, -1])], axis=2)
+    mask = paddle.triu(paddle.full([4, 4], float("-inf")), 1)
+
+    def outputs(picture):
+        grey = 0.299 * picture[:, 0:1] + 0.587 * picture[:, 1:2] + 0.114 * picture[:, 2:3]
+        memory = encode(grey).flatten(2).transpose([0, 2, 1])
+        x = norm(text + attention("mask_multihead", text, text, mask)[0], 1)
+        seen, looked = attention("multihead", x, memory)
+        x = norm(x + seen, 2)
+        x = norm(x + linear(F.relu(linear(x, "decoder.pff.w_1")) * 0.9, "decoder.pff.w_2"), 3)
+        return {"logits": linear(x, "generator_word_with_upperword.proj"), "looked": looked}
+
+    x = {"picture": rng.random((2, 3, 16, 32)).astype("float32")}
+    return x, weights, {"tokens": tokens}, *graded(x, outputs)
+
+
+def similarity(rng):
+    """SSIM of upstream's sr_metric.py, by Paddle's convolution."""
+    import paddle
+    import paddle.nn.functional as F
+
+    a = rng.random((1, 3, 20, 40)).astype("float32")
+    b = np.clip(a + 0.2 * rng.standard_normal(a.shape), 0, 1).astype("float32")
+    line = np.exp(-((np.arange(11) - 5) ** 2) / (2 * 1.5**2)).astype("float32")
+    line /= line.sum()
+    window = paddle.to_tensor(np.outer(line, line)[None, None]).expand([3, 1, 11, 11])
+    x, y = paddle.to_tensor(a), paddle.to_tensor(b)
+
+    def blurred(z):
+        return F.conv2d(z, window, padding=5, groups=3)
+
+    mx, my = blurred(x), blurred(y)
+    vx, vy, both = blurred(x * x) - mx * mx, blurred(y * y) - my * my, blurred(x * y) - mx * my
+    c1, c2 = 0.01**2, 0.03**2
+    found = ((2 * mx * my + c1) * (2 * both + c2)) / ((mx * mx + my * my + c1) * (vx + vy + c2))
+    error = ((x * 255 - y * 255) ** 2).mean()
+    return {
+        "a": a[0],
+        "b": b[0],
+        "ssim": found.mean().numpy(),
+        "psnr": (20 * paddle.log10(255.0 / paddle.sqrt(error))).numpy(),
+    }
+
+
 def main() -> None:
     rng = np.random.default_rng(13)
     arrays, names = {}, []
@@ -384,12 +522,13 @@ def main() -> None:
                 arrays |= {f"{name}.{kind}.{k}": v for k, v in group.items()}
     np.savez_compressed(HERE / "reading_losses.npz", names=np.array(json.dumps(names)), **arrays)
     arrays = {}
-    for name, head in (("parseq", parseq_head), ("cppd", cppd_head)):
+    for name, head in (("parseq", parseq_head), ("cppd", cppd_head), ("focus", focus)):
         inputs, weights, batch, outputs, grads = head(rng)
         for kind, group in (("in", inputs), ("w", weights), ("batch", batch), ("out", outputs), ("grad", grads)):
             arrays |= {
                 f"{name}.{kind}.{k}": v.astype("float32") if v.dtype == "float64" else v for k, v in group.items()
             }
+    arrays |= {f"zoom.{k}": v for k, v in similarity(rng).items()}
     np.savez_compressed(HERE / "reading_heads.npz", **arrays)
 
 

@@ -16,10 +16,11 @@ from ptocr.data.data_report import check_sources
 from ptocr.data.label_settings import AugmentPart, DataPart, LabelSource, SamplerPart
 from ptocr.data.records import Records, chosen
 from ptocr.data.samplers import Draw, EpochBatches, batch_plan
-from ptocr.data.samples import DetSamples, RecSamples, collate, read_sources
+from ptocr.data.samples import ClsSamples, DetSamples, RecSamples, collate, read_sources
 from ptocr.data.sources import aspect_ratios, read_bytes, read_source
 from ptocr.data.targets import LabelEncoder
 from ptocr.errors import InputError
+from ptocr.processing.cls import cls_input
 from ptocr.spec.model import load_spec
 from ptocr.spec.vocabulary import Vocabulary
 from ptocr.train.check import check_recipe
@@ -284,3 +285,21 @@ def test_check_of_pages_and_classes(tmp_path, pages, directions):
     (tmp_path / "Label.txt").write_text(f"a.png\t{json.dumps(far)}\na.png\t[]\n", encoding="utf-8")
     problems = check_sources("pages", [LabelSource(path=tmp_path / "Label.txt")], "det").problems
     assert set(problems) == {"texts outside their page", "pages without texts", "duplicates"}
+
+
+def test_lines_are_turned_clockwise_by_the_degrees_of_their_class(tmp_path):
+    image = np.arange(20 * 40 * 3, dtype=np.uint32).reshape(20, 40, 3).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "1.png"), image)
+    spec = load_spec("ch_PP-OCRv3_rotnet")
+    items, _ = read_source(LabelSource(path=tmp_path, format="folder"), spec.task)
+    part = AugmentPart(photometric=0.0, turns=True)
+    samples = ClsSamples(items, spec.preprocess, spec.postprocess.labels, part)
+    ways = [None, cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE]
+    seen = set()
+    for epoch in range(24):
+        sample = samples[Draw(epoch, 0)]
+        way = ways[sample["label"]]
+        wanted = cls_input(image if way is None else cv2.rotate(image, way), spec.preprocess)
+        np.testing.assert_array_equal(sample["image"].numpy(), wanted)
+        seen.add(sample["label"])
+    assert seen == {0, 1, 2, 3}

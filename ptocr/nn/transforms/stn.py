@@ -14,24 +14,31 @@ from torch import Tensor, nn
 from ptocr.nn.layers import FoldingSequential
 
 WIDTHS = (32, 64, 128, 256, 256, 256)
+BEGIN = 0.01  # of the picture, between its edges and where control points lie before anything is learnt
 FACTOR = 0.1  # of the features that the last layer sees
 
 
 class EdgeNetwork(nn.Module):
-    """(N, C, 32, 64) -> control points (N, K, 2) of the text, in [0, 1] of the picture, x first (upstream `STN`)."""
+    """(N, C, 32, 64) -> control points (N, K, 2) of the text, in [0, 1] of the picture, x first (upstream `STN`).
 
-    def __init__(self, in_channels: int, points: int) -> None:
+    flat: pictures are half as high. It begins by finding the edges of the picture, whatever is in it.
+    """
+
+    def __init__(self, in_channels: int, points: int, flat: bool = False) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for i, width in enumerate(WIDTHS):
             conv = nn.Conv2d(in_channels, width, 3, padding=1)
             layers.append(FoldingSequential(conv, nn.BatchNorm2d(width), nn.ReLU()))
             if i + 1 < len(WIDTHS):
-                layers.append(nn.MaxPool2d(2))
+                layers.append(nn.MaxPool2d(2, ceil_mode=flat))
             in_channels = width
         self.stn_convnet = nn.Sequential(*layers)
         self.stn_fc1 = FoldingSequential(nn.Linear(2 * in_channels, 512), nn.BatchNorm1d(512), nn.ReLU())
         self.stn_fc2 = nn.Linear(512, 2 * points)
+        nn.init.zeros_(self.stn_fc2.weight)
+        with torch.no_grad():
+            self.stn_fc2.bias.copy_(edge_points(points, (BEGIN, BEGIN)).flatten())
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stn_fc1(self.stn_convnet(x).flatten(1))
@@ -70,6 +77,15 @@ def spline_basis(points: Tensor, size: Sequence[int]) -> Tensor:
     return torch.cat([radial(places, points), torch.ones_like(places[:, :1]), places], dim=1).float()
 
 
+def straightened(x: Tensor, points: Tensor, size: tuple[int, ...], margins: Sequence[float]) -> Tensor:
+    """Pictures (N, C, H, W) with the text between control points (N, K, 2) drawn straight, within margins."""
+    with torch.device("cpu"):  # in float64, which not every device has
+        straight = edge_points(points.shape[1], margins)
+        solver, basis = spline_solver(straight).to(points), spline_basis(straight, size).to(points)
+    grid = (basis @ (solver @ points)).clamp(0.0, 1.0) * 2.0 - 1.0
+    return F.grid_sample(x, grid.unflatten(1, size), align_corners=True)
+
+
 class STN(nn.Module):
     """Straightens text: (N, C, H, W) -> (N, C, *tps_outputsize). Upstream `STN_ON`.
 
@@ -87,14 +103,10 @@ class STN(nn.Module):
         super().__init__()
         self.out_channels = in_channels
         self.small, self.size = tuple(tps_inputsize), tuple(tps_outputsize)
-        self.count, self.margins = num_control_points, tps_margins
+        self.margins = tps_margins
         self.stn_head = EdgeNetwork(in_channels, num_control_points)
 
     def forward(self, x: Tensor) -> Tensor:
         small = F.interpolate(x, self.small, mode="bilinear", align_corners=True)
         points = self.stn_head(small)
-        with torch.device("cpu"):  # in float64, which not every device has
-            straight = edge_points(self.count, self.margins)
-            solver, basis = spline_solver(straight).to(points), spline_basis(straight, self.size).to(points)
-        grid = (basis @ (solver @ points)).clamp(0.0, 1.0) * 2.0 - 1.0
-        return F.grid_sample(x, grid.unflatten(1, self.size), align_corners=True)
+        return straightened(x, points, self.size, self.margins)

@@ -30,6 +30,9 @@ class LocalizationNetwork(nn.Module):
             in_channels = width
         self.fc1 = nn.Linear(in_channels, hidden)
         self.fc2 = nn.Linear(hidden, 2 * points)
+        nn.init.zeros_(self.fc2.weight)
+        with torch.no_grad():
+            self.fc2.bias.copy_(first_points(points).flatten())
 
     def forward(self, x: Tensor) -> Tensor:
         for i in range(self.depth):
@@ -38,6 +41,13 @@ class LocalizationNetwork(nn.Module):
                 x = F.max_pool2d(x, 2)
         x = F.relu(self.fc1(x.mean((2, 3))))
         return self.fc2(x).unflatten(1, (-1, 2))
+
+
+def first_points(count: int) -> Tensor:
+    """Control points before anything is learnt, (K, 2): the upper ones rise from the middle, the lower ones fall to it
+    (upstream: get_initial_fiducials)."""
+    x, down = torch.linspace(-1.0, 1.0, count // 2), torch.linspace(0.0, -1.0, count // 2)
+    return torch.cat([torch.stack([x, down], dim=1), torch.stack([x, down + 1.0], dim=1)])
 
 
 def base_points(count: int) -> Tensor:
@@ -73,12 +83,14 @@ def spline_solver(points: Tensor) -> Tensor:
 
 
 class GridGenerator(nn.Module):
-    """Control points (N, K, 2) -> sampling grid (N, H, W, 2). Three more rows of the system come from a linear layer
-    (which trained checkpoints leave at zero)."""
+    """Control points (N, K, 2) -> sampling grid (N, H, W, 2). Three more rows of the system come from a linear layer,
+    which is zero and does not learn."""
 
     def __init__(self, points: int) -> None:
         super().__init__()
         self.fc = nn.Linear(2 * points, 6)
+        nn.init.zeros_(self.fc.weight)
+        nn.init.zeros_(self.fc.bias)
         self.count = points
 
     def forward(self, targets: Tensor, height: int, width: int) -> Tensor:
@@ -86,7 +98,8 @@ class GridGenerator(nn.Module):
             points = base_points(self.count)
             system = spline_solver(points).float().to(targets)
             basis = spline_basis(points, pixel_centers(height, width)).float().to(targets)
-        rows = torch.cat([targets, self.fc(targets.flatten(1)).unflatten(1, (3, 2))], dim=1)
+        more = self.fc(targets.flatten(1)).unflatten(1, (3, 2))
+        rows = torch.cat([targets, more.detach() if self.training else more], dim=1)
         return (basis @ (system @ rows)).unflatten(1, (height, width))
 
 

@@ -22,6 +22,7 @@ from ptocr.train.losses.pse_loss import PSELoss, PSEObjective
 from ptocr.train.losses.sast_loss import SASTObjective
 from ptocr.train.losses.table_loss import SLAObjective, TableAttentionObjective, TableMasterObjective
 from ptocr.train.losses.token_losses import NRTRLoss, SARLoss
+from ptocr.train.losses.zoom_loss import StrokeObjective, TelescopeObjective
 from ptocr.train.objectives import Objective
 
 __all__ = [
@@ -52,8 +53,10 @@ __all__ = [
     "SASTObjective",
     "SLAObjective",
     "SmoothCELoss",
+    "StrokeObjective",
     "TableAttentionObjective",
     "TableMasterObjective",
+    "TelescopeObjective",
 ]
 
 # By the name that a recipe says as `loss.name`. Of those for a head, the first is the default.
@@ -76,7 +79,9 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "pgnet": PGNetObjective,
     "sla": SLAObjective,
     "table_attention": TableAttentionObjective,
+    "stroke": StrokeObjective,
     "table_master": TableMasterObjective,
+    "telescope": TelescopeObjective,
 }
 
 
