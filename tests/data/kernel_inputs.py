@@ -13,7 +13,7 @@ DEGREE = 5
 CHANNELS = 2  # of DRRG's features
 
 
-def _arc(center: tuple[float, float], radii: tuple[float, float], points: int, start: float, end: float) -> np.ndarray:
+def arc(center: tuple[float, float], radii: tuple[float, float], points: int, start: float, end: float) -> np.ndarray:
     """The outline of a text on a circle, its outer edge first."""
     angles = np.linspace(start, end, points)
     ways = np.stack([-np.cos(angles), -np.sin(angles)], axis=1)
@@ -32,8 +32,8 @@ def pages() -> Iterator[tuple[list[np.ndarray], list[bool]]]:
         [[60, 110], [63, 110], [63, 111], [60, 111]],  # too small for a kernel
     ]
     yield [np.array(quad, float) for quad in quads], [False] * 4 + [True, False, False]
-    yield [_arc((96, 130), (60, 110), 7, 0.0, np.pi)], [False]
-    small = _arc((60.5, 80.2), (20.3, 50.1), 5, 0.3, 2.5), _arc((140, 60), (14, 30), 6, 0.0, 3.0)
+    yield [arc((96, 130), (60, 110), 7, 0.0, np.pi)], [False]
+    small = arc((60.5, 80.2), (20.3, 50.1), 5, 0.3, 2.5), arc((140, 60), (14, 30), 6, 0.0, 3.0)
     yield [*small, np.array([[70.0, 120], [180, 118], [181, 150], [71, 153]])], [False, True, False]
     yield [np.array([[20.0, 20], [170, 30], [166, 90], [16, 80]])], [False]
     yield [], []

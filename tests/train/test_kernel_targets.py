@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,6 +15,9 @@ from ptocr.data.label_settings import AugmentPart
 from ptocr.data.targets import CTMaps, DRRGMaps, FCEMaps, PSEMaps
 from ptocr.data.targets.drrg_maps import FEWEST, components, drrg_maps
 from ptocr.data.targets.sidelines import sidelines
+from ptocr.evaluation.metrics import DetMetric
+from ptocr.processing.det import REGIONS
+from ptocr.spec.settings import CTPostprocess, DRRGPostprocess, FCEPostprocess, PSEPostprocess
 from tests.data import kernel_inputs as inputs
 
 GOLDEN = np.load(Path(__file__).parents[1] / "data" / "kernel_targets.npz")
@@ -87,3 +91,50 @@ def test_texts_move_with_their_pixels(fit):
                 seen += 1
     assert seen > 60
     np.testing.assert_array_equal(page.image, page_of_blocks().image)
+
+
+def logits(mask: np.ndarray) -> np.ndarray:
+    return np.where(mask > 0, 8.0, -8.0).astype(np.float32)
+
+
+def as_pse(arrays):
+    kernels = logits(arrays["kernels"])[:, ::4, ::4]
+    return [np.concatenate([kernels[:1], kernels[:6]])]
+
+
+def as_ct(arrays):
+    return [np.concatenate([logits(arrays["kernels"])[None], arrays["shifts"]])[:, ::4, ::4]]
+
+
+def as_fce(arrays):
+    levels = (arrays[f"maps_{level}"] for level in range(3))
+    return [np.concatenate([1 - m[:1], m[:1], 1 - m[1:2], m[1:2], m[3:]]) for m in levels]
+
+
+def as_drrg(arrays):
+    maps = [arrays[name] for name in ("sin", "cos", "above", "below")]
+    return [np.stack([logits(arrays["text"]), logits(arrays["center"]), *maps]).astype(np.float32)]
+
+
+@pytest.mark.parametrize(
+    ("makes", "outputs", "post"),
+    [
+        (PSEMaps(), as_pse, PSEPostprocess()),
+        (CTMaps(), as_ct, CTPostprocess(box_type="quad")),
+        (FCEMaps(), as_fce, FCEPostprocess()),
+        (DRRGMaps(), as_drrg, DRRGPostprocess()),
+    ],
+)
+def test_a_network_that_gives_the_targets_finds_the_texts(makes, outputs, post):
+    """What is learnt means what the postprocessing takes it for."""
+    size = (320, 320)
+    quad = np.array([[30, 20], [250, 40], [247, 76], [27, 56]], np.float32)
+    curve = np.float32(inputs.arc((160, 290), (90, 125), 7, 0.2, 2.9))
+    page = PageSample(np.zeros((*size, 3), np.uint8), (quad, curve), (False, False))
+    more = {"link": lambda graphs: np.ones(graphs.places.shape)} if post.name == "drrg" else {}
+    polys, _ = REGIONS[post.name](outputs(makes(page, RNG)), size, post, **more)
+    metric = DetMetric()
+    metric.add(
+        polys, page.polys if post.box_type == "poly" else (quad, cv2.boxPoints(cv2.minAreaRect(curve))), page.ignore
+    )
+    assert metric.result()["hmean"] == 1
