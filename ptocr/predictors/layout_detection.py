@@ -6,7 +6,7 @@ import numpy as np
 
 from ptocr.document.structure_results import LayoutResult
 from ptocr.predictors.predictor import ModelOptions, Predictor, Reader, origin
-from ptocr.processing.layout import Region, layout_input, layout_regions
+from ptocr.processing.layout import Region, in_order, layout_input, layout_regions
 from ptocr.processing.layout_merge import LayoutMerging, merged
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.model import LayoutSpec
@@ -52,7 +52,9 @@ class LayoutDetector(Predictor):
         outputs = self.runtime.run(layout_input(image, self.pre)[None])
         height, width = image.shape[:2]
         found = layout_regions([part[0] for part in outputs], (height, width), self.pre, options.decoding(self.post))
-        return found if options.merging is None else merged(found, (width, height), options.merging)
+        if options.merging is not None:
+            found = in_order(merged(found, (width, height), options.merging))
+        return found
 
     def reader(self, options: LayoutOptions) -> Reader:
         """Regions of pages."""

@@ -61,6 +61,11 @@ def layout_regions(
         for index, cell in found
         for place in [[float(part[cell]) for part in order]]
     ]
+    return in_order(regions)
+
+
+def in_order(regions: list[Region]) -> list[Region]:
+    """Regions as they are read, where the model says it; else as they are."""
     return sorted(regions, key=lambda region: region.place or 0.0)
 
 
