@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ptocr.checkpoint import Checkpoint, Form, empty_network, holds_tensors_alone, load_checkpoint
 from ptocr.convert.align import align, transfer
@@ -16,7 +16,7 @@ from ptocr.convert.fingerprint import deploy_graph, layout, linear_names
 from ptocr.convert.formats.description import apply_description
 from ptocr.convert.formats.foreign import ForeignWeights, is_checkpoint, read
 from ptocr.convert.formats.torch_state import read_torch_state
-from ptocr.convert.graph import Graph
+from ptocr.convert.graph import Graph, without_parts
 from ptocr.convert.identify import class_count, hub_state, identify, in_paddle_layout
 from ptocr.convert.mapping import lstm_aliases, map_state, paddle_names, transposed
 from ptocr.convert.pieces import joined, piece_of, with_pieces
@@ -191,14 +191,18 @@ def _deploy(source: ForeignWeights, spec: ModelSpec, classes: int | None) -> tup
     """Weights of an exported program in Paddle's deploy form of our network."""
     assert source.graph is not None
     network, graph = deploy_graph(spec, classes)
-    pairs = align(source.graph, graph, source.where, spec.name)
+    theirs, dropped = source.graph, set[str]()
+    if len(theirs.nodes) > len(graph.nodes):
+        theirs, dropped = _wanted(theirs, spec, classes, network)
+    pairs = align(theirs, graph, source.where, spec.name)
     names = paddle_names(network)
     shapes = layout(network)
     wanted = {key: shapes[name] for key, (name, _) in names.items()}
     rows = {key for key, (_, module) in names.items() if not transposed(module, key.rpartition(".")[2])}
     wanted |= {str(p): p.shape_in(wanted[p.whole]) for p in map(piece_of, _names(graph)) if p is not None}
-    taken = _names(source.graph)
-    tensors = with_pieces(source.tensors, taken)
+    taken = _names(theirs)
+    tensors = {name: array for name, array in source.tensors.items() if name not in dropped}
+    tensors = with_pieces(tensors, taken)
     arrays = joined(transfer(pairs, tensors, wanted, source.where, rows), wanted)
     if idle := sorted(set(tensors) - taken):
         raise WeightsError(
@@ -207,7 +211,15 @@ def _deploy(source: ForeignWeights, spec: ModelSpec, classes: int | None) -> tup
         )
     state, report = map_state({names[key][0]: value for key, value in arrays.items()}, network, source.where)
     report.check(spec.name)
-    return "deploy", state, []
+    return "deploy", state, _left_out(sorted(dropped))
+
+
+def _wanted(graph: Graph, spec: ModelSpec, classes: int | None, network: nn.Module) -> tuple[Graph, set[str]]:
+    """A program without the parts that only training has (a second head), and the tensors that went with them."""
+    beyond = set(layout(empty_network(spec.architecture, classes, train=True))) - set(layout(network))
+    parts = {name.partition(".")[0] for name in beyond} - {name.partition(".")[0] for name in layout(network)}
+    wanted = without_parts(graph, parts)
+    return wanted, _names(graph) - _names(wanted)
 
 
 def _names(graph: Graph) -> set[str]:

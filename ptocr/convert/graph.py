@@ -7,7 +7,7 @@ Operations without weights only pass on where their data comes from.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 Shape = tuple[int, ...]
 
@@ -120,6 +120,30 @@ class Graph:
 
     def _come_from(self, values: list[object]) -> frozenset[int]:
         return frozenset().union(*(self.frontier.get(v, frozenset()) for v in values))
+
+
+def without_parts(graph: Graph, parts: Iterable[str]) -> Graph:
+    """A graph without the layers of some modules, by their paths, and without what only these read.
+
+    A tensor belongs to a module that its name begins with; exporters put their own in with slashes around.
+    """
+    found = tuple(parts)
+    nodes = graph.nodes
+    gone = {
+        index
+        for index, node in enumerate(nodes)
+        for name in node.tensors.values()
+        for part in found
+        if name.startswith(f"{part}.") or f"/{part}/" in name
+    }
+    for index in range(len(nodes) - 1, -1, -1):  # a node's readers come behind it
+        readers = [after for after in range(index + 1, len(nodes)) if index in nodes[after].inputs]
+        if gone and readers and gone.issuperset(readers):
+            gone.add(index)
+    kept = [index for index in range(len(nodes)) if index not in gone]
+    place = {index: new for new, index in enumerate(kept)}
+    moved = [replace(nodes[i], inputs=frozenset(place[j] for j in nodes[i].inputs if j in place)) for i in kept]
+    return Graph(moved)
 
 
 OUT_CHANNELS = {

@@ -5,6 +5,7 @@ tests/data/make_layout_programs.py made the files.
 
 from __future__ import annotations
 
+import copy
 import gzip
 
 import numpy as np
@@ -14,6 +15,7 @@ from ptocr.convert.align import align, transfer
 from ptocr.convert.fingerprint import deploy_graph, layout
 from ptocr.convert.formats import pir
 from ptocr.convert.formats.paddle_graph import is_constant
+from ptocr.convert.graph import without_parts
 from ptocr.convert.pieces import Piece, joined, piece_of, with_pieces
 from ptocr.errors import WeightsError
 from ptocr.spec.model import load_spec
@@ -48,6 +50,20 @@ def test_pieces_are_put_together_again() -> None:
     assert set(cut) == {*names, "b"} and cut[names[0]].shape == Piece("", 1, 8, 12).shape_in((2, 12))
     np.testing.assert_array_equal(joined(cut, {"a[0].w": (2, 12)})["a[0].w"], whole)
     assert "a[0].w" in with_pieces({"a[0].w": whole}, names[:2]), "a part that nothing uses must not vanish"
+
+
+def test_a_head_for_training_alone_is_left_out() -> None:
+    """UVDoc as its authors export it: folded batch norms have no names, what stands behind them has."""
+    _, graph = deploy_graph(load_spec("UVDoc"), None)
+    plain = copy.deepcopy(graph)
+    features = next(index for index, node in enumerate(graph.nodes) if node.shape == (128, 768, 1, 1))
+    graph.made_by.clear()
+    graph.frontier["features"] = frozenset({features})
+    graph.weighted("conv", (32, 128, 5, 5), {"weight": "onnx::Conv_680"}, ["features"], "a")
+    graph.weighted("prelu", (1,), {"weight": "/out_point_positions3D/out_point_positions3D.2/Unsqueeze"}, ["a"], "b")
+    graph.weighted("conv", (3, 32, 5, 5), {"weight": "out_point_positions3D.3.weight"}, ["b"], "c")
+    assert without_parts(graph, ["out_point_positions3D"]).nodes == plain.nodes
+    assert without_parts(plain, ["out_point_positions3D"]).nodes == plain.nodes
 
 
 def test_other_cuts_are_an_error() -> None:
