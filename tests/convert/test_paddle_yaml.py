@@ -70,6 +70,24 @@ def test_further_detectors(steps: dict[str, Any], after: dict[str, Any], wanted:
     assert (found, post.name, post.box_type) == wanted
 
 
+@pytest.mark.parametrize("valid", ["totaltext", "partvgg"])
+def test_pgnet(valid: str, tmp_path: Path) -> None:
+    """e2e_r50_vd_pg.yml, which says once what is resized how and what comes out."""
+    parts = {"Backbone": {"name": "ResNet", "layers": 50}, "Neck": {"name": "PGFPN"}, "Head": {"name": "PGHead"}}
+    after = {"name": "PGPostProcess", "score_thresh": 0.4, "mode": "slow", "point_gather_mode": "align"}
+    content = {
+        "Global": {"valid_set": valid, "character_dict_path": "ppocr/utils/ic15_dict.txt"},
+        "Architecture": {"model_type": "e2e", "algorithm": "PGNet", "Transform": None, **parts},
+        "PostProcess": after,
+        "Eval": {"dataset": {"transforms": [{"E2EResizeForTest": {"max_side_len": 640}}]}},
+    }
+    spec, _ = spec_from_paddle(written(tmp_path, content))
+    assert spec.architecture == load_spec("e2e_r50_vd_pg").architecture
+    pre, post = spec.preprocess, spec.postprocess
+    assert (pre.limit_side_len, pre.resize) == (640, valid)
+    assert (post.thresh, post.mode, post.valid_set, post.point_gather_mode) == (0.4, "slow", valid, "align")
+
+
 TINY: dict[str, Any] = {
     "Global": {"character_dict_path": "dict.txt", "use_space_char": True, "max_text_length": 25},
     "Architecture": {
