@@ -40,13 +40,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the subcommand."""
     add = parser.add_argument
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--src", type=Path, help="file or folder with weights")
+    what.add_argument("--src", "--src_model_path", type=Path, help="file or folder with weights")
     what.add_argument("--all", type=Path, metavar="DIR", help="every model found below this folder; prints a table")
     add("--model", help="name of the model (`ptocr models`); not given: recognised from the weights")
-    add("--config", type=Path, help="PaddleOCR training YAML that belongs to the weights, for models of your own")
-    add("--charset", type=Path, help="character dictionary, one per line; not given: what comes with the weights")
+    add(
+        "--config",
+        "--yaml_path",
+        type=Path,
+        help="PaddleOCR training YAML that belongs to the weights, for models of your own",
+    )
+    add(
+        "--charset",
+        "--dict_path",
+        type=Path,
+        help="character dictionary, one per line; not given: what comes with the weights",
+    )
     add("--prefer", choices=["Student", "Student2", "Teacher"], help="which network of a distillation checkpoint")
-    add("--out", type=Path, help=".pth or folder to write; with --all a folder (default: NAME.pth; ./converted)")
+    add(
+        "--out",
+        "--dst_model_path",
+        "--output_path",
+        type=Path,
+        help=".pth or folder to write; with --all a folder (default: NAME.pth; ./converted)",
+    )
 
 
 def run(args: argparse.Namespace, failures: Failures) -> None:

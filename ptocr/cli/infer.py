@@ -98,7 +98,7 @@ def _add(group: Any, names: Sequence[str], kind: Callable[[str], Any], help: str
     flags = [f"--{name}" for name in names]
     if kind is flag:
         group.add_argument(*flags, type=kind, default=None, nargs="?", const=True, metavar="BOOL", help=help)
-    elif names[0] == "onnx_providers":
+    elif names[0] in ("onnx_providers", "label_list"):
         group.add_argument(*flags, nargs="+", default=None, help=help)
     else:
         group.add_argument(*flags, type=kind, default=None, choices=choices, help=help)
@@ -118,6 +118,8 @@ class _Run:
         self.args, self.failures = args, failures
         names = [name for name in (*paddle2.ACTS, *paddle2.REFUSED, *paddle2.IGNORED) if name not in own]
         given = {name: getattr(args, name) for name in names}
+        if len(given["label_list"] or ()) == 1:  # "0,180"
+            given["label_list"] = given["label_list"][0]
         if args.model_path is not None:
             if alone is None:
                 raise SpecError("model_path: of which model? give --det_model_path, --rec_model_path, --cls_model_path")
@@ -274,6 +276,9 @@ def _alone(run: _Run, what: _Alone) -> Iterator[Any]:
     module = pipeline.modules()[pipeline.short[what.module][-1]]
     chosen = run.call.models.get(what.module, module.model_name)
     model = create_model(model_dir=chosen, charset=run.call.create.get(f"{what.module}_charset"), **run.runtime)
+    labels = run.args.label_list or ()
+    if what is _CLS and len(labels) > 1 and tuple(labels) != model.spec.labels:
+        raise SpecError(f"label_list {' '.join(labels)}: {chosen} has the classes {' '.join(model.spec.labels)}")
     if run.args.warmup:
         model.runtime.warm_up()
     post = model.runtime.checkpoint.spec.postprocess

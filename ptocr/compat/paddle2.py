@@ -131,7 +131,9 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "use_gcu": ((False,), "no such device is known here"),
     "limited_max_width": ((), "lines are never squeezed; long ones are read in windows. Leave it out"),
     "limited_min_width": ((), "lines are never squeezed; long ones are read in windows. Leave it out"),
-    "label_list": ((["0", "180"], "0,180", "['0', '180']"), "the classes are those of the weights"),
+    "label_list": (
+        (["0", "180"], ["0", "90", "180", "270"], "0,180", "['0', '180']"), "the classes are those of the weights"
+    ),
 }
 
 # They steer Paddle's engine, or belong to algorithms and commands that do not use them.

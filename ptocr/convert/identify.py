@@ -136,8 +136,16 @@ def identify(source: ForeignWeights, characters: Iterable[str] | None = None) ->
         found = kept or found
         if len(found) == 1:
             return found[0]
+    if len({_what_it_does(spec) for spec in found}) == 1:
+        log.warning("%s: fits several models alike, which do the same; taken as %s", source.where, found[0].name)
+        return found[0]
     names = ", ".join(spec.name for spec in found)
     raise WeightsError(f"{source.where}: these weights fit several models alike: {names}; say which one with --model")
+
+
+def _what_it_does(spec: ModelSpec) -> str:
+    """Everything in a spec that changes answers."""
+    return spec.model_dump_json(include={"task", "architecture", "preprocess", "postprocess", "charset"})
 
 
 def _largest(found: list[ModelSpec], source: ForeignWeights, characters: list[str] | None) -> list[ModelSpec]:
@@ -171,7 +179,8 @@ def _general(found: list[ModelSpec], where: str) -> list[ModelSpec]:
 
 def _same_name(found: list[ModelSpec], source: ForeignWeights, characters: list[str] | None) -> list[ModelSpec]:
     del characters
-    named = [s for s in found if s.name.lower() in source.where.lower()]
+    where = source.where.lower().replace("ptocr", "ppocr")  # PaddleOCR2Pytorch's name of the same
+    named = [s for s in found if s.name.lower() in where]
     longest = max((len(s.name) for s in named), default=0)  # en_PP-OCRv4_mobile_rec also holds PP-OCRv4_mobile_rec
     kept = [s for s in named if len(s.name) == longest]
     kept = kept or _general([s for s in found if s.family.lower() in source.where.lower()], source.where)
