@@ -118,8 +118,6 @@ class _Run:
         self.args, self.failures = args, failures
         names = [name for name in (*paddle2.ACTS, *paddle2.REFUSED, *paddle2.IGNORED) if name not in own]
         given = {name: getattr(args, name) for name in names}
-        if len(given["label_list"] or ()) == 1:  # "0,180"
-            given["label_list"] = given["label_list"][0]
         if args.model_path is not None:
             if alone is None:
                 raise SpecError("model_path: of which model? give --det_model_path, --rec_model_path, --cls_model_path")

@@ -132,7 +132,8 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "limited_max_width": ((), "lines are never squeezed; long ones are read in windows. Leave it out"),
     "limited_min_width": ((), "lines are never squeezed; long ones are read in windows. Leave it out"),
     "label_list": (
-        (["0", "180"], ["0", "90", "180", "270"], "0,180", "['0', '180']"), "the classes are those of the weights"
+        (["0", "180"], ["0", "90", "180", "270"], "0,180", "['0', '180']", ["0,180"], ["['0', '180']"]),
+        "the classes are those of the weights",
     ),
 }
 

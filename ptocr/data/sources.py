@@ -45,7 +45,7 @@ class DetLabel:
 
 @dataclass(frozen=True)
 class FormLabel(DetLabel):
-    """What each line of a form is. classes: names or numbers; edges: lines with the same one belong together."""
+    """What each line of a form is. classes: their names or numbers; edges: lines with the same one belong together."""
 
     classes: tuple[str | int, ...] = ()
     edges: tuple[int, ...] = ()
