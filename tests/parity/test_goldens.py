@@ -27,13 +27,12 @@ from ptocr.nn.fuse import Fusible, Reparam, fuse
 from ptocr.spec.model import load_spec
 from tests.parity import forced_outputs
 from tools.parity import synthetic
-from tools.parity.golden_outputs import OUTPUTS
+from tools.parity.golden_outputs import OUTPUTS, STEPS
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "parity"
 NAMES = sorted(path.stem for path in DATA.glob("*.json"))
 EAGER, FUSED = 1e-5, 1e-4  # largest allowed difference of an output, unless rounding alone does more (UVDoc)
 ROUNDING = 20  # times the difference between Paddle's own result in float32 and in float64
-STEPS = {"table_master": {"max_length": 40}, "rec_resnet_stn_bilstm_att": {"steps": 25}}
 TAP = 1e-5  # largest allowed difference of an inner map, relative to its largest value
 
 

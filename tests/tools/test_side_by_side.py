@@ -14,6 +14,7 @@ from ptocr.checkpoint import Checkpoint, network_of
 from ptocr.errors import PtocrError
 from ptocr.nn.build import build_network
 from ptocr.spec.model import load_spec
+from tools.parity.golden_outputs import MODELS
 from tools.parity.last_layer import Spread, rescaled
 from tools.parity.paddle_classes import ROWS, Paddle
 from tools.parity.side_by_side import Tally, table
@@ -65,7 +66,7 @@ def test_a_rescaled_layer_has_the_asked_mean_and_deviation() -> None:
 
 def test_every_row_names_layers_that_are_there() -> None:
     for name, row in ROWS.items():
-        spec = load_spec({"SLANet": "en_ppstructure_mobile_v2.0_SLANet"}.get(name, name))
+        spec = load_spec(MODELS.get(name, name))
         with torch.device("meta"):
             network = build_network(spec.architecture, spec.classes, train=False)
         for layer in row.spreads:

@@ -26,13 +26,13 @@ from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime
 from ptocr.spec.model import load_spec
 
+from .golden_outputs import MODELS
 from .last_layer import rescaled
 from .networks import _state
 from .official import read_as_official
 from .paddle_classes import ROWS, Paddle, Upstream, upstream_run
 
 POLYGON, SCORE = 1.0, 1e-3  # pixels that corners, and what scores, may differ by
-MODELS = {"SLANet": "en_ppstructure_mobile_v2.0_SLANet"}  # whose goldens have another name
 
 
 @dataclass
