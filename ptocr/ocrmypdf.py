@@ -25,6 +25,7 @@ from ptocr.document.writers.markup import to_hocr
 from ptocr.document.writers.searchable_pdf import write_text_layer
 from ptocr.document.writers.text import to_txt
 from ptocr.files import write_atomic
+from ptocr.runtime.threads import processors
 from ptocr.spec.languages import covers, language_names, models_for
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def _pipeline(models: tuple[str, str], threads: int) -> Any:
 
 def _read(input_file: Path, options: Any) -> Page:
     """The page; OCRmyPDF reads several at once, so each takes its share of the cores."""
-    threads = max(1, (os.cpu_count() or 1) // max(1, getattr(options, "jobs", None) or os.cpu_count() or 1))
+    threads = max(1, processors() // max(1, getattr(options, "jobs", None) or processors()))
     pipeline = _pipeline(_models(tuple(options.languages)), threads)
     (result,) = pipeline.predict(str(input_file), return_word_box=True)
     page: Page = result.page

@@ -170,10 +170,11 @@ def _wanted(args: argparse.Namespace, folder: Path, failures: Failures) -> Itera
 def _makers(args: argparse.Namespace) -> list[Callable[[], Any]]:
     """What makes a worker's pipeline, for each worker: each device in turn; on CPUs each has its share of the cores."""
     from ptocr.runtime.devices import BY_BACKEND, device_list, resolve_device
+    from ptocr.runtime.threads import processors
 
     devices = device_list(args.device)
     host = all(BY_BACKEND[resolve_device(device).type].host for device in devices)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = processors()
     count = args.workers or (max(1, cores // (args.cpu_threads or 1)) if host else len(devices))
     makers: list[Callable[[], Any]] = []
     for number in range(count):

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from ptocr.runtime.cgroup import cpu_quota
+
 A = TypeVar("A")
 T = TypeVar("T")
 _LOCK = threading.Lock()
@@ -29,6 +31,7 @@ class _Mine(threading.local):
 
 _mine = _Mine()
 _asked: list[int] = []  # the number that was set while torch was not there
+_MET = threading.Event()  # torch's own default has been held to this process's quota
 
 
 def count() -> int:
@@ -40,22 +43,34 @@ def count() -> int:
 
 
 def _torch() -> Any:
-    """torch if it is loaded, which then has the number that was asked for before."""
-    torch = sys.modules.get("torch")
+    """torch if it is loaded, which then has the number that was asked for before, and no more than a quota allows."""
+    torch: Any = sys.modules.get("torch")
     if not hasattr(torch, "set_num_threads"):  # not there, or just being loaded
         return None
     with _LOCK:
         if _asked:
-            torch.set_num_threads(_asked.pop())  # type: ignore[union-attr]
+            torch.set_num_threads(_asked.pop())
+        elif not _MET.is_set() and not _wanted() and (quota := cpu_quota()):
+            torch.set_num_threads(min(quota, torch.get_num_threads()))
+        _MET.set()
     return torch
 
 
 def _default() -> int:
-    """As torch: $OMP_NUM_THREADS, or the processors that this process may use."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    if wanted.isdigit() and int(wanted) > 0:
-        return int(wanted)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """$OMP_NUM_THREADS, or all processors."""
+    return _wanted() or processors()
+
+
+def processors() -> int:
+    """Processors that this process may use, also in a container with a quota."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(here, cpu_quota() or here)
+
+
+def _wanted() -> int:
+    """The number in $OMP_NUM_THREADS, 0 without one."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdigit() else 0
 
 
 def side_by_side(function: Callable[[A], T], arguments: Iterable[A], threads: int) -> Iterator[T]:
