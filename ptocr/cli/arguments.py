@@ -14,6 +14,7 @@ from ptocr.compat.arguments import flag, shape
 USAGE = 2
 MODULES = (
     "doc_orientation_classify", "doc_unwarping", "text_detection", "textline_orientation", "text_recognition",
+    "text_recognition_draft",
 )  # fmt: skip
 BATCHED = ("textline_orientation", "text_recognition")
 
@@ -141,6 +142,10 @@ def add_runtime_arguments(parser: argparse.ArgumentParser, device: bool = True, 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Other models than the pipeline's."""
     group = parser.add_argument_group("models in place of the pipeline's (default of each: the pipeline's)")
+    profiles = OneOf("best", "balanced", "fast")
+    group.add_argument("--profile", type=profiles, metavar=str(profiles), default=None,
+                       help="what accuracy is given for speed: the largest models, the usual ones, or the smallest, "
+                       "with the usual recogniser where these are not sure")  # fmt: skip
     for module in MODULES:
         title = module.replace("_", " ")
         group.add_argument(f"--{module}_model_name", metavar="NAME", help=f"model for {title} (`ptocr models`)")

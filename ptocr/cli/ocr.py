@@ -170,7 +170,7 @@ def make_pipeline(args: argparse.Namespace) -> Any:
 
     models = {f"{m}_{what}": getattr(args, f"{m}_{what}") for m in MODULES for what in ("model_name", "model_dir")}
     models |= {f"{m}_batch_size": getattr(args, f"{m}_batch_size") for m in BATCHED}
-    models |= {name: getattr(args, name, None) for name in ("lang", "ocr_version")}
+    models |= {name: getattr(args, name, None) for name in ("lang", "ocr_version", "profile")}
     return create_pipeline(
         args.pipeline,
         device=args.device,

@@ -15,6 +15,7 @@ from ptocr.pipelines.doc_preprocessor import DocPreprocessorPipeline
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.ocr import OCRPipeline
 from ptocr.pipelines.predict_options import DocOptions, OCROptions, ReadingOptions, SpottingOptions, StructureOptions
+from ptocr.pipelines.profiles import PROFILES, Profile, profile_settings
 from ptocr.pipelines.single import create_model
 from ptocr.pipelines.spotting_pipeline import SpottingPipeline
 from ptocr.pipelines.spread import SpreadPipeline
@@ -31,7 +32,15 @@ if TYPE_CHECKING:
 
     from ptocr.pipelines.keywords import DocSetup, OCRSetup
 
-__all__ = ["DocOptions", "DocPreprocessorPipeline", "OCROptions", "OCRPipeline", "create_model", "create_pipeline"]
+__all__ = [
+    "PROFILES",
+    "DocOptions",
+    "DocPreprocessorPipeline",
+    "OCROptions",
+    "OCRPipeline",
+    "create_model",
+    "create_pipeline",
+]
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,7 @@ def create_pipeline(
     *,
     lang: str | None = None,
     ocr_version: str | None = None,
+    profile: Profile | None = None,
     device: str | None = "auto",
     compile: str = "off",
     dtype: str = "float32",
@@ -91,8 +101,9 @@ def create_pipeline(
 
     lang: what is to be read, by ISO 639 code or PaddleOCR's name, several with commas between ("ko", "korean",
     "en,fr"): chooses the recogniser and logs which; the pipeline's own stays where it reads the language. ocr_version:
-    "PP-OCRv3" ... "PP-OCRv6": detector and recogniser of that version. device: as in `RuntimeOptions`; several
-    ("gpu:0,1", "cpu,cpu") share the pages of a call between them. overrides: `text_detection_model_name`,
+    "PP-OCRv3" ... "PP-OCRv6": detector and recogniser of that version. profile: a key of `PROFILES`: what accuracy is
+    given for speed; not given: what the YAML says. device: as in `RuntimeOptions`; several ("gpu:0,1", "cpu,cpu") share
+    the pages of a call between them. overrides: `text_detection_model_name`,
     `text_detection_model_dir` and the like of every module (`text_recognition_...`, `textline_orientation_...`,
     `doc_orientation_classify_...`, `doc_unwarping_...`, `text_spotting_...`), and every option of `predict` as a
     default; of Paddle's own engines' (`IGNORED`), a warning says that they mean nothing here. Models are loaded when
@@ -108,6 +119,7 @@ def create_pipeline(
     ]
     if lang is not None or ocr_version is not None:
         overrides = {**_models_of(spec, lang, ocr_version), **overrides}
+    overrides = {**profile_settings(spec, profile), **overrides}
     return _opened(spec, options, overrides, tuple(code_of(name) for name in lang.split(",")) if lang else ())
 
 

@@ -67,6 +67,12 @@ class RecognitionConfig(ModuleConfig):
         return self.charset
 
 
+class DraftConfig(ModuleConfig):
+    """A quick recogniser that reads lines first; what scores less than `accept_thresh` is read again by the other."""
+
+    accept_thresh: Share = 0.95
+
+
 @dataclass(frozen=True)
 class Without:
     """What a call says to go on without a module."""
@@ -148,6 +154,7 @@ class OCRModules(Modules):
     TextDetection: DetectionConfig
     TextLineOrientation: Annotated[ModuleConfig | None, Without("use_textline_orientation=False")] = None
     TextRecognition: RecognitionConfig
+    TextRecognitionDraft: Annotated[DraftConfig | None, Without('another `profile` than "fast"')] = None
 
 
 class OCRSubPipelines(_Frozen):
@@ -157,11 +164,12 @@ class OCRSubPipelines(_Frozen):
 
 
 class PipelineSpec(PipelineConfig):
-    """An OCR pipeline, PaddleX's `OCR.yaml`."""
+    """An OCR pipeline, PaddleX's `OCR.yaml`. profile (ptocr's): a key of `profiles.PROFILES`."""
 
     short: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "text_detection": ("SubModules", "TextDetection"),
         "text_recognition": ("SubModules", "TextRecognition"),
+        "text_recognition_draft": ("SubModules", "TextRecognitionDraft"),
         "textline_orientation": ("SubModules", "TextLineOrientation"),
         **{key: ("SubPipelines", "DocPreprocessor", *path) for key, path in DocPreprocessor.short.items()},
     }
@@ -170,6 +178,7 @@ class PipelineSpec(PipelineConfig):
     use_doc_preprocessor: bool = False
     use_textline_orientation: bool = False
     batch_size: int = Field(default=1, ge=1)
+    profile: str = "balanced"
     SubModules: OCRModules
     SubPipelines: OCRSubPipelines | None = None
 

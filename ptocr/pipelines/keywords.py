@@ -113,6 +113,7 @@ class RunningKeywords(TypedDict, total=False):
 
     lang: str | None
     ocr_version: str | None
+    profile: Literal["best", "balanced", "fast"] | None
     device: str | None
     compile: str
     dtype: str
@@ -148,6 +149,8 @@ class OCRModelKeywords(DocModelKeywords, total=False):
     text_recognition_model_dir: str | Path | None
     text_recognition_batch_size: int | None
     text_recognition_charset: str | Path | None
+    text_recognition_draft_model_name: str | None
+    text_recognition_draft_model_dir: str | Path | None
 
 
 class DocSetup(DocKeywords, DocModelKeywords, RunningKeywords, total=False):

@@ -150,6 +150,7 @@ class OCRPipeline:
     def _modules(self, call: _Call) -> list[str]:
         """Names of the modules that a call needs."""
         optional = {
+            "TextRecognitionDraft": "TextRecognitionDraft" in self.models.modules,
             "TextLineOrientation": call.line_orientation,
             "DocOrientationClassify": call.orientation,
             "DocUnwarping": call.unwarping,

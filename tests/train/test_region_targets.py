@@ -12,12 +12,7 @@ from ptocr.data.augment_det import PageSample
 from ptocr.data.targets.east_maps import EASTMaps
 from ptocr.data.targets.pgnet_maps import PGNetMaps
 from ptocr.data.targets.sast_maps import SASTMaps
-from ptocr.evaluation.metrics import DetMetric
-from ptocr.processing.det import REGIONS
-from ptocr.processing.pgnet import known_part, pgnet_lines
 from ptocr.spec.model import load_spec
-from ptocr.spec.settings import EASTPostprocess, SASTPostprocess
-from ptocr.spec.tasks import PGNetPostprocess
 from ptocr.spec.vocabulary import Vocabulary
 from tests.data import region_inputs as inputs
 
@@ -85,56 +80,3 @@ def test_pgnet(gather: str | None, kind: str) -> None:
     np.testing.assert_array_equal(positions[:count], GOLDEN[f"{name}.positions"])
     assert not there[count:].any()
     check(got, name)
-
-
-def found(polys: list[np.ndarray], wanted: tuple[np.ndarray, ...]) -> float:
-    metric = DetMetric()
-    metric.add(polys, wanted, [False] * len(wanted))
-    return metric.result()["hmean"]
-
-
-def learnable(kind: str) -> PageSample:
-    """Texts of a page that touch no other one, with room for their characters."""
-    whole, numbers = sample(kind), {"quads": (1, 2, 4, 5, 6, 9, 12), "curves": (1, 2)}[kind]
-    polys, texts = (tuple(values[n] for n in numbers) for values in (whole.polys, whole.texts))
-    return PageSample(whole.image, polys, (False,) * len(polys), texts)
-
-
-def test_a_network_that_gives_east_its_targets_finds_the_texts() -> None:
-    page = learnable("quads")
-    maps = EASTMaps()(page, Middle())
-    polys, scores = REGIONS["east"]([maps["score_map"], maps["geometry_map"][:8]], inputs.SIZE, EASTPostprocess())
-    assert found(polys, page.polys) == 1 and len(polys) == len(scores) > 6
-
-
-@pytest.mark.parametrize("kind", inputs.PAGES)
-def test_a_network_that_gives_sast_its_targets_finds_the_texts(kind: str) -> None:
-    page = learnable(kind)
-    maps = SASTMaps()(page, Middle())
-    given = [maps["score_map"], *(maps[f"{name}_map"][:-1] for name in ("border", "corner", "center"))]
-    polys, _ = REGIONS["sast"](given, inputs.SIZE, SASTPostprocess(box_type="quad" if kind == "quads" else "poly"))
-    assert found(polys, page.polys) == 1 and len(polys) == len(page.polys)
-
-
-@pytest.mark.parametrize("kind", inputs.PAGES)
-def test_a_network_that_gives_pgnet_its_targets_reads_the_texts(kind: str) -> None:
-    """Characters, and blanks between them, are put around the places along each text where the loss looks for them."""
-    page, known = learnable(kind), charset()
-    maps = PGNetMaps(known)(page, Middle())
-    logits = np.zeros((37, *maps["score_map"].shape[1:]), np.float32)
-    logits[36] = 1
-    pixels = np.argwhere(maps["score_map"][0] > 0)
-    texts = zip(maps["positions"], maps["position_mask"], maps["labels"], maps["lengths"], strict=True)
-    for places, there, classes, length in texts:
-        count = int(there.sum())
-        if count:
-            away = np.linalg.norm(pixels[:, None] - places[:count], axis=2)
-            character, blank = divmod(away.argmin(axis=1) * 2 * length // count, 2)
-            own = pixels[(away.min(axis=1) < 5) & (blank == 0)]
-            logits[classes[character[(away.min(axis=1) < 5) & (blank == 0)]], own[:, 0], own[:, 1]] = 2
-    given = [maps["score_map"], maps["border_map"][:4], logits, maps["direction_map"][:2]]
-    lines = pgnet_lines(given, inputs.SIZE, PGNetPostprocess(), known)
-    wanted = [known_part(text, known) for text in page.texts]
-    readable_polys = [poly for poly, text in zip(page.polys, wanted, strict=True) if len(text) > 1]
-    assert sorted(line.text.text for line in lines) == sorted(text for text in wanted if len(text) > 1)
-    assert found([line.poly for line in lines], tuple(readable_polys)) == 1

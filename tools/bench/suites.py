@@ -19,6 +19,7 @@ MODES = {
     "aot fp32": {"compile": "aot", "dtype": "float32"},
     "aot bf16": {"compile": "aot", "dtype": "bfloat16"},
 }
+FAST = {"fast": {"profile": "fast"}}  # of pipelines alone
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def page_contenders(
     """
     if suite == "defaults":
         ours = {"pipeline": "OCR", "device": device, "threads": threads}
-        modes = [Contender(f"ptocr {name}", "ptocr", ours | way) for name, way in MODES.items()]
+        modes = [Contender(f"ptocr {name}", "ptocr", ours | way) for name, way in (MODES | FAST).items()]
         return modes + [default_peer(kind, threads, python, v6_models) for kind in DEFAULTS]
     settings, models = {"rapidocr": (RAPID, V4), "rapidocr-v6": (RAPID, V6), "paddleocr": (PADDLE, V4)}[suite]
     common: dict[str, Any] = {**settings, **models, "device": device, "threads": threads}
