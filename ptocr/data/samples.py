@@ -155,7 +155,7 @@ class RecSamples(OCRSamples):
             if rng.random() < self.part.concat:
                 image, text = self._joined(image, text, width / height, rng)
             image = self.augment(image, rng)
-        target = self.encoder.arrays(text)
+        target = self.encoder.drawn(text, rng)
         if target is None:
             return None
         picture, share = line_picture(image, self.pre, height, width)

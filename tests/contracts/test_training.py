@@ -54,6 +54,12 @@ SHALLOW: dict[str, dict[str, dict[str, Any]]] = {
     "det_r50_vd_east": {"backbone": {"layers": 18}},
     "det_r50_vd_sast": {"backbone": {"layers": 18}},
     "e2e_r50_vd_pg": {"backbone": {"layers": 18}},
+    "rec_mv3_tps_bilstm_att": {},  # small
+    "rec_mtb_nrtr": {"head": {"num_encoder_layers": 1, "num_decoder_layers": 1}},
+    "rec_r45_abinet": {"head": {"num_layers": 1, "iter_size": 2}},
+    "rec_r45_visionlan": {"head": {"n_layers": 1}},
+    "rec_r50_fpn_srn": {"head": {"num_encoder_TUs": 1, "num_decoder_TUs": 1}},
+    "rec_svtrnet_stn": {"backbone": {"depth": [1, 1, 1], "mixer": ["Local", "Local", "Global"]}},
     "rec_svtrnet_cppd": {
         "backbone": {"depth": [1, 1, 1], "mixer": ["Conv", "Conv", "Global"]},
         "head": {"num_layer": 1},
@@ -76,6 +82,11 @@ def sized(recipe: str) -> bool:
 # The first as SLANet_plus, two large ones; the others as recipes that run, with another size of the network.
 SLOW = ("en_ppstructure_mobile_v2.0_SLANet", "table_master", "sr_telescope")
 SLOW += ("ch_PP-OCRv2_det", "ch_ppocr_server_v2.0_det", "det_mv3_db", "det_r50_vd_east", "det_r50_vd_pse")
+# as ch_ppocr_mobile_v2.0_rec, rec_mv3_none_none_ctc and rec_mv3_tps_bilstm_ctc
+SLOW += ("ch_PP-OCRv2_rec", "ch_ppocr_server_v2.0_rec", "rec_mv3_none_bilstm_ctc", "rec_r34_vd_none_bilstm_ctc")
+SLOW += ("rec_r34_vd_none_none_ctc", "rec_r34_vd_tps_bilstm_att", "rec_r34_vd_tps_bilstm_ctc")
+# large even so; tests/train/test_objectives.py runs a batch of each
+SLOW += ("rec_r45_abinet", "rec_r45_visionlan", "rec_r50_fpn_srn")
 EACH = [
     pytest.param(name, marks=[pytest.mark.slow] if name in SLOW or (sized(name) and name not in SHALLOW) else [])
     for name in RECIPES
@@ -141,6 +152,9 @@ def one_step(recipe: str, spec: ModelSpec, start: Path | None, output: Path, *se
         listed = LAYOUTS[spec.load_charset().layout].listed
         (folder / "dict.txt").write_text("\n".join([*listed, *"abcdefgh"]), encoding="utf-8")
         overrides += [f"charset={folder / 'dict.txt'}", "sampler.scales=[[64, 48]]", "augment.concat=0"]
+    if getattr(load_recipe(recipe).loss, "vectors", None) is not None:
+        (folder / "words.vec").write_text("1 300\nab " + "0.5 " * 300 + "\n", encoding="utf-8")
+        overrides.append(f"loss.vectors={folder / 'words.vec'}")
     return fit(load_recipe(recipe, [*overrides, *settings]))
 
 

@@ -41,6 +41,21 @@ def _cppd(network: Any, picture: Tensor, extra: Extra, read: Tensor) -> tuple[Te
     return (trained.forward_train(picture)["edges"].softmax(2),)
 
 
+def _attention(network: Any, picture: Tensor, extra: Extra, read: Tensor) -> tuple[Tensor, ...]:
+    return (network.forward_train(picture, {"tokens": _after(0, read)})["attention"].softmax(2),)
+
+
+def _sar(network: Any, picture: Tensor, extra: Extra, read: Tensor) -> tuple[Tensor, ...]:
+    told = {"tokens": _after(network.head.tokens["start"], read), "valid_ratio": extra["valid_ratio"]}
+    return (network.forward_train(picture, told)["fed"].softmax(2),)
+
+
+def _aligned(network: Any, picture: Tensor, extra: Extra, read: Tensor) -> tuple[Tensor, ...]:
+    """ABINet is fed nothing; the last of its rounds is what it reads."""
+    language = network.head.language(extra["lang_tokens"], extra["lang_lengths"])[1]
+    return network.forward_train(picture)["aligned"][-1].softmax(2), language
+
+
 def table(network: Any, picture: Tensor, extra: Extra, read: Tensor) -> tuple[Tensor, ...]:
     """Of any table network."""
     start = getattr(network.head, "start", 0)
@@ -50,6 +65,11 @@ def table(network: Any, picture: Tensor, extra: Extra, read: Tensor) -> tuple[Te
 
 FORCED: dict[str, Forced] = {
     "rec_d28_can": _can,
+    "rec_r31_robustscanner": _sar,
+    "rec_r31_sar": _sar,
+    "rec_r32_gaspin_bilstm_att": _attention,
+    "rec_r34_vd_tps_bilstm_att": _attention,
+    "rec_r45_abinet": _aligned,
     "rec_resnet_rfl": _rfl,
     "rec_svtrnet_cppd": _cppd,
     "table_master": table,

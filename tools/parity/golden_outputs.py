@@ -33,7 +33,7 @@ def _nrtr(network: Any, picture: Tensor, extra: Extra) -> Outputs:
 
 
 def _srn(network: Any, picture: Tensor, extra: Extra) -> Outputs:
-    branches = network.head.branches(network.features(picture))
+    branches = network.head.forward_train(network.features(picture))
     predict, words, semantic = (branches[name].flatten(0, 1) for name in ("fused", "words", "semantic"))
     predict = predict.softmax(1)
     return predict, branches["visual"], predict.argmax(1, keepdim=True), words, semantic

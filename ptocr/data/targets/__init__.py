@@ -5,7 +5,7 @@ from ptocr.data.targets.ct_maps import CTMaps
 from ptocr.data.targets.db_maps import DBMaps, border_map, shrink_map
 from ptocr.data.targets.drrg_maps import DRRGMaps
 from ptocr.data.targets.fce_maps import FCEMaps
-from ptocr.data.targets.line_labels import LabelEncoder, RecTarget, TokenLabels
+from ptocr.data.targets.line_labels import HiddenLabels, LabelEncoder, MeaningLabels, RecTarget, TokenLabels
 from ptocr.data.targets.pse_maps import PSEMaps
 from ptocr.data.targets.table_tokens import TableCell, TableLabel, TableTargets, parse_table_html
 
@@ -14,8 +14,10 @@ __all__ = [
     "DBMaps",
     "DRRGMaps",
     "FCEMaps",
+    "HiddenLabels",
     "LabelEncoder",
     "LineTargets",
+    "MeaningLabels",
     "PSEMaps",
     "PageTargets",
     "RecTarget",

@@ -41,6 +41,10 @@ class LineTargets:
         """Targets of a text, None where it cannot be learnt."""
         raise NotImplementedError
 
+    def drawn(self, text: str, rng: np.random.Generator) -> Arrays | None:
+        """The same where chance has a say in them."""
+        return self.arrays(text)
+
     def accepts(self, text: str) -> bool:
         """Whether a text can be trained on."""
         return self.arrays(text) is not None

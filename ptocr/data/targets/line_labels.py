@@ -5,11 +5,14 @@ Equal to what upstream's label encoders give (tests/train/test_targets.py, tests
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from ptocr.data.targets.base_targets import Arrays, LineTargets
+from ptocr.errors import InputError
 from ptocr.spec.vocabulary import Vocabulary
 
 
@@ -30,6 +33,60 @@ class TokenLabels(LineTargets):
         if tokens is None:
             return None
         return {"tokens": np.array(tokens), "length": len(self.charset.encode(text))}
+
+
+class HiddenLabels(TokenLabels):
+    """The same, and "hidden": the place of one character, drawn by chance (upstream VLLabelEncode)."""
+
+    def arrays(self, text: str) -> Arrays | None:
+        """As of `TokenLabels`; the first character is hidden."""
+        made = super().arrays(text)
+        return None if made is None else {**made, "hidden": 0}
+
+    def drawn(self, text: str, rng: np.random.Generator) -> Arrays | None:
+        made = super().arrays(text)
+        return None if made is None else {**made, "hidden": int(rng.integers(int(made["length"])))}
+
+
+class MeaningLabels(TokenLabels):
+    """The same, and "meaning": the vector of the word, "meant": 1, or zeros where it has none.
+
+    vectors: of words, as `read_vectors` gives them; a word is looked up as it is written, then in small letters.
+    """
+
+    def __init__(self, charset: Vocabulary, length: int, vectors: Mapping[str, np.ndarray], size: int) -> None:
+        super().__init__(charset, length)
+        self.vectors, self.none = vectors, np.zeros(size, np.float32)
+
+    def arrays(self, text: str) -> Arrays | None:
+        """As of `TokenLabels`; "meaning": (size,) float32."""
+        made = super().arrays(text)
+        vector = self.vectors.get(text, self.vectors.get(text.lower()))
+        if made is None:
+            return None
+        return {**made, "meaning": self.none if vector is None else vector, "meant": float(vector is not None)}
+
+
+def read_vectors(path: Path, size: int) -> dict[str, np.ndarray]:
+    """Word vectors in fastText's text format, a word and `size` numbers a line; a first line with their counts is
+    passed over. `fasttext print-word-vectors MODEL.bin < words.txt` writes it for any words.
+
+    Raises:
+        InputError: no such file, or a line of another form; names file and line.
+    """
+    vectors: dict[str, np.ndarray] = {}
+    try:
+        with path.open(encoding="utf-8") as stream:
+            for number, line in enumerate(stream, start=1):
+                word, *values = line.rstrip().split(" ")
+                if number == 1 and len(values) == 1:
+                    continue
+                if len(values) != size:
+                    raise InputError(f"{path}:{number}: {len(values)} numbers behind a word; {size} are needed")
+                vectors[word] = np.array(values, np.float32)
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise InputError(f"{path}: no word vectors in fastText's text format ({error})") from None
+    return vectors
 
 
 @dataclass(frozen=True)

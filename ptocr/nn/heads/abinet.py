@@ -27,10 +27,11 @@ class LanguageLayer(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = Mlp(dim, hidden, nn.ReLU())
         self.norm3 = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(0.1)
 
     def forward(self, x: Tensor, tokens: Tensor, seen: Tensor) -> Tensor:
-        x = self.norm2(x + self.cross_attn(x, tokens, seen))
-        return self.norm3(x + self.mlp(x))
+        x = self.norm2(x + self.dropout(self.cross_attn(x, tokens, seen)))
+        return self.norm3(x + self.dropout(self.mlp(x)))
 
 
 class LanguageModel(nn.Module):
@@ -123,17 +124,36 @@ class ABINetHead(PositionHead):
         self.w_att_align = nn.Linear(2 * in_channels, in_channels)
         self.cls_align = nn.Linear(in_channels, classes)
 
-    def logits(self, x: Tensor) -> Tensor:
+    def vision(self, x: Tensor) -> Tensor:
+        """What is seen at each position, (N, C, H, W) -> (N, T, C)."""
         rows = self.pos_encoder(x.flatten(2).transpose(1, 2))
         for layer in self.encoder:
             rows = layer(rows)
-        vision = self.decoder(rows.transpose(1, 2).unflatten(2, x.shape[2:]))
+        return self.decoder(rows.transpose(1, 2).unflatten(2, x.shape[2:]))
+
+    def corrected(self, vision: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """One round: logits (N, T, classes) of the language model alone, and of both together."""
+        spoken, said = self.language(logits.softmax(2), lengths(logits).clamp(2, logits.shape[1]))
+        gate = torch.sigmoid(self.w_att_align(torch.cat([spoken, vision], dim=2)))
+        return said, self.cls_align(gate * vision + (1 - gate) * spoken)
+
+    def logits(self, x: Tensor) -> Tensor:
+        vision = self.vision(x)
         logits = self.cls(vision)
         for _ in range(self.rounds):
-            spoken, _ = self.language(logits.softmax(2), lengths(logits).clamp(2, logits.shape[1]))
-            gate = torch.sigmoid(self.w_att_align(torch.cat([spoken, vision], dim=2)))
-            logits = self.cls_align(gate * vision + (1 - gate) * spoken)
+            _, logits = self.corrected(vision, logits)
         return logits
+
+    def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Logits "vision" (N, T, classes), and of all rounds "language", "aligned" (rounds, N, T, classes)."""
+        vision = self.vision(x)
+        seen = logits = self.cls(vision)
+        rounds = []
+        for _ in range(self.rounds):
+            said, logits = self.corrected(vision, logits.detach())  # it does not learn through what it is given
+            rounds.append((said, logits))
+        said, both = (torch.stack(part) for part in zip(*rounds, strict=True))
+        return {"vision": seen, "language": said, "aligned": both}
 
     def class_rows(self) -> dict[str, str]:
         names = ("cls.weight", "cls.bias", "cls_align.weight", "cls_align.bias")

@@ -50,7 +50,7 @@ class AttentionHead(Head):
     """(N, T, C) -> class probabilities (N, steps, classes), decoded greedily in exactly `steps` steps.
 
     Class 0 starts the sequence. forward_train: targets["tokens"] (N, L), the classes that are
-    fed in (teacher forcing) -> logits (N, L, classes).
+    fed in (teacher forcing) -> logits (N, L, classes); without targets what was read is fed in.
     """
 
     LAYOUT = "attention"

@@ -53,6 +53,11 @@ class Transformer(PositionHead):
             x = layer(x, memory)
         return self.tgt_word_prj(x)
 
+    def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Logits "fed" (N, L - 1, classes + 1) of what follows each of targets["tokens"] (N, L) but the last."""
+        assert targets is not None
+        return {"fed": self.forced(self.memory(x), targets["tokens"][:, :-1])}
+
     def logits(self, x: Tensor) -> Tensor:
         memory = self.memory(x)
         keys = [layer.cross_attn.keys(memory) for layer in self.decoder]  # type: ignore[union-attr, operator]

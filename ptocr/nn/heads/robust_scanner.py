@@ -109,13 +109,31 @@ class RobustScannerHead(PositionHead):
     def forward(self, x: Tensor, ratio: Tensor) -> Tensor:  # type: ignore[override]
         return self.logits(x, ratio).softmax(2)
 
-    def logits(self, x: Tensor, ratio: Tensor) -> Tensor:
+    def seen(self, x: Tensor, ratio: Tensor) -> Tensor:
+        """Which columns of a map (N, C, H, W) hold text, (N, W) bool."""
         columns = torch.arange(x.shape[3], device=x.device)
-        seen = columns < torch.floor(x.shape[3] * ratio + 0.5).clamp_min(1)[:, None]
-        reduced = self.encoder.layer(x)
-        hybrid, position = self.decoder.hybrid_decoder, self.decoder.position_decoder
-        places = position.embedding.weight[: self.steps].expand(x.shape[0], -1, -1)
-        where = glimpse(places, position.position_aware_module(reduced), x, seen)
+        return columns < torch.floor(x.shape[3] * ratio + 0.5).clamp_min(1)[:, None]
+
+    def where(self, x: Tensor, reduced: Tensor, seen: Tensor, steps: int) -> Tensor:
+        """What the place alone says of each step: (N, C, H, W) -> (N, steps, C)."""
+        position = self.decoder.position_decoder
+        places = position.embedding.weight[:steps].expand(x.shape[0], -1, -1)
+        return glimpse(places, position.position_aware_module(reduced), x, seen)
+
+    def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Logits "fed" (N, L, classes - 1) of what follows each of targets["tokens"] (N, L); targets["valid_ratio"]
+        (N,): share of the width that holds text."""
+        assert targets is not None
+        tokens, hybrid = targets["tokens"], self.decoder.hybrid_decoder
+        seen, reduced = self.seen(x, targets["valid_ratio"].to(x.dtype)), self.encoder.layer(x)
+        embedded = hybrid.embedding(tokens) * (tokens != self.tokens["pad"]).unsqueeze(2)  # Paddle: padding is zero
+        what = glimpse(hybrid.sequence_layer(embedded)[0], reduced, x, seen)
+        where = self.where(x, reduced, seen, tokens.shape[1])
+        return {"fed": self.decoder.prediction(self.decoder.fusion_module(what, where))}
+
+    def logits(self, x: Tensor, ratio: Tensor) -> Tensor:
+        seen, reduced, hybrid = self.seen(x, ratio), self.encoder.layer(x), self.decoder.hybrid_decoder
+        where = self.where(x, reduced, seen, self.steps)
         state = None
 
         def step(token: Tensor, place: int) -> Tensor:

@@ -54,6 +54,14 @@ class SARReader(PositionHead):
 
         return read_greedily(step, len(x), self.steps, self.tokens["start"], self.tokens["end"], x.device)
 
+    def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Logits "fed" (N, L, classes - 1) of what follows each of targets["tokens"] (N, L); targets["valid_ratio"]
+        (N,): share of the width that holds text."""
+        assert targets is not None
+        width = x.shape[3]
+        valid = torch.ceil(width * targets["valid_ratio"].to(x.dtype)).long().clamp(1, width)
+        return {"fed": self.decoder(x, self.encoder(x, valid), targets["tokens"], valid)}
+
     def class_rows(self) -> dict[str, str]:
         names = ("decoder.prediction.weight", "decoder.prediction.bias", "decoder.embedding.weight")
         return dict.fromkeys(names, "sar")

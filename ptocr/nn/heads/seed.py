@@ -71,7 +71,7 @@ def best_path(tokens: Steps, before: Steps, scores: list[list[float]], end: int)
 class AsterHead(Head):
     """(N, 25, C) -> probabilities (N, steps, classes) along the likeliest of `beam_width` readings.
 
-    forward_train: targets["tokens"] (N, L) fed in -> logits and the predicted meaning.
+    forward_train: targets["tokens"] (N, L), fed in but for the last -> logits and the predicted meaning.
     """
 
     def __init__(

@@ -197,8 +197,9 @@ class SRNHead(PositionHead):
         self.gsrm = GSRM(in_channels, num_heads, num_decoder_TUs, classes, max_text_length)
         self.vsfd = VSFD(in_channels, classes)
 
-    def branches(self, x: Tensor) -> dict[str, Tensor]:
-        """What the losses need, by name: features "visual" (N, T, C), logits "words", "semantic", "fused"."""
+    def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Logits (N, T, classes) of what was seen, "words", of both together, "fused", and with one class more of what
+        the text probably says, "semantic"; features "visual" (N, T, C)."""
         visual = self.pvam(x)
         semantic, words = self.gsrm(visual)
         reasoned = semantic @ self.gsrm.table.T

@@ -13,7 +13,7 @@ from ptocr.nn.decode import GreedySteps
 from ptocr.nn.heads.nrtr import join_heads, split_heads
 from ptocr.nn.heads.position import PositionHead
 
-HEADS, HIDDEN = 8, 2048
+HEADS, HIDDEN, DROPOUT = 8, 2048, 0.1
 
 
 class PositionTable(nn.Module):
@@ -41,10 +41,12 @@ class SequenceAttention(nn.Module):
         self.w_vs = nn.Linear(dim, dim)
         self.layer_norm = nn.LayerNorm(dim)
         self.fc = nn.Linear(dim, dim)
+        self.dropout = nn.Dropout(DROPOUT)
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (split_heads(part(x), HEADS) for part in (self.w_qs, self.w_ks, self.w_vs))
-        return self.layer_norm(x + self.fc(join_heads(F.scaled_dot_product_attention(q, k, v))))
+        seen = F.scaled_dot_product_attention(q, k, v, dropout_p=DROPOUT if self.training else 0.0)
+        return self.layer_norm(x + self.dropout(self.fc(join_heads(seen))))
 
 
 class FeedForward(nn.Module):
@@ -55,10 +57,11 @@ class FeedForward(nn.Module):
         self.w_1 = nn.Conv1d(dim, HIDDEN, 1)
         self.w_2 = nn.Conv1d(HIDDEN, dim, 1)
         self.layer_norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(DROPOUT)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.w_2(F.relu(self.w_1(x.transpose(1, 2))))
-        return self.layer_norm(x + y.transpose(1, 2))
+        return self.layer_norm(x + self.dropout(y.transpose(1, 2)))
 
 
 class SequenceLayer(nn.Module):
@@ -81,9 +84,10 @@ class SequenceModel(nn.Module):
         self.position_enc = PositionTable(dim, length)
         self.layer_stack = nn.ModuleList(SequenceLayer(dim) for _ in range(layers))
         self.layer_norm = nn.LayerNorm(dim, eps=1e-6)
+        self.dropout = nn.Dropout(DROPOUT)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.position_enc(x)
+        x = self.dropout(self.position_enc(x))
         for layer in self.layer_stack:
             x = layer(x)
         return self.layer_norm(x)
@@ -106,7 +110,8 @@ class ParallelPrediction(nn.Module):
 
 
 class Masking(nn.Module):
-    """Which part of the features belongs to one character (training alone)."""
+    """Which part of the features belongs to one character (training alone): (N, L, C) and the character's place (N,) ->
+    the share of each feature that does, (N, L, 1), features without and with it alone, (N, L, C) both."""
 
     def __init__(self, dim: int, length: int, text_length: int) -> None:
         super().__init__()
@@ -116,6 +121,13 @@ class Masking(nn.Module):
         self.w0_linear = nn.Linear(1, length)
         self.wv = nn.Linear(dim, dim)
         self.we = nn.Linear(dim, 1)
+
+    def forward(self, x: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        order = self.w0_linear(self.pos_embedding(place).unsqueeze(2)).transpose(1, 2)  # (N, L, C)
+        seen = self.wv(self.MLM_SequenceModeling_mask(x))
+        share = torch.sigmoid(self.we(torch.tanh(order + seen)))
+        context = self.MLM_SequenceModeling_WCL
+        return share, context(x * (1 - share)), context(x * share)
 
 
 class Prediction(nn.Module):
@@ -131,6 +143,10 @@ class Prediction(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.w_vrm(self.pp(x))
+
+    def of_parts(self, x: Tensor) -> Tensor:
+        """Of features without or with a hidden character alone."""
+        return self.w_share(self.pp_share(x))
 
 
 class VLHead(PositionHead):
@@ -162,6 +178,18 @@ class VLHead(PositionHead):
 
     def decoding(self, network: nn.Module) -> nn.Module:
         return GreedySteps(network, most=self.most)  # upstream reads no character at the last position
+
+    def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Logits (N, T, classes): "text"; with targets["hidden"], the place (N,) of a character, "rest" without it and
+        "one" of it alone; lines of targets["occluded"] (N,) bool are read without what shows that character."""
+        if targets is None:
+            return {"text": self.logits(x)}
+        parts, rows = self.MLM_VRM, x.transpose(2, 3).flatten(2).transpose(1, 2)
+        share, rest, one = parts.MLM(rows, targets["hidden"])
+        if "occluded" in targets:
+            rows = rows * (1 - share.detach() * targets["occluded"][:, None, None])
+        made = {"text": parts.Prediction(parts.SequenceModeling(rows))}
+        return made | {"rest": parts.Prediction.of_parts(rest), "one": parts.Prediction.of_parts(one)}
 
     def class_rows(self) -> dict[str, str]:
         layers = ["w_vrm", *["w_share"] * self.trained]

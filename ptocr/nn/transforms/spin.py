@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.layers import FoldingSequential
-from ptocr.nn.transforms.tps import GridGenerator
+from ptocr.nn.transforms.tps import GridGenerator, begin_with, first_points
 
 POINTS = 20
 
@@ -80,9 +80,21 @@ class GASPIN(nn.Module):
         )  # fmt: skip
         self.powers = len(self.sp_net.powers)
         self.stucture_fc2 = nn.Linear(256, self.powers + 1 + 2 * POINTS)
+        # the brightness as it is, no offsets
+        begin_with(self.stucture_fc2, F.pad(first_points(POINTS).flatten(), (self.powers + 1, 0)))
+        with torch.no_grad():
+            self.stucture_fc2.bias[self.powers - 1 : self.powers + 1] = torch.tensor([5.0, -5.0])
         self.GridGenerator = GridGenerator(POINTS)
         self.offset_fc1 = FoldingSequential(*_conv(128, 16))
         self.offset_fc2 = nn.Conv2d(16, in_channels, 3, padding=1)
+
+    def train(self, mode: bool = True) -> GASPIN:
+        """Norms of maps keep their statistics, as upstream (`use_global_stats`)."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptocr.nn.layers import FoldingSequential
+from ptocr.nn.transforms.tps import begin_with
 
 WIDTHS = (32, 64, 128, 256, 256, 256)
 BEGIN = 0.01  # of the picture, between its edges and where control points lie before anything is learnt
@@ -36,9 +37,8 @@ class EdgeNetwork(nn.Module):
         self.stn_convnet = nn.Sequential(*layers)
         self.stn_fc1 = FoldingSequential(nn.Linear(2 * in_channels, 512), nn.BatchNorm1d(512), nn.ReLU())
         self.stn_fc2 = nn.Linear(512, 2 * points)
-        nn.init.zeros_(self.stn_fc2.weight)
-        with torch.no_grad():
-            self.stn_fc2.bias.copy_(edge_points(points, (BEGIN, BEGIN)).flatten())
+        nn.init.normal_(self.stn_fc1[0].weight, std=0.001)
+        begin_with(self.stn_fc2, edge_points(points, (BEGIN, BEGIN)))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stn_fc1(self.stn_convnet(x).flatten(1))

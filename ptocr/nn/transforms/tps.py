@@ -30,9 +30,7 @@ class LocalizationNetwork(nn.Module):
             in_channels = width
         self.fc1 = nn.Linear(in_channels, hidden)
         self.fc2 = nn.Linear(hidden, 2 * points)
-        nn.init.zeros_(self.fc2.weight)
-        with torch.no_grad():
-            self.fc2.bias.copy_(first_points(points).flatten())
+        begin_with(self.fc2, first_points(points))
 
     def forward(self, x: Tensor) -> Tensor:
         for i in range(self.depth):
@@ -43,9 +41,16 @@ class LocalizationNetwork(nn.Module):
         return self.fc2(x).unflatten(1, (-1, 2))
 
 
+def begin_with(layer: nn.Linear, values: Tensor) -> None:
+    """Let an untrained layer answer `values` whatever it is given."""
+    nn.init.zeros_(layer.weight)
+    with torch.no_grad():
+        layer.bias.copy_(values.flatten())
+
+
 def first_points(count: int) -> Tensor:
-    """Control points before anything is learnt, (K, 2): the upper ones rise from the middle, the lower ones fall to it
-    (upstream: get_initial_fiducials)."""
+    """What is found before anything was learnt: the upper edge falls from the middle, the lower one rises to it (arXiv
+    1603.03915, figure 6a), (K, 2)."""
     x, down = torch.linspace(-1.0, 1.0, count // 2), torch.linspace(0.0, -1.0, count // 2)
     return torch.cat([torch.stack([x, down], dim=1), torch.stack([x, down + 1.0], dim=1)])
 
@@ -89,8 +94,7 @@ class GridGenerator(nn.Module):
     def __init__(self, points: int) -> None:
         super().__init__()
         self.fc = nn.Linear(2 * points, 6)
-        nn.init.zeros_(self.fc.weight)
-        nn.init.zeros_(self.fc.bias)
+        begin_with(self.fc, torch.zeros(6))
         self.count = points
 
     def forward(self, targets: Tensor, height: int, width: int) -> Tensor:

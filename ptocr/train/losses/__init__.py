@@ -15,17 +15,22 @@ from ptocr.train.losses.db_loss import DBLoss, DBObjective
 from ptocr.train.losses.drrg_loss import DRRGLoss, DRRGObjective
 from ptocr.train.losses.east_loss import EASTObjective
 from ptocr.train.losses.fce_loss import FCELoss, FCEObjective
+from ptocr.train.losses.fed_loss import AttentionObjective, NRTRObjective, SARObjective, SPINObjective
 from ptocr.train.losses.form_loss import FormObjective
+from ptocr.train.losses.language_loss import ABINetObjective, SRNObjective, VisionLANObjective
 from ptocr.train.losses.pgnet_loss import PGNetObjective
 from ptocr.train.losses.position_loss import PermutedObjective, PositionObjective
 from ptocr.train.losses.pse_loss import PSELoss, PSEObjective
 from ptocr.train.losses.sast_loss import SASTObjective
+from ptocr.train.losses.seed_loss import SEEDObjective
 from ptocr.train.losses.table_loss import SLAObjective, TableAttentionObjective, TableMasterObjective
 from ptocr.train.losses.token_losses import NRTRLoss, SARLoss
 from ptocr.train.losses.zoom_loss import StrokeObjective, TelescopeObjective
 from ptocr.train.objectives import Objective
 
 __all__ = [
+    "ABINetObjective",
+    "AttentionObjective",
     "CANObjective",
     "CPPDObjective",
     "CTCLoss",
@@ -43,6 +48,7 @@ __all__ = [
     "FCEObjective",
     "FormObjective",
     "NRTRLoss",
+    "NRTRObjective",
     "PGNetObjective",
     "PSELoss",
     "PSEObjective",
@@ -50,38 +56,51 @@ __all__ = [
     "PositionObjective",
     "RFLObjective",
     "SARLoss",
+    "SARObjective",
     "SASTObjective",
+    "SEEDObjective",
     "SLAObjective",
+    "SPINObjective",
+    "SRNObjective",
     "SmoothCELoss",
     "StrokeObjective",
     "TableAttentionObjective",
     "TableMasterObjective",
     "TelescopeObjective",
+    "VisionLANObjective",
 ]
 
 # By the name that a recipe says as `loss.name`. Of those for a head, the first is the default.
 OBJECTIVES: dict[str, type[Objective]] = {
     "db": DBObjective,
-    "pse": PSEObjective,
-    "ct": CTObjective,
-    "fce": FCEObjective,
-    "drrg": DRRGObjective,
     "ctc": CTCObjective,
     "ce": ClsObjective,
+    "abinet": ABINetObjective,
+    "attention": AttentionObjective,
     "can": CANObjective,
     "cppd": CPPDObjective,
-    "fields": FormObjective,
-    "permuted": PermutedObjective,
-    "positions": PositionObjective,
-    "rfl": RFLObjective,
+    "ct": CTObjective,
+    "drrg": DRRGObjective,
     "east": EASTObjective,
-    "sast": SASTObjective,
+    "fce": FCEObjective,
+    "fields": FormObjective,
+    "nrtr": NRTRObjective,
+    "permuted": PermutedObjective,
     "pgnet": PGNetObjective,
+    "positions": PositionObjective,
+    "pse": PSEObjective,
+    "rfl": RFLObjective,
+    "sar": SARObjective,
+    "sast": SASTObjective,
+    "seed": SEEDObjective,
     "sla": SLAObjective,
-    "table_attention": TableAttentionObjective,
+    "spin": SPINObjective,
+    "srn": SRNObjective,
     "stroke": StrokeObjective,
+    "table_attention": TableAttentionObjective,
     "table_master": TableMasterObjective,
     "telescope": TelescopeObjective,
+    "visionlan": VisionLANObjective,
 }
 
 

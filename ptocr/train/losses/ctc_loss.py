@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from ptocr.data.targets import LabelEncoder
@@ -41,6 +42,19 @@ class CTCLoss(nn.Module):
         return loss.mean()
 
 
+def ace_loss(logits: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    """Aggregation cross entropy (arXiv 1904.08364): how often each class occurs, mean over lines (upstream ACELoss,
+    which puts the mean probabilities through a softmax once more).
+
+    logits: (N, T, C); labels: (N, L) classes, 0 behind the text; lengths: (N,).
+    """
+    steps = logits.shape[1]
+    found = logits.float().softmax(2).mean(1)
+    wanted = F.one_hot(labels, logits.shape[2]).sum(1).to(found.dtype)
+    wanted[:, 0] = steps - lengths.to(found.dtype)
+    return F.cross_entropy(found, wanted / steps)
+
+
 class CenterLoss(nn.Module):
     """Squared distance of each step's feature to the centre of its predicted class (upstream CenterLoss).
 
@@ -66,7 +80,8 @@ class CTCSettings(LossPart):
     """Settings of CTC and what is added to it.
 
     ctc_focal: weight lines by how badly they are read; gtc_weight: of the guide, where the network has one; centers:
-    .npy (classes, features) of the center loss (tools/class_centers.py), weighted with center_weight.
+    .npy (classes, features) of the center loss (tools/class_centers.py), weighted with center_weight; ace_weight: of
+    the aggregation cross entropy.
     """
 
     name: Literal["ctc"] = "ctc"
@@ -75,6 +90,7 @@ class CTCSettings(LossPart):
     ctc_focal: bool = False
     centers: Path | None = None
     center_weight: float = 0.05
+    ace_weight: float = Field(default=0.0, ge=0)
 
 
 class CTCObjective(Objective):
@@ -125,6 +141,9 @@ class CTCObjective(Objective):
             losses["gtc"] = self.weights.gtc_weight * guide
         if self.center is not None:
             losses["center"] = self.weights.center_weight * self.center(out["features"], out["ctc"])
+        if self.weights.ace_weight:
+            ace = ace_loss(out["ctc"], batch["label_ctc"], batch["length"])
+            losses["ace"] = self.weights.ace_weight * ace
         return losses
 
     def agree(self, a: Batch, b: Batch) -> Tensor:
