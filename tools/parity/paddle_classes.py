@@ -177,7 +177,7 @@ ROWS: dict[str, Upstream] = {
     "rec_r32_gaspin_bilstm_att": _rec("SPIN", "3, 32, 100", "dict/spin_dict.txt", "head.generator", spread=1.0),
     "rec_r31_robustscanner": _rec("RobustScanner", "3, 48, 48, 160", "dict90.txt", "head.decoder.prediction", {90: LOW},
                                   inputs=3, extra=("valid_ratio",), batch=1, plain=True),
-    "rec_resnet_rfl": _rec("RFL", "1, 32, 100", None, "head.seq_head.generator", places=(0, 0)),
+    "rec_resnet_rfl": _rec("RFL", "1, 32, 100", None, "head.seq_head.generator", places=(0, 0), spread=1.0),
     "rec_resnet_stn_bilstm_att": Upstream(
         "steps", SEED_STEPS, {"head.decoder.decoder.fc": Spread(special={95: LOW, 96: LOW})}, (0, 1)
     ),
@@ -190,7 +190,8 @@ ROWS: dict[str, Upstream] = {
     "sr_telescope": Upstream("enlarger", {}, {}, (0, 0)),
     "sr_tsrn_transformer_strock": Upstream("enlarger", {}, {}, (0, 0)),
     "SLANet": Upstream("table", {"table_char_dict_path": "dict/table_structure_dict.txt"},
-                       {"head.structure_generator.1": Spread(), "head.loc_generator.1": Spread(0.0, 1.0)}, (1, 0)),
+                       {"head.structure_generator.1": Spread(), "head.loc_generator.1": Spread(0.0, 1.0)}, (1, 0),
+                       settings={"boxes": "square"}),
     "table_master": Upstream(
         "table",
         {"table_algorithm": "TableMaster", "table_max_len": 480,

@@ -32,6 +32,7 @@ from .networks import _state
 from .official import read_as_official
 from .paddle_classes import ROWS, Paddle, Upstream, upstream_run
 
+WRAPPED = ["<html>", "<body>", "<table>"], ["</table>", "</body>", "</html>"]  # what upstream puts around the tokens
 POLYGON, SCORE = 1.0, 1e-3  # pixels that corners, and what scores, may differ by
 
 
@@ -56,18 +57,20 @@ class Tally:
         equal = self.theirs == self.ours == self.polygons and self.lines == self.texts
         return equal and self.theirs + self.lines > 0 and self.gap <= SCORE
 
-    def polygon(self, theirs: Sequence[np.ndarray], ours: Sequence[np.ndarray], where: str) -> None:
-        """Count polygons, in any order."""
+    def polygon(self, theirs: Sequence[np.ndarray], ours: Sequence[np.ndarray], where: str) -> list[tuple[int, int]]:
+        """Count polygons, in any order; which of theirs is which of ours."""
         self.theirs, self.ours = self.theirs + len(theirs), self.ours + len(ours)
-        left = [np.asarray(poly, float) for poly in ours]
-        for poly in theirs:
-            distances = [_distance(np.asarray(poly, float), other) for other in left]
-            best = int(np.argmin(distances)) if left else -1
-            if left and distances[best] <= POLYGON:
+        left, pairs = {number: np.asarray(poly, float) for number, poly in enumerate(ours)}, []
+        for number, poly in enumerate(theirs):
+            distances = {other: _distance(np.asarray(poly, float), left[other]) for other in left}
+            best = min(distances, key=distances.__getitem__, default=-1)
+            if best >= 0 and distances[best] <= POLYGON:
                 self.far, self.polygons = max(self.far, distances[best]), self.polygons + 1
-                left.pop(best)
+                pairs.append((number, best))
+                del left[best]
             else:
                 self.notes.append(f"{where}: no polygon near {np.asarray(poly).round(1).tolist()}")
+        return pairs
 
     def text(self, theirs: str, ours: str, where: str) -> None:
         """Count a text."""
@@ -123,9 +126,9 @@ def _rec(predictor: Any, row: Upstream, found: list[Any], images: list[np.ndarra
 def _e2e(predictor: Any, row: Upstream, found: list[Any], images: list[np.ndarray], tally: Tally) -> None:
     for number, (theirs, image) in enumerate(zip(found, images, strict=True)):
         ours = predictor(image, None, predictor.post.with_(**row.settings))
-        tally.polygon([poly for poly, _ in theirs], [line.poly for line in ours], row.pages[number])
-        for (_, text), line in zip(theirs, ours, strict=False):
-            tally.text(text, line.text.text, row.pages[number])
+        pairs = tally.polygon([poly for poly, _ in theirs], [line.poly for line in ours], row.pages[number])
+        for one, other in pairs:
+            tally.text(theirs[one][1], ours[other].text.text, row.pages[number])
 
 
 def _cls(predictor: Any, row: Upstream, found: list[Any], images: list[np.ndarray], tally: Tally) -> None:
@@ -143,11 +146,19 @@ def _sr(predictor: Any, row: Upstream, found: list[Any], images: list[np.ndarray
 
 
 def _table(predictor: Any, row: Upstream, found: list[Any], images: list[np.ndarray], tally: Tally) -> None:
+    predictor.post = predictor.post.with_(**row.settings)
     for number, ((tokens, boxes), image) in enumerate(zip(found, images, strict=True)):
         ours = predictor(image)
-        tally.text("".join(tokens), "".join(ours.tokens), row.pages[number])
-        tally.polygon([np.reshape(box, (-1, 2)) for box in boxes], [np.reshape(b, (-1, 2)) for b in ours.boxes],
-                      row.pages[number])  # fmt: skip
+        tally.text("".join(tokens), "".join(WRAPPED[0] + list(ours.tokens) + WRAPPED[1]), row.pages[number])
+        tally.polygon([_corners(box) for box in boxes], list(ours.cells), row.pages[number])
+
+
+def _corners(box: np.ndarray) -> np.ndarray:
+    """The corners (4, 2) of a cell, of which two or all four are given."""
+    if len(box) == 8:
+        return np.reshape(box, (4, 2))
+    left, top, right, bottom = box
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
 
 
 Count = Callable[[Any, Upstream, list[Any], list[np.ndarray], Tally], None]
