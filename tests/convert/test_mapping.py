@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from ptocr.convert.fingerprint import layout
 from ptocr.convert.mapping import COUNTER, lstm_aliases, map_state, to_paddle
 from ptocr.nn.build import build_network
 from ptocr.spec.model import list_specs, load_spec
+from ptocr.weights.listing import parameter_table
 
 CLASSES = 12  # small: only names and layouts matter
+LARGE = 90_000_000  # parameters
 
 
 def architectures() -> dict[str, str]:
@@ -23,7 +26,14 @@ def architectures() -> dict[str, str]:
     return {json.dumps(load_spec(name).architecture, sort_keys=True): name for name in reversed(list_specs())}
 
 
-@pytest.mark.parametrize("name", sorted(architectures().values()))
+def by_size() -> list[Any]:
+    """The largest, of layers that smaller ones have too, at leisure."""
+    counts = parameter_table()
+    marks = {name: [pytest.mark.slow] if counts[name] > LARGE else [] for name in architectures().values()}
+    return [pytest.param(name, marks=own) for name, own in sorted(marks.items())]
+
+
+@pytest.mark.parametrize("name", by_size())
 def test_round_trip_is_exact(name: str) -> None:
     spec = load_spec(name)
     network = build_network(spec.architecture, CLASSES if spec.has_classes else None, train=True)
