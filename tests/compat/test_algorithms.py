@@ -6,6 +6,7 @@ tests/data/compat/rec_algorithms.json holds what the official configurations say
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,26 @@ def test_every_algorithm_has_a_model_and_a_configuration() -> None:
     assert {ALGORITHMS[name] for name in named} == set(ALGORITHMS.values())
 
 
+# Names of ours -> of that project's networks, of recognisers and of others.
+_EVERYWHERE = ((r"loc_net\.loc", "loc_net.block_list.loc"), (r"^(transform\.block1\.1)\._weight", r"\1.weight"))
+_NAMES = {
+    True: ((r"^backbone\.bb_", "backbone.block_list.bb_"),),
+    False: (
+        (r"^backbone\.stage(\d)\.", r"backbone.stages.\1."),
+        (r"^backbone\.(bb_(\d)_)", r"backbone.stages.\2.\1"),
+        (r"^neck\.(fpn_inner_res)", r"neck.lateral_convs_module.\1"),
+        (r"^neck\.(fpn_res\d_sum)", r"neck.fpn_convs_module.\1"),
+        (r"^backbone\.(res(\d)[a-z])", r"backbone.stages.\2.\1"),
+    ),
+}
+
+
 def as_paddleocr2pytorch(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
     """The tensors under the names that project's networks have."""
     renamed = {}
     for key, value in checkpoint.state_dict.items():
-        for ours, theirs in (("loc_net.loc", "loc_net.block_list.loc"), ("backbone.bb_", "backbone.block_list.bb_")):
-            key = key.replace(ours, theirs)
+        for pattern, theirs in (*_EVERYWHERE, *_NAMES[checkpoint.spec.task == "rec"]):
+            key = re.sub(pattern, theirs, key)
         renamed[key] = value
     return renamed
 

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from ptocr.checkpoint import save_checkpoint
+from ptocr.checkpoint import empty_network, save_checkpoint
 from ptocr.convert.convert import convert
+from ptocr.convert.fingerprint import layout
+from ptocr.convert.formats.torch_state import _name
 from ptocr.errors import WeightsError
+from ptocr.spec.model import load_spec
 from ptocr.weights import store
 from tests.random_models import random_checkpoint
 
@@ -50,3 +53,22 @@ def test_what_is_no_model_of_ours_is_said(tmp_path: Path) -> None:
     torch.save([1, 2, 3], path)
     with pytest.raises(WeightsError, match="holds no state dict of tensors"):
         convert(path)
+
+
+NAMES = {  # of PaddleOCR2Pytorch's networks -> Paddle's
+    "backbone.stages.2.1.mid_se.conv1.weight": "backbone.stage2.1.mid_se.conv1.weight",
+    "backbone.stages.3.4.bn.running_var": "backbone.stage3.4.bn._variance",
+    "backbone.stages.0.bb_0_0.conv0._conv.weight": "backbone.bb_0_0.conv0._conv.weight",
+    "backbone.stages.1.res3a.conv0._conv.weight": "backbone.res3a.conv0._conv.weight",
+    "neck.fpn_convs_module.fpn_res3_sum.weight": "neck.fpn_res3_sum.weight",
+    "transform.block1.1.weight": "transform.block1.1._weight",
+    "backbone.block_list.bb_1_2.conv1._conv.weight": "backbone.bb_1_2.conv1._conv.weight",
+}
+
+
+def test_names_of_its_networks() -> None:
+    """And those that Paddle has are no others of these."""
+    assert {name: _name(name) for name in NAMES} == NAMES
+    for model in ("PP-OCRv4_server_det", "PP-OCRv5_server_det", "ch_RepSVTR_rec", "ch_SVTRv2_rec", "det_mv3_db"):
+        names = [name for name in layout(empty_network(load_spec(model).architecture, 97)) if "bn" not in name]
+        assert [_name(name) for name in names] == names, model

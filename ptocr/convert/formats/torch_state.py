@@ -16,9 +16,14 @@ from ptocr.errors import WeightsError
 FORMAT = "torch"
 _WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which training scripts keep the weights
 _PARALLEL = "module."  # the prefix that DataParallel leaves
+_MOBILE = "expand_conv|bottleneck_conv|mid_se|linear_conv|conv|bn"  # what the stages of MobileNetV3 hold
 # What PaddleOCR2Pytorch calls otherwise than Paddle: lists that it keeps blocks in, and one word.
 _RENAMED = (
     (re.compile(r"^backbone\.(?:block_list\.(?=bb_|bottleneckBlock_)|base_block\.)"), "backbone."),
+    (re.compile(r"^backbone\.stages\.\d+\.(?=bb_|res\d)"), "backbone."),
+    (re.compile(rf"^backbone\.stages\.(\d+)\.(?=\d+\.(?:{_MOBILE})\.)"), r"backbone.stage\1."),
+    (re.compile(r"^neck\.(?:lateral|fpn)_convs_module\."), "neck."),
+    (re.compile(r"^transform\.block1\.1\.weight$"), "transform.block1.1._weight"),
     (re.compile(r"(?<=_base_block_2)\.0\."), "."),
     (re.compile(r"^transform\.loc_net\.block_list\."), "transform.loc_net."),
     (re.compile(r"\.processer\.functors\."), ".processor."),
