@@ -64,10 +64,8 @@ def test_every_spec(name: str) -> None:
     """Valid, complete without its file (as it travels in a `.pth`), with a source; recognisers have a character set."""
     loaded = load_spec(name)
     assert loaded.name == name
-    # upstream publishes no weights of SVTR without its transform, of RARE for tables, of the classifier of four turns
-    unpublished = loaded.family in ("TableRec-RARE", "RotNet") or (
-        loaded.family == "SVTR" and "transform" not in loaded.architecture
-    )
+    # upstream publishes no weights of SVTR without its transform, of the classifier of four turns
+    unpublished = loaded.family == "RotNet" or (loaded.family == "SVTR" and "transform" not in loaded.architecture)
     assert bool(loaded.sources) != unpublished
     assert parse_spec(loaded.model_dump(mode="json"), "again") == loaded
     assert (loaded.classes is not None) == (loaded.task not in ("det", "unwarp", "sr"))
