@@ -57,6 +57,8 @@ def configured(name: str, folder: Path) -> Path:
     content = {key: value for key, value in NETWORKS[name].items() if key != "model"}
     if name.startswith(("ch_", "PP-OCR")):
         content["Global"] = {"character_dict_path": "pytorchocr/utils/ppocr_keys_v1.txt", "use_space_char": True}
+    if name.startswith("det_r50_vd_sast"):
+        content["Eval"] = {"dataset": {"transforms": [{"DetResizeForTest": {"resize_long": 256}}]}}
     path = folder / f"{name}.yml"
     path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
     return path
