@@ -174,7 +174,7 @@ ROWS: dict[str, Upstream] = {
     "rec_vitstr": _rec("ViTSTR", "1, 224, 224", WORD, "head.fc", {0: LOW}),
     "rec_r45_abinet": _rec("ABINet", "3, 32, 128", LINE, "head.cls_align", order=-1),
     "rec_r45_visionlan": _rec("VisionLAN", "3, 64, 256", LINE, "head.MLM_VRM.Prediction.w_vrm", places=(0, 0)),
-    "rec_r32_gaspin_bilstm_att": _rec("SPIN", "3, 32, 100", "dict/spin_dict.txt", "head.generator", spread=1.0),
+    "rec_r32_gaspin_bilstm_att": _rec("SPIN", "3, 32, 100", "dict/spin_dict.txt", "head.generator", spread=0.5),
     "rec_r31_robustscanner": _rec("RobustScanner", "3, 48, 48, 160", "dict90.txt", "head.decoder.prediction", {90: LOW},
                                   inputs=3, extra=("valid_ratio",), batch=1, plain=True),
     "rec_resnet_rfl": _rec("RFL", "1, 32, 100", None, "head.seq_head.generator", places=(0, 0), spread=1.0),
