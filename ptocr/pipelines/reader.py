@@ -13,7 +13,7 @@ from ptocr.pipelines import orientation as direction
 from ptocr.pipelines.config import DetectionConfig, DraftConfig
 from ptocr.pipelines.detect import detection_settings
 from ptocr.pipelines.doubt import mark
-from ptocr.pipelines.draft import read_drafted
+from ptocr.pipelines.draft import Drafted
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.predict_options import OCROptions
 from ptocr.predictors.classification import Classification, Classifier
@@ -59,14 +59,16 @@ class Reader:
         return self.models.get("TextRecognition", TextRecognizer)
 
     @functools.cached_property
-    def draft(self) -> TextRecognizer | None:
-        """The quick recogniser that reads lines first, where the pipeline has one and it writes nothing that the other
-        would not."""
-        if "TextRecognitionDraft" not in self.models.modules:
-            return None
+    def read(self) -> TextRecognizer | Drafted:
+        """What reads upright line pictures: the recogniser, after a quick one where the pipeline has one and that
+        writes nothing that the other would not."""
+        module = self.models.modules.get("TextRecognitionDraft")
+        if not isinstance(module, DraftConfig):
+            return self.recognizer
         draft = self.models.get("TextRecognitionDraft", TextRecognizer)
         known = frozenset(self.recognizer.charset.characters)
-        return draft if known.issuperset(draft.charset.characters) else None
+        fits = known.issuperset(draft.charset.characters)
+        return Drafted(draft, self.recognizer, module.accept_thresh) if fits else self.recognizer
 
     @functools.cached_property
     def line_classifier(self) -> Classifier:
@@ -101,7 +103,7 @@ class Reader:
         if believed:
             for line in suspects:
                 line.angle, line.crop = 1, rotate180(_crop(line))
-        read = self.read([_crop(line) for line in lines]) if lines else []
+        read = self.read([_crop(line) for line in lines], self.decoding) if lines else []
         for line, text in zip(lines, read, strict=True):
             _put(line, text)
         if self.orientation and lines and not believed:
@@ -123,14 +125,6 @@ class Reader:
         found = [found[i] for i in sort_boxes([line.poly for line in found])]
         mark(found, self.decoding.restricted)
         return found
-
-    def read(self, crops: Sequence[np.ndarray]) -> list[Text]:
-        """Texts of upright line pictures (h, w, 3) of one page."""
-        if self.draft is None:
-            return self.recognizer(crops, self.decoding)
-        module = self.models.module("TextRecognitionDraft")
-        assert isinstance(module, DraftConfig)
-        return read_drafted(self.draft, self.recognizer, crops, self.decoding, module.accept_thresh)
 
     def classify(self, crops: Sequence[np.ndarray]) -> list[Classification]:
         """Which way up line pictures (h, w, 3) are, by the classifier alone."""
@@ -159,7 +153,7 @@ class Reader:
         named = {id(line) for line in suspects}
         doubtful = [line for line in lines if id(line) in named or line.score < WEAK]
         turned = [rotate180(_crop(line)) for line in doubtful]
-        other = self.read(turned)
+        other = self.read(turned, self.decoding)
         rows = [row for row in zip(doubtful, turned, other, strict=True) if id(row[0]) in named or row[2].score >= WEAK]
         judged = {id(line) for line, _, _ in rows}
         sure = sum(direction.weight(line) for line in lines if id(line) not in judged)

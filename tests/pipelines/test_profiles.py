@@ -9,7 +9,7 @@ import pytest
 
 import ptocr
 from ptocr.pipelines.config import load_pipeline
-from ptocr.pipelines.draft import WITNESSES, read_drafted
+from ptocr.pipelines.draft import WITNESSES, Drafted
 from ptocr.pipelines.profiles import PROFILES
 from ptocr.predictors.recognition import GREEDY
 from ptocr.spec.vocabulary import Text
@@ -41,9 +41,9 @@ def pictures(count):
 def test_what_the_draft_is_not_sure_of_is_read_again():
     draft = Recogniser([text("sure", 0.99), text("unsur", 0.9), text("", 0.0)], "abcdefghijklmnopqrstuvwxyz")
     other = Recogniser([text("SURE", 1.0), text("unsure", 0.8), text("x", 0.5)], "abcdefghijklmnopqrstuvwxyz")
-    assert [t.text for t in read_drafted(draft, other, pictures(3), HOW, 0.97)] == ["sure", "unsure", "x"]
+    assert [t.text for t in Drafted(draft, other, 0.97)(pictures(3), HOW)] == ["sure", "unsure", "x"]
     assert other.asked == [1, 2]
-    assert read_drafted(draft, other, [], HOW, 0.97) == []
+    assert Drafted(draft, other, 0.97)([], HOW) == []
 
 
 @pytest.mark.parametrize("rare", [False, True])
@@ -53,7 +53,7 @@ def test_a_page_with_characters_that_the_draft_lacks_gets_none_of_its_ideographs
     draft = Recogniser([text(line, 1.0) for line in lines], known)
     read = [text("嶒" if rare and i == 1 else "三", 0.7) for i in range(7)]
     other = Recogniser(read, known + "嶒")
-    got = [t.text for t in read_drafted(draft, other, pictures(7), HOW, 0.97)]
+    got = [t.text for t in Drafted(draft, other, 0.97)(pictures(7), HOW)]
     if rare:
         assert got == ["三", "嶒", "三", "三", "三", "三", "ab"] and sorted(other.asked) == list(range(6))
     else:
