@@ -60,7 +60,7 @@ def test_odd_regions_do_not_break_the_drawing() -> None:
     assert draw.draw_ocr(PAGE, polys, ["x"] * 5).size == (400, 120)
     assert draw.draw_ocr(PAGE, [], []).size == (400, 120)
     assert draw.draw_ocr(PAGE[:1, :1], [QUAD], ["x"]).size == (2, 1)
-    with pytest.raises(ValueError, match="argument 2"):
+    with pytest.raises(ValueError, match="argument"):
         draw.draw_ocr(PAGE, [QUAD], [])
 
 

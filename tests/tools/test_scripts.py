@@ -38,5 +38,15 @@ def test_a_script_says_how_it_is_used(name: str, checkout: Path, tmp_path: Path)
 def test_the_wheel_has_no_code_of_this_project_alone(checkout: Path) -> None:
     """What measures ptocr beside others, or compares it with Paddle's numbers, lies in tools/."""
     names = {path.stem for path in (checkout / "ptocr" / "evaluation").glob("*.py")}
-    ours = {"corpus", "layout_scores", "metrics", "models", "pipelines", "reading", "structure_corpus", "teds"}
+    ours = {
+        "corpus",
+        "layout_scores",
+        "metrics",
+        "models",
+        "pipelines",
+        "reading",
+        "structure_corpus",
+        "teds",
+        "zoom_metric",
+    }
     assert names == {"__init__", "text_metrics", *ours}

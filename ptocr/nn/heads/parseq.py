@@ -188,7 +188,7 @@ class ParseQHead(PositionHead):
         characters = (given != self.tokens["pad"]) & (given != self.tokens["end"])
         queries = self.pos_queries[:, : given.shape[1]].expand(len(x), -1, -1)
         read = []
-        for order in orders.to(x.device):
+        for order in orders.to(tokens):
             seen = before_in(order) & characters[:, None, None]
             asked = F.dropout(queries, DROPPED, self.training)
             read.append(self.head(self.decoder.norm(layer(asked, self.token_keys(given), memory, seen))))
