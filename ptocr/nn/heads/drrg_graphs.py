@@ -115,7 +115,7 @@ def _first_nodes(held: Tensor, close: Tensor, numbers: Tensor) -> Tensor:
     chosen = torch.zeros(len(held), dtype=torch.bool)
     for number, row in enumerate(twins):
         chosen[number] = not bool((row & chosen).any())
-    return chosen.nonzero().flatten().to(numbers)
+    return held.new_tensor(chosen.nonzero().flatten().tolist(), dtype=torch.long)
 
 
 def batched(features: Tensor, components: Tensor, counts: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
