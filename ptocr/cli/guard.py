@@ -68,7 +68,7 @@ def guarded(args: argparse.Namespace) -> Iterator[Failures]:
     _set_up_output(getattr(args, "show_log", False))
     failures = Failures()
     try:
-        with _terminable():
+        with _terminable(), _insisting():
             yield failures
             sys.stdout.flush()
     except InputError as error:
@@ -134,6 +134,36 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _insisting() -> Iterator[None]:
+    """Ctrl-C or SIGTERM comes again where it was lost.
+
+    One that comes while Python runs a finaliser or the callback of a weak reference is printed there and forgotten.
+    """
+    before = sys.unraisablehook
+
+    def again(lost: sys.UnraisableHookArgs) -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            number = signal.SIGTERM if issubclass(lost.exc_type, Terminated) else signal.SIGINT
+            threading.Timer(0.01, _signal_main, [number]).start()
+        else:
+            before(lost)
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
+def _signal_main(number: int) -> None:
+    """Where it can be, to the thread itself, so that what it waits for is left."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        signal.raise_signal(number)
 
 
 class _Lines(logging.Handler):
