@@ -282,22 +282,19 @@ class Paddle:
             PtocrError: the interpreter cannot, with the end of what it said.
         """
         command = [self.python, "-P", str(WORKER)]
-        with (
-            tempfile.TemporaryFile() as said,
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said) as process,
-        ):
-            request = {"kind": row.kind, "options": dict(row.options), "inputs": row.inputs, "order": row.order}
-            self._send(process, {**request, "files": [str(file) for file in files]})
-            while True:
-                try:
-                    answer = pickle.load(process.stdout)  # type: ignore[arg-type]
-                except EOFError:
-                    said.seek(0)
-                    lines = said.read().decode(errors="replace").strip().splitlines()
-                    raise PtocrError(f"{self.python}: {' / '.join(lines[-6:])}") from None
-                if "found" in answer:
+        request = {"kind": row.kind, "options": dict(row.options), "inputs": row.inputs, "order": row.order}
+        pipe = subprocess.PIPE
+        with tempfile.TemporaryFile() as said:
+            try:
+                with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=said) as process:
+                    self._send(process, {**request, "files": [str(file) for file in files]})
+                    while "found" not in (answer := pickle.load(process.stdout)):  # type: ignore[arg-type]
+                        self._send(process, {"outputs": run(answer["inputs"])})
                     return list(answer["found"])
-                self._send(process, {"outputs": run(answer["inputs"])})
+            except (EOFError, BrokenPipeError):  # it has ended
+                said.seek(0)
+                lines = said.read().decode(errors="replace").strip().splitlines()
+                raise PtocrError(f"{self.python}: {' / '.join(lines[-6:])}") from None
 
     def _send(self, process: Any, content: dict[str, Any]) -> None:
         pickle.dump(content, process.stdin)
