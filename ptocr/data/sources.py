@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -89,14 +90,18 @@ def read_source(source: LabelSource, task: str) -> tuple[Sequence[Item], list[Ba
     return joined([*packed, items] if items else packed) if packed else items, bad
 
 
+def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The lines of a label file that are not empty, and where they stand."""
+    for number, raw in enumerate(path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
+        if raw.strip():
+            yield f"{path}:{number}", raw
+
+
 def _paddle(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item | BadLabel]:
     root = source.root or source.path.parent
-    for number, raw in enumerate(source.path.read_bytes().split(b"\n"), start=1):
-        where = f"{source.path}:{number}"
-        if not raw.strip():
-            continue
+    for where, raw in _lines(source.path):
         try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r")
+            line = raw.decode().rstrip("\r")
         except UnicodeDecodeError:
             yield BadLabel(where, "not UTF-8")
             continue
@@ -241,10 +246,7 @@ def _tar(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Records |
 def _pubtabnet(source: LabelSource, parse: Callable[[str], Any]) -> Iterator[Item | BadLabel]:
     """Lines of JSON with `filename` and `html`, as PubTabNet's and PaddleOCR's table labels are."""
     root = source.root or source.path.parent
-    for number, raw in enumerate(source.path.read_bytes().split(b"\n"), start=1):
-        where = f"{source.path}:{number}"
-        if not raw.strip():
-            continue
+    for where, raw in _lines(source.path):
         try:
             entry = json.loads(raw)
             yield Item((str(_resolve(root, str(entry["filename"]))),), parse_table_html(entry["html"]), where)
