@@ -67,12 +67,14 @@ class Objective(nn.Module):
     """Base: labelled losses of the network (and of a peer, for mutual learning), distillation on top.
 
     heads: names of the blocks, heads or whole networks, that learn so; settings: class of what recipes say below
-    `loss`; distils: whether `agree`, `follow` and `stay` are known; makes: what `make_targets` gave.
+    `loss`, kept as `options`; distils: whether `agree`, `follow` and `stay` are known; makes: what `make_targets`
+    gave.
     """
 
     heads: ClassVar[tuple[str, ...]] = ()
     settings: ClassVar[type[LossPart]] = LossPart
     distils: ClassVar[bool] = False
+    options: Any
     rows: Tensor | None
 
     def __init__(
@@ -87,7 +89,7 @@ class Objective(nn.Module):
         helpers = helpers or Helpers()
         if helpers.part is not None and not self.distils:
             raise SpecError(f"distill: models that learn with loss {loss.name!r} are not distilled here")
-        self.network, self.peer = network, helpers.peer
+        self.network, self.peer, self.options = network, helpers.peer, loss
         self.freeze_norm, self.part, self.teacher = freeze_norm, helpers.part, helpers.teacher
         self.features, self.start_point = helpers.features, helpers.start_point
         self.register_buffer("rows", helpers.rows, persistent=False)

@@ -108,11 +108,8 @@ class CPPDObjective(Objective):
 
     heads = ("CPPDHead",)
     settings = CPPDSettings
+    options: CPPDSettings
     UNTOLD = -100  # stands for places behind a text's end
-
-    def __init__(self, network: nn.Module, loss: CPPDSettings, *rest: Any, **more: Any) -> None:
-        super().__init__(network, loss, *rest, **more)
-        self.weights = loss
 
     @classmethod
     def make_targets(cls, subject: Subject, loss: CPPDSettings) -> TokenLabels:
@@ -124,8 +121,8 @@ class CPPDObjective(Objective):
         tokens = batch["tokens"]
         behind = torch.arange(tokens.shape[1], device=tokens.device) > batch["length"][:, None]
         labels = tokens.masked_fill(behind, self.UNTOLD)
-        losses = cppd_losses(**out, labels=labels, padding=self.UNTOLD, smoothing=self.weights.smoothing)
-        return {k: v if k == "edges" else self.weights.side_weight * v for k, v in losses.items()}
+        losses = cppd_losses(**out, labels=labels, padding=self.UNTOLD, smoothing=self.options.smoothing)
+        return {k: v if k == "edges" else self.options.side_weight * v for k, v in losses.items()}
 
 
 class CANSettings(LossPart):

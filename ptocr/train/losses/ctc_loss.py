@@ -98,6 +98,7 @@ class CTCObjective(Objective):
 
     heads = ("CTCHead", "MultiHead")
     settings = CTCSettings
+    options: CTCSettings
     distils = True
 
     def __init__(
@@ -109,7 +110,6 @@ class CTCObjective(Objective):
         helpers: Helpers | None = None,
     ) -> None:
         super().__init__(network, loss, makes, freeze_norm, helpers)
-        self.weights = loss
         self.ctc = CTCLoss(loss.ctc_focal)
         self.nrtr, self.sar = NRTRLoss(), SARLoss()
         self.sar_padding = makes.sar_padding if makes.guide == "sar" else None
@@ -131,19 +131,19 @@ class CTCObjective(Objective):
         return {"gtc": tokens, "valid_ratio": batch["valid_ratio"]}
 
     def labelled(self, out: Batch, batch: Batch) -> Losses:
-        losses = {"ctc": self.weights.ctc_weight * self.ctc(out["ctc"], batch["label_ctc"], batch["length"])}
+        losses = {"ctc": self.options.ctc_weight * self.ctc(out["ctc"], batch["label_ctc"], batch["length"])}
         if "gtc" in out:
             labels = batch["label_gtc"]
             if self.sar_padding is None:
                 guide = self.nrtr(out["gtc"], labels, batch["length"])
             else:
                 guide = self.sar(out["gtc"], labels, self.sar_padding)
-            losses["gtc"] = self.weights.gtc_weight * guide
+            losses["gtc"] = self.options.gtc_weight * guide
         if self.center is not None:
-            losses["center"] = self.weights.center_weight * self.center(out["features"], out["ctc"])
-        if self.weights.ace_weight:
+            losses["center"] = self.options.center_weight * self.center(out["features"], out["ctc"])
+        if self.options.ace_weight:
             ace = ace_loss(out["ctc"], batch["label_ctc"], batch["length"])
-            losses["ace"] = self.weights.ace_weight * ace
+            losses["ace"] = self.options.ace_weight * ace
         return losses
 
     def agree(self, a: Batch, b: Batch) -> Tensor:

@@ -6,11 +6,11 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from ptocr.data.targets.east_maps import CORNERS, EASTMaps
 from ptocr.train.masked import dice_loss
-from ptocr.train.objectives import Batch, Helpers, Losses, Objective, Subject
+from ptocr.train.objectives import Batch, Losses, Objective, Subject
 from ptocr.train.parts import LossPart
 
 
@@ -41,17 +41,7 @@ class EASTObjective(Objective):
 
     heads = ("EASTHead",)
     settings = EASTSettings
-
-    def __init__(
-        self,
-        network: nn.Module,
-        loss: EASTSettings,
-        makes: EASTMaps | None = None,
-        freeze_norm: bool = False,
-        helpers: Helpers | None = None,
-    ) -> None:
-        super().__init__(network, loss, makes, freeze_norm, helpers)
-        self.weights = loss
+    options: EASTSettings
 
     @classmethod
     def make_targets(cls, subject: Subject, loss: EASTSettings) -> EASTMaps:
@@ -61,6 +51,6 @@ class EASTObjective(Objective):
     def labelled(self, out: Batch, batch: Batch) -> Losses:
         score = batch["score_map"]
         return {
-            "score": self.weights.score_weight * dice_loss(out["score"].float(), score, batch["mask"]),
+            "score": self.options.score_weight * dice_loss(out["score"].float(), score, batch["mask"]),
             "geometry": corner_loss(out["geometry"], batch["geometry_map"], score),
         }

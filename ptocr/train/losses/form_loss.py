@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from ptocr.train.objectives import Batch, Helpers, Losses, Objective
+from ptocr.train.objectives import Batch, Losses, Objective
 from ptocr.train.parts import LossPart
 
 
@@ -25,18 +25,8 @@ class FormObjective(Objective):
 
     heads = ("SDMGR",)
     settings = FormSettings
+    options: FormSettings
     INPUTS = ("relations", "texts", "boxes", "counts")
-
-    def __init__(
-        self,
-        network: nn.Module,
-        loss: FormSettings,
-        makes: None = None,
-        freeze_norm: bool = False,
-        helpers: Helpers | None = None,
-    ) -> None:
-        super().__init__(network, loss, makes, freeze_norm, helpers)
-        self.weights = loss
 
     def told(self, batch: Batch) -> Batch:
         return {name: batch[name] for name in self.INPUTS}
@@ -47,11 +37,11 @@ class FormObjective(Objective):
 
         The mean is that over lines with a label, but over all pairs: Paddle's cross entropy counts what it ignores
         where the ignored class is negative, and upstream's weights were learnt so."""
-        labels = batch["labels"].masked_fill(batch["labels"] == self.weights.ignore, -1)
+        labels = batch["labels"].masked_fill(batch["labels"] == self.options.ignore, -1)
         nodes, pairs = _sum(out["nodes"], labels), _sum(out["pairs"], batch["pairs"])
         return {
-            "nodes": self.weights.node_weight * nodes / (labels >= 0).sum().clamp(min=1),
-            "pairs": self.weights.pair_weight * pairs / batch["counts"].square().sum(),
+            "nodes": self.options.node_weight * nodes / (labels >= 0).sum().clamp(min=1),
+            "pairs": self.options.pair_weight * pairs / batch["counts"].square().sum(),
         }
 
 

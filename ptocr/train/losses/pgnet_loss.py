@@ -8,11 +8,11 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from ptocr.data.targets.pgnet_maps import PGNetMaps
 from ptocr.train.masked import dice_loss, weighted_smooth_l1
-from ptocr.train.objectives import Batch, Helpers, Losses, Objective, Subject
+from ptocr.train.objectives import Batch, Losses, Objective, Subject
 from ptocr.train.parts import LossPart
 
 SURE = 20.0  # logit of the blank where a text has no place any more, and less than nothing of all characters
@@ -61,17 +61,7 @@ class PGNetObjective(Objective):
 
     heads = ("PGHead",)
     settings = PGNetSettings
-
-    def __init__(
-        self,
-        network: nn.Module,
-        loss: PGNetSettings,
-        makes: PGNetMaps | None = None,
-        freeze_norm: bool = False,
-        helpers: Helpers | None = None,
-    ) -> None:
-        super().__init__(network, loss, makes, freeze_norm, helpers)
-        self.weights = loss
+    options: PGNetSettings
 
     @classmethod
     def make_targets(cls, subject: Subject, loss: PGNetSettings) -> PGNetMaps:
@@ -88,5 +78,5 @@ class PGNetObjective(Objective):
             "score": dice_loss(out["score"].float(), score, mask),
             "border": weighted_smooth_l1(out["border"], batch["border_map"], inside),
             "direction": weighted_smooth_l1(out["direction"], batch["direction_map"], inside),
-            "characters": self.weights.characters_weight * reading_loss(out["characters"], batch, self.weights.texts),
+            "characters": self.options.characters_weight * reading_loss(out["characters"], batch, self.options.texts),
         }

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field
-from torch import nn
 
 from ptocr.data.targets.sast_maps import SASTMaps
 from ptocr.train.masked import dice_loss, weighted_smooth_l1
-from ptocr.train.objectives import Batch, Helpers, Losses, Objective, Subject
+from ptocr.train.objectives import Batch, Losses, Objective, Subject
 from ptocr.train.parts import LossPart
 
 
@@ -31,17 +30,7 @@ class SASTObjective(Objective):
 
     heads = ("SASTHead",)
     settings = SASTSettings
-
-    def __init__(
-        self,
-        network: nn.Module,
-        loss: SASTSettings,
-        makes: SASTMaps | None = None,
-        freeze_norm: bool = False,
-        helpers: Helpers | None = None,
-    ) -> None:
-        super().__init__(network, loss, makes, freeze_norm, helpers)
-        self.weights = loss
+    options: SASTSettings
 
     @classmethod
     def make_targets(cls, subject: Subject, loss: SASTSettings) -> SASTMaps:
@@ -49,7 +38,7 @@ class SASTObjective(Objective):
         return SASTMaps(loss.min_text_size, loss.max_text_size)
 
     def labelled(self, out: Batch, batch: Batch) -> Losses:
-        score, mask, weights = batch["score_map"], batch["mask"], self.weights
+        score, mask, weights = batch["score_map"], batch["mask"], self.options
         inside = score * mask
         return {
             "score": weights.score_weight * dice_loss(out["score"].float(), score, mask, eps=1e-5),

@@ -67,10 +67,6 @@ class TableObjective(Objective):
 
     settings: ClassVar[type[LossPart]] = TableSettings
 
-    def __init__(self, network: nn.Module, loss: TableSettings, *rest: Any, **more: Any) -> None:
-        super().__init__(network, loss, *rest, **more)
-        self.weights = loss
-
     @classmethod
     def make_targets(cls, subject: Subject, loss: TableSettings) -> TableTargets:
         """Rows of two places more than the head's longest table has tokens."""
@@ -87,7 +83,7 @@ class TableObjective(Objective):
 
     def labelled(self, out: Batch, batch: Batch) -> Losses:
         losses = self.errors(out, batch["tokens"], batch["boxes"], batch["cells"])
-        tokens, boxes = self.weights.structure_weight, self.weights.box_weight
+        tokens, boxes = self.options.structure_weight, self.options.box_weight
         return {name: (tokens if name == "structure" else boxes) * value for name, value in losses.items()}
 
 
