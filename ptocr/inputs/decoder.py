@@ -17,12 +17,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from ptocr.errors import InputError
 from ptocr.inputs.frames import Frame, frames
+from ptocr.inputs.handover import Handover
 from ptocr.inputs.page import ReadOptions
 
 try:
@@ -41,13 +42,12 @@ _MOST_COMPLAINTS = 3
 IDLE_SECONDS = 300.0
 SPARE_BYTES = 256 << 20  # beyond what pictures take: the libraries' own
 TIRED_BYTES = 512 << 20  # that decoding may leave behind before another process takes over
-KEPT_BYTES = 64 << 20  # of the shared file, between pictures
 
 
 class _Desk:
     """Decodes one file at a time, a page per request."""
 
-    def __init__(self, shared: BinaryIO) -> None:
+    def __init__(self, shared: Handover) -> None:
         self.shared = shared
         self.frames: Iterator[Frame] = iter(())
         self.name, self.seconds, self.memory = "", 60.0, 0
@@ -72,51 +72,29 @@ class _Desk:
     def _open(self, request: dict[str, Any]) -> None:
         options = ReadOptions(**request["options"])
         self.name, self.seconds, self.memory = request["name"], options.page_timeout, options.page_memory
-        data: str | bytes = request["path"] or read_shared(self.shared, request["bytes"])
+        data: str | bytes = request["path"] or self.shared.read(np.empty(request["bytes"], np.uint8)).tobytes()
         set_limit(address_space() + 2 * request["bytes"] + SPARE_BYTES + options.page_memory)
-        self.frames = frames(data, self.name, options)
+        self.frames = frames(data, self.name, options, self.shared.room)
 
     def _next(self) -> dict[str, Any]:
         frame = next(self.frames, None)
         if frame is None:
-            self.close()
-            return {"end": True, "tired": address_space() > self.at_first + TIRED_BYTES}
+            return self._end()
         image, index, count, pdf = frame
-        write_shared(self.shared, np.ascontiguousarray(image).data)
+        last = index + 1 == count
+        self.shared.write(np.ascontiguousarray(image).reshape(-1))
         where = None if pdf is None else pdf.to_plain()
-        return {"shape": image.shape, "index": index, "count": count, "pdf": where}
+        answer = {"shape": image.shape, "index": index, "count": count, "pdf": where}
+        return answer | (self._end() if last else {})
+
+    def _end(self) -> dict[str, Any]:
+        self.close()
+        return {"end": True, "tired": address_space() > self.at_first + TIRED_BYTES}
 
     def close(self) -> None:
         """Let go of the file."""
         self.frames = iter(())
         set_limit(0)
-
-
-def read_shared(file: BinaryIO, count: int) -> bytes:
-    """The first `count` bytes of the shared file."""
-    data = bytearray(count)
-    fill(file, memoryview(data))
-    return bytes(data)
-
-
-def fill(file: BinaryIO, view: memoryview) -> None:
-    """Read the start of an unbuffered file into `view`. Raises EOFError when it is shorter."""
-    file.seek(0)
-    while view:
-        got = file.readinto(view)  # type: ignore[attr-defined]
-        if not got:
-            raise EOFError("the shared file is shorter than said")
-        view = view[got:]
-
-
-def write_shared(file: BinaryIO, data: memoryview) -> None:
-    """Write to the start of an unbuffered file; what a large picture took before is given back first."""
-    if file.seek(0, os.SEEK_END) > KEPT_BYTES:
-        file.truncate(0)
-    file.seek(0)
-    view = data.cast("B")
-    while view:
-        view = view[file.write(view) :]
 
 
 def address_space() -> int:
@@ -192,7 +170,7 @@ def main(place: str, level: int) -> None:
     requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=[requests], daemon=True).start()
     with open(int(place) if place.isdigit() else place, "r+b", buffering=0) as shared:
-        desk = _Desk(shared)  # type: ignore[arg-type]  # FileIO is one
+        desk = _Desk(Handover(shared))  # type: ignore[arg-type]  # FileIO is one
         answer: dict[str, Any] = {"ready": True}
         while True:
             answer["log"], kept.records = kept.records, []

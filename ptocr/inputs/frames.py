@@ -11,7 +11,7 @@ import numpy as np
 from ptocr.errors import InputError
 from ptocr.inputs.image_files import HEAD_BYTES, decode_frames, describe_unknown, sniff
 from ptocr.inputs.page import PdfPage, ReadOptions
-from ptocr.inputs.pdf import pdf_pages
+from ptocr.inputs.pdf import Room, own_room, pdf_pages
 
 Frame = tuple[np.ndarray, int, int, PdfPage | None]
 """BGR image, index, number of frames, and for a PDF page where it comes from."""
@@ -25,13 +25,14 @@ def kind_of(data: str | bytes) -> str | None:
     return "pdf" if isinstance(data, str) else sniff(data[:HEAD_BYTES])
 
 
-def frames(data: str | bytes, name: str, options: ReadOptions) -> Iterator[Frame]:
-    """The wanted pages of a file one after another. data: its bytes, or the path of a PDF; name: for messages.
+def frames(data: str | bytes, name: str, options: ReadOptions, room: Room = own_room) -> Iterator[Frame]:
+    """The wanted pages of a file one after another. data: its bytes, or the path of a PDF; name: for messages; room:
+    where PDF pages are rendered.
 
     Raises InputError for what cannot be decoded or is larger than its limits, MemoryError.
     """
     if kind_of(data) == "pdf":
-        yield from pdf_pages(data, name, options)
+        yield from pdf_pages(data, name, options, room)
     else:
         assert isinstance(data, bytes)
         for image, index, count in decode_frames(data, name, options):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import dataclasses
 import json
 import logging
 import os
@@ -27,17 +26,24 @@ import numpy as np
 
 from ptocr.errors import InputError
 from ptocr.inputs.damage import speaks_aside
-from ptocr.inputs.decoder import IDLE_SECONDS, fill, write_shared
+from ptocr.inputs.decoder import IDLE_SECONDS
 from ptocr.inputs.frames import Frame, frames, kind_of
+from ptocr.inputs.handover import Handover
 from ptocr.inputs.page import PdfPage, ReadOptions
 
 log = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
+_LONGEST_SLEEP = 3600.0
+_MOST_IDLE = max(2, os.cpu_count() or 1)
 _START = (
     "import sys; sys.path[:] = sys.argv[3:]; from ptocr.inputs.decoder import main; main(sys.argv[1], int(sys.argv[2]))"
 )
-_ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # idle threads take address space
+# Idle threads take address space. Memory that glibc gave back after each picture would be cleared anew for the next.
+_ALONE = {
+    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
+}  # fmt: skip
 
 
 def all_frames(data: str | bytes, name: str, options: ReadOptions, foreign: bool = False) -> Iterator[Frame]:
@@ -75,25 +81,29 @@ def _isolated(data: str | bytes, name: str, options: ReadOptions) -> Iterator[Fr
         while True:
             where = f"{name}: page {done + 1}" if kind_of(data) == "pdf" else name
             answer = decoder.ask(request, options.page_timeout, where)
-            if "end" in answer:
-                return
             if "error" in answer:
                 raise InputError(answer["error"])
+            if "shape" not in answer:
+                return
             image = np.empty(answer["shape"], np.uint8)
-            fill(decoder.shared, image.data.cast("B"))
+            decoder.shared.read(image.reshape(-1))
             pdf = answer["pdf"] and PdfPage.from_plain(answer["pdf"])
             yield image, answer["index"], answer["count"], pdf
+            if "end" in answer:
+                return
             done, request = done + 1, {"do": "next"}
     finally:
         _POOL.give(decoder)
 
 
 class _Decoder:
-    """A decoder process of this one. clean: it waits for a request; tired: it has grown."""
+    """A decoder process of this one. clean: it waits for a request; open: for more of the same file, too; tired: it has
+    grown."""
 
     def __init__(self) -> None:
         self.owner = os.getpid()
-        self.shared, self.place, inherited = _shared_file()
+        file, self.place, inherited = _shared_file()
+        self.shared = Handover(file)
         level = str(log.getEffectiveLevel())
         apart: dict[str, Any] = {"start_new_session": True, "pass_fds": inherited}
         if os.name == "nt":
@@ -102,17 +112,16 @@ class _Decoder:
             [sys.executable, "-c", _START, self.place, level, *map(str, sys.path)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **_ALONE}, **apart,
         )  # fmt: skip
-        self.clean = self.tired = False
-        self.late = False
+        self.clean = self.open = self.tired = self.late = False
         self.used = time.monotonic()
 
     def opening(self, data: str | bytes, name: str, options: ReadOptions) -> dict[str, Any]:
         """The request that opens a file; its bytes go into the shared file."""
-        request = {"do": "open", "name": name, "path": "", "bytes": 0, "options": dataclasses.asdict(options)}
+        request = {"do": "open", "name": name, "path": "", "bytes": 0, "options": vars(options)}
         if isinstance(data, str):
             return {**request, "path": os.path.abspath(data)}
         try:
-            write_shared(self.shared, memoryview(data))
+            self.shared.write(np.frombuffer(data, np.uint8))
         except OSError as error:
             raise InputError(f"{name}: cannot be given to the process that decodes it ({error.strerror})") from error
         return {**request, "bytes": len(data)}
@@ -122,18 +131,16 @@ class _Decoder:
         if self.owner != os.getpid():
             raise InputError(f"{where}: was opened before this process forked; read it anew")
         self.clean = False
-        timer = threading.Timer(seconds, self._end_late)
-        timer.daemon = True
-        timer.start()
+        _WATCH.begin(self, seconds)
         try:
             answer = self._exchange(request)
         finally:
-            timer.cancel()
+            _WATCH.end(self)
         if not answer.endswith(b"\n"):
             raise InputError(f"{where}: {self._why_ended(seconds)}")
         self.clean = True
         content: dict[str, Any] = json.loads(answer)
-        self.tired = content.get("tired", self.tired)
+        self.tired, self.open = content.get("tired", self.tired), "end" not in content
         for name, level, message in content["log"]:
             logging.getLogger(name).log(level, "%s", message)
         return content
@@ -148,7 +155,8 @@ class _Decoder:
         except (OSError, ValueError):  # it, or this process, has ended
             return b""
 
-    def _end_late(self) -> None:
+    def end_late(self) -> None:
+        """End the process, which has taken too long."""
         self.late = True
         self.process.kill()
 
@@ -163,9 +171,10 @@ class _Decoder:
 
     def forget(self) -> None:
         """In a forked process: the decoder belongs to the other one."""
-        for file in (self.process.stdin, self.process.stdout, self.shared):
+        self.shared.close()
+        for pipe in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError):
-                file.close()  # type: ignore[union-attr]
+                pipe.close()  # type: ignore[union-attr]
 
     def end(self) -> None:
         """End the process and everything of it."""
@@ -185,6 +194,42 @@ def _shared_file() -> tuple[BinaryIO, str, tuple[int, ...]]:
         return os.fdopen(number, "r+b", buffering=0), str(number), (number,)  # type: ignore[return-value]
     number, path = tempfile.mkstemp(prefix="ptocr-")
     return os.fdopen(number, "r+b", buffering=0), path, ()  # type: ignore[return-value]
+
+
+class _Watch:
+    """A thread that ends decoders when their time is over. It sleeps till the first of them may be late, and is not
+    woken for any that comes later."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.until: dict[_Decoder, float] = {}
+        self.wakes: float | None = None  # when the thread will look; None: there is no thread
+
+    def begin(self, decoder: _Decoder, seconds: float) -> None:
+        """The decoder has so many seconds from now."""
+        until = time.monotonic() + seconds
+        with self.changed:
+            self.until[decoder] = until
+            if self.wakes is None:
+                threading.Thread(target=self._look, name="ptocr-decoders", daemon=True).start()
+                self.wakes = 0.0
+            elif until < self.wakes:
+                self.changed.notify()
+
+    def end(self, decoder: _Decoder) -> None:
+        """The decoder has answered, or ended."""
+        with self.changed:
+            self.until.pop(decoder, None)
+
+    def _look(self) -> None:
+        with self.changed:
+            while True:
+                now = time.monotonic()
+                for decoder in [decoder for decoder, until in self.until.items() if until <= now]:
+                    del self.until[decoder]
+                    decoder.end_late()
+                self.wakes = min([*self.until.values(), now + _LONGEST_SLEEP])
+                self.changed.wait(self.wakes - now)
 
 
 class _Pool:
@@ -225,10 +270,11 @@ class _Pool:
         decoder.used = time.monotonic()
         if decoder.clean and not decoder.tired and decoder.owner == os.getpid():
             with contextlib.suppress(OSError, ValueError), self.lock:
-                if len(self.idle) < max(2, os.cpu_count() or 1):
+                if len(self.idle) < _MOST_IDLE:
                     assert decoder.process.stdin is not None
-                    decoder.process.stdin.write(b'{"do": "close"}\n')
-                    decoder.process.stdin.flush()
+                    if decoder.open:
+                        decoder.process.stdin.write(b'{"do": "close"}\n')
+                        decoder.process.stdin.flush()
                     self.idle.append(decoder)
                     return
         decoder.end()
@@ -248,7 +294,9 @@ class _Pool:
         self.__init__()  # type: ignore[misc]
 
 
+_WATCH = _Watch()
 _POOL = _Pool()
 atexit.register(_POOL.close)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_POOL.forget)
+    os.register_at_fork(after_in_child=_WATCH.__init__)  # type: ignore[misc]

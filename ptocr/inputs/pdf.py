@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import itertools
 import logging
 import math
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pypdfium2 as pdfium
@@ -24,6 +27,14 @@ PDFIUM_LOCK = threading.RLock()
 _DEPTH, _MOST_PICTURES = 4, 200  # forms in forms, and pictures of a page, that are looked at for damage
 _SCAN_BYTES = 64 * 2**20  # of a PDF that does not open, so much is searched for the reason
 
+Room = Callable[[int], np.ndarray]
+"""Gives memory for a page: bytes -> (bytes,) uint8."""
+
+
+def own_room(count: int) -> np.ndarray:
+    """New memory of this process."""
+    return np.empty(count, np.uint8)
+
 
 def count_pdf_pages(source: str | bytes, name: str, password: str | None = None) -> int:
     """Number of pages of a PDF given as path or bytes. Raises InputError if it cannot be opened."""
@@ -35,8 +46,10 @@ def count_pdf_pages(source: str | bytes, name: str, password: str | None = None)
             document.close()
 
 
-def pdf_pages(source: str | bytes, name: str, options: ReadOptions) -> Iterator[tuple[np.ndarray, int, int, PdfPage]]:
-    """Render the wanted pages of a PDF given as path or bytes, one at a time.
+def pdf_pages(
+    source: str | bytes, name: str, options: ReadOptions, room: Room = own_room
+) -> Iterator[tuple[np.ndarray, int, int, PdfPage]]:
+    """Render the wanted pages of a PDF given as path or bytes, one at a time, into the memory that `room` gives.
 
     Yields (BGR image, page index, number of pages, PdfPage). A page too large for `max_pixels` is rendered coarser.
     Raises InputError when the file cannot be opened or a page cannot be rendered.
@@ -47,7 +60,7 @@ def pdf_pages(source: str | bytes, name: str, options: ReadOptions) -> Iterator[
         count = len(document)
         for index in select_pages(count, options, name):
             with PDFIUM_LOCK:
-                image, info = _render(document, index, name, options)
+                image, info = _render(document, index, name, options, room)
             yield image, index, count, info
     finally:
         with PDFIUM_LOCK:
@@ -90,16 +103,19 @@ def _read_some(path: Path) -> bytes:
         return file.read(_SCAN_BYTES)
 
 
-def _render(document: pdfium.PdfDocument, index: int, name: str, options: ReadOptions) -> tuple[np.ndarray, PdfPage]:
+def _render(
+    document: pdfium.PdfDocument, index: int, name: str, options: ReadOptions, room: Room
+) -> tuple[np.ndarray, PdfPage]:
     try:
         page = document[index]
         try:
             width, height = page.get_size()
             scale = _scale(width, height, f"{name}: page {index + 1}", options)
             # fewest surprises: opaque white paper, 8-bit BGR, annotations and form fields drawn
-            bitmap = page.render(scale=scale, force_bitmap_format=pdfium.raw.FPDFBitmap_BGR)
-            image = bitmap.to_numpy().copy()  # the bitmap's memory goes with it
-            bitmap.close()
+            maker = functools.partial(_bitmap, room)
+            bitmap = page.render(scale=scale, force_bitmap_format=pdfium.raw.FPDFBitmap_BGR, bitmap_maker=maker)
+            image = bitmap.to_numpy()
+            bitmap.close()  # but not the memory
             _tell_of_damage(page, f"{name}: page {index + 1}")
             lines = () if options.pdf_text == "never" else text_lines(page, scale, options.pdf_text == "always")
             pictures = not lines or has_pictures(page)
@@ -108,6 +124,13 @@ def _render(document: pdfium.PdfDocument, index: int, name: str, options: ReadOp
     except (pdfium.PdfiumError, RuntimeError, MemoryError) as error:
         raise InputError(f"{name}: page {index + 1} of the PDF cannot be rendered ({error})") from error
     return image, PdfPage((width, height), scale, lines, pictures)
+
+
+def _bitmap(room: Room, width: int, height: int, *kind: Any, **options: Any) -> pdfium.PdfBitmap:
+    """Three bytes a pixel, no gaps."""
+    size = 3 * width * height
+    memory = (ctypes.c_ubyte * size).from_buffer(room(size).data)
+    return pdfium.PdfBitmap.new_native(width, height, *kind, buffer=memory, stride=3 * width, **options)
 
 
 def _tell_of_damage(page: pdfium.PdfPage, name: str) -> None:

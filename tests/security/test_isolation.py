@@ -51,6 +51,21 @@ def test_a_pdf_that_would_take_for_ever_is_named_and_the_rest_goes_on(make: Any)
     assert time.monotonic() - began < 30
 
 
+def test_who_has_less_time_is_ended_first() -> None:
+    class Slow:
+        def __init__(self) -> None:
+            self.late = threading.Event()
+            self.end_late = self.late.set
+
+    watch, patient, hasty, quick = isolation._Watch(), Slow(), Slow(), Slow()
+    watch.begin(patient, 600)  # type: ignore[arg-type]
+    watch.begin(quick, 0.2)  # type: ignore[arg-type]
+    watch.end(quick)  # type: ignore[arg-type]
+    watch.begin(hasty, 0.3)  # type: ignore[arg-type]
+    assert hasty.late.wait(60)
+    assert not patient.late.is_set() and not quick.late.is_set()
+
+
 def test_pages_before_the_hostile_one_are_read() -> None:
     document, out = pdfium.PdfDocument.new(), io.BytesIO()
     for source in (GOOD, SLOW_PDFS["tiny tiles"]()):
