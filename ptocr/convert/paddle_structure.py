@@ -38,13 +38,13 @@ BACKBONES: dict[str, Block] = {  # of tables
 }  # fmt: skip
 HEADS: dict[str, Block] = {
     "SLAHead": ("SLAHead", {}),
-    "TableAttentionHead": ("TableAttentionHead", {"l2_decay": ANY, "loc_type": 2, "max_elem_length": ANY}),
+    "TableAttentionHead": ("TableAttentionHead", {"l2_decay": ANY, "loc_type": 2}),
     "TableMasterHead": ("TableMasterHead", {"hidden_size": 512, "dropout": ANY}),
 }
 # Keys that ours call otherwise.
 RENAMED = {
-    "hidden_size": "hidden", "max_text_length": "max_length", "loc_reg_num": "box_numbers", "headers": "heads",
-    "d_ff": "hidden", "image_size": "side",
+    "hidden_size": "hidden", "max_text_length": "max_length", "max_elem_length": "max_length", "headers": "heads",
+    "loc_reg_num": "box_numbers", "d_ff": "hidden", "image_size": "side",
 }  # fmt: skip
 CELLS = {488: 256, 640: 400, 800: 625}  # of the coarsest map, by the longest side of a picture
 # Upstream's `algorithm` -> the model of ours that prepares pictures and reads cells as it does.
@@ -101,6 +101,8 @@ def table_block(where: str, table: dict[str, Block], block: dict[str, Any]) -> d
     Raises:
         SpecError: a value that cannot be had.
     """
+    if "max_elem_length" in block:  # it counts the tokens, and `max_text_length` beside it a cell's characters
+        block = {key: value for key, value in block.items() if key not in ("max_text_length", "max_cell_num")}
     made = {RENAMED.get(key, key): value for key, value in block_of(where, table, block, classes=True).items()}
     if (side := made.pop("in_max_len", None)) is not None:
         made["cells"] = CELLS.get(side, (-(-side // 32)) ** 2)

@@ -17,7 +17,7 @@ import yaml
 from ptocr.checkpoint import empty_network
 from ptocr.convert.convert import convert
 from ptocr.convert.fingerprint import layout
-from ptocr.convert.formats.foreign import under_multi_head
+from ptocr.convert.formats.variants import under_multi_head
 from ptocr.convert.paddle_yaml import spec_from_paddle
 from ptocr.errors import SpecError
 from ptocr.spec.model import ModelSpec, load_spec

@@ -16,6 +16,7 @@ from ptocr.convert.formats.paddle_graph import is_constant
 from ptocr.convert.formats.pdiparams import read_tensors
 from ptocr.convert.formats.pdparams import read_pdparams
 from ptocr.convert.formats.safetensors import is_safetensors, read_safetensors
+from ptocr.convert.formats.variants import as_published
 from ptocr.convert.graph import Graph
 from ptocr.errors import WeightsError
 
@@ -127,7 +128,7 @@ def _read(
     with main.open() as stream:
         tensors, notes = read_pdparams(main.where, stream)
     tensors, branch = _branch(main.where, tensors, prefer)
-    return ForeignWeights(main.where, kind, under_multi_head(tensors), None, description, None, files, notes + branch)
+    return ForeignWeights(main.where, kind, as_published(tensors, True), None, description, None, files, notes + branch)
 
 
 def _description(main: Member, found: list[Member]) -> Description | None:
@@ -170,19 +171,6 @@ def _program(
     tensors = {name: array for name, array in tensors.items() if not is_constant(name)}
     files = {m.name: m.sha256() for m in (same[0], main)}
     return ForeignWeights(main.where, kind, tensors, graph, description, None, files)
-
-
-def under_multi_head(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Tensors of a recogniser whose SVTR encoder and CTC head stand alone, under the names that they have in a
-    MultiHead, as the published models have them."""
-    if not any(name.startswith("neck.encoder.svtr_block.") for name in tensors):
-        return tensors
-    moved = (("neck.encoder.", "head.ctc_encoder.encoder."), ("head.fc", "head.ctc_head.fc"))
-    renamed = {}
-    for name, array in tensors.items():
-        ours = next((ours + name.removeprefix(theirs) for theirs, ours in moved if name.startswith(theirs)), name)
-        renamed[ours] = array
-    return renamed
 
 
 def _branch(where: str, tensors: dict[str, np.ndarray], prefer: str | None) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ptocr.convert.formats.foreign import ForeignWeights, under_multi_head
+from ptocr.convert.formats.foreign import ForeignWeights
+from ptocr.convert.formats.variants import as_published
 from ptocr.convert.mapping import COUNTER, SUFFIXES
 from ptocr.errors import WeightsError
 
@@ -51,7 +52,7 @@ def read_torch_state(path: Path) -> ForeignWeights:
     arrays = {
         _name(key): _array(f"{path}: {key}", value) for key, value in state.items() if not key.endswith(f".{COUNTER}")
     }
-    arrays = under_multi_head(arrays)
+    arrays = as_published(arrays, linear_in_first=False)
     return ForeignWeights(str(path), FORMAT, arrays, files={path.name: hashlib.sha256(path.read_bytes()).hexdigest()})
 
 
