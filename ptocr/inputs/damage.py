@@ -15,6 +15,8 @@ _MOST_UNPACKED = 1 << 28
 _PLAIN, _FAXES, _JPEG, _DEFLATED = 1, (2, 3, 4), 7, (8, 32946)  # compressions of TIFF
 _COMPRESSION, _PLACES, _SIZES, _TABLES = 259, 273, 279, 347  # tags of TIFF
 _TILE_PLACES, _TILE_SIZES = 324, 325
+_BITS, _SAMPLES, _FORMAT = 258, 277, 339
+_SHORT, _FLOAT = 3, 3  # a type of tags, a format of numbers
 _GIF_END = b";"
 _TILE, _CODESTREAM_END = b"\xff\x90", b"\xff\xd9"  # markers of JPEG 2000
 _PNM_HEAD = 1 << 16
@@ -54,16 +56,38 @@ def _numbers(tags: Any, *names: int) -> tuple[int, ...]:
 
 def speaks_aside(data: str | bytes) -> bool:
     """Whether its decoder tells of damage on standard error alone, which only a process of its own can hear: a fax."""
-    if isinstance(data, str) or data[:4] not in (b"II*\0", b"MM\0*"):
-        return False
+    return not isinstance(data, str) and tiff_entries(data).get(_COMPRESSION, (0, 0))[1] in _FAXES
+
+
+def tiff_entries(data: bytes) -> dict[int, tuple[int, int]]:
+    """Tags of the first page of a TIFF: how many numbers each has, and the first of these, or where they are."""
+    if data[:4] not in (b"II*\0", b"MM\0*"):
+        return {}
     order = "<" if data[:2] == b"II" else ">"
     try:
         (start,) = struct.unpack_from(order + "I", data, 4)
         (count,) = struct.unpack_from(order + "H", data, start)
-        entries = [struct.unpack_from(order + "HHIH", data, start + 2 + 12 * number) for number in range(count)]
+        places = [start + 2 + 12 * number for number in range(count)]
+        heads = [struct.unpack_from(order + "HHI", data, place) for place in places]
+        return {
+            tag: (count, *struct.unpack_from(order + ("H" if kind == _SHORT and count <= 2 else "I"), data, place + 8))
+            for place, (tag, kind, count) in zip(places, heads, strict=True)
+        }
     except struct.error:
-        return False
-    return any(tag == _COMPRESSION and value in _FAXES for tag, _, _, value in entries)
+        return {}
+
+
+def odd_tiff(data: bytes) -> str | None:
+    """What the pixels of a TIFF are, where these are of a kind that Pillow does not read; None where they are not."""
+    tags = tiff_entries(data)
+    count, bits = tags.get(_BITS, (1, 1))
+    if count > 2:  # they are elsewhere
+        bits = int.from_bytes(data[bits : bits + 2], "little" if data[:2] == b"II" else "big")
+    count = tags.get(_SAMPLES, (1, 1))[1]
+    usual = count <= 4 and (bits == 8 or (bits == 16 and tags.get(_FORMAT, (1, 1))[1] != _FLOAT))
+    if usual or not 1 <= count <= 1000 or bits not in (8, 16, 24, 32, 64):
+        return None
+    return f"{count} x {bits} bits a pixel"
 
 
 def pdf_picture_complaint(data: bytes, filters: list[str], plain_bytes: int) -> str | None:

@@ -16,10 +16,10 @@ from PIL import Image, ImageOps
 
 from ptocr.errors import InputError
 from ptocr.inputs.arrays import to_bgr
-from ptocr.inputs.damage import container_complaint, tiff_complaint
+from ptocr.inputs.damage import container_complaint, odd_tiff, tiff_complaint
 from ptocr.inputs.jpeg import jpeg_complaint, jpeg_frame
 from ptocr.inputs.page import ReadOptions, check_bytes, check_pixels, select_pages
-from ptocr.inputs.pillow import bytes_of_a_pixel, pillow_to_bgr
+from ptocr.inputs.pillow import bytes_of_a_pixel, pillow_to_bgr, widen_planes
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ _PILLOW_MAGIC = (
 )  # fmt: skip
 HEAD_BYTES = 1024
 _ORIENTATION = 0x112  # of EXIF
+_BITS = 258  # of TIFF
 _PNM_HEAD = 1 << 16
 _PNM_SIZE = re.compile(rb"P\d(?:\s|#[^\n]*\n)*\d+(?:\s|#[^\n]*\n)+\d+")  # comments would be read byte by byte
 _NO_MEMORY = -4  # StsNoMem of OpenCV
@@ -242,6 +243,8 @@ def _undecodable(data: bytes) -> str:
         return "HEIC pictures are not supported; convert it to JPEG or PNG"
     if data[4:8] == b"ftyp":
         return "is a video or a picture format that is not supported"
+    if (kind := odd_tiff(data)) is not None:
+        return f"a TIFF of {kind} is not supported; convert it to integers of 8 or 16 bits, up to four a pixel"
     return "cannot be decoded, the picture is damaged or cut off"
 
 
@@ -260,6 +263,7 @@ def _pillow_frames(
                 image.seek(index)
                 check_pixels(image.width, image.height, options, name)
                 check_bytes(image.size, bytes_of_a_pixel(image), options, name)
+                widen_planes(image)
                 frame = _load(image, name, damage or _page_damage(image, data))
             except (InputError, MemoryError):
                 raise
@@ -272,7 +276,7 @@ def _page_damage(image: Image.Image, data: bytes) -> str | None:
     """What a page of a TIFF lacks, before it is decoded."""
     if image.format != "TIFF":
         return None
-    bits = {"1": 1, "I;16": 16, "I;16B": 16, "I": 32, "F": 32}.get(image.mode, 8) * len(image.getbands())
+    bits = sum(image.tag_v2.get(_BITS, (1,)))  # type: ignore[attr-defined]
     complaint = tiff_complaint(image.tag_v2, data, image.height * (image.width * bits // 8))  # type: ignore[attr-defined]
     return None if complaint is None else f"the picture is damaged ({complaint})"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 
 _BLOCK = 1 << 22  # pixels that are converted at a time
 _ROWS = 256
+_BITS = 258  # tag of TIFF
 
 # Bytes of a pixel while it is decoded: in Pillow's memory, as an array, as a page, and what blending takes.
 _OF_A_MODE = {"L": 4, "RGB": 7, "LA": 12, "RGBA": 14, "I": 12, "F": 12, "I;16": 8}
@@ -37,6 +39,22 @@ def _array_mode(image: Image.Image) -> str:
     if mode in ("L", "LA", "RGB", "RGBA", "F", "I") or mode.startswith("I;16"):
         return mode
     return "RGB"  # palette, CMYK, YCbCr, LAB, HSV, RGBX
+
+
+def widen_planes(image: Image.Image) -> None:
+    """Of a TIFF whose colours lie one after another, uncompressed and with 16 bits: Pillow takes them for 8 bits."""
+    tags: Any = getattr(image, "tag_v2", {})
+    if {*tags.get(_BITS, ())} == {16}:
+        order = "L" if tags.prefix == b"II" else "B"
+        image.tile = [_widened(tile, order) for tile in image.tile]  # type: ignore[attr-defined]
+
+
+def _widened(tile: Any, order: str) -> Any:
+    """tile: (kind, box, place, arguments) as Pillow has it, in some versions with names."""
+    kind, box, place, args = tile
+    if kind != "raw" or len(args[0]) != 1:
+        return tile
+    return getattr(type(tile), "_make", tuple)((kind, box, place, (f"{args[0]};16{order}", *args[1:])))
 
 
 def pillow_to_bgr(image: Image.Image, name: str = "picture") -> np.ndarray:

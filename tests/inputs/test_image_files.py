@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from ptocr.errors import InputError
 from ptocr.inputs.read import iter_pages
+from tests.crafted import tiff
 
 RNG = np.random.default_rng(1)
 NOISE = cv2.GaussianBlur(RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8), (5, 5), 0)
@@ -162,6 +164,50 @@ def test_tiff_kinds(mode: str, options: dict[str, object]) -> None:
     image = picture().convert("L").convert(mode) if mode == "I;16" else picture().convert(mode)
     expected = read(image)
     assert np.abs(read(saved(image, "TIFF", **options)).astype(int) - expected).mean() < 2
+
+
+def planes(pixels: np.ndarray, order: str) -> bytes:
+    """A TIFF as scientific programs write it: the colours one after another, uncompressed."""
+    height, width, count = pixels.shape
+    bits, kind = 8 * pixels.itemsize, 3 if pixels.dtype.kind == "f" else 1
+    data = pixels.astype(pixels.dtype.newbyteorder(order)).transpose(2, 0, 1).tobytes()
+    lists = [(bits,) * count, (kind,) * count]
+    start = 8 + 2 + 12 * 11 + 4
+    after = [struct.pack(f"{order}{count}H", *numbers) for numbers in lists]
+    body = start + 2 * 2 * count + 2 * 4 * count  # four lists
+    size = len(data) // count
+    after += [struct.pack(f"{order}{count}I", *(body + size * number for number in range(count)))]
+    after += [struct.pack(f"{order}{count}I", *[size] * count), data]
+    entries = [
+        (256, 4, 1, width), (257, 4, 1, height), (258, 3, count, start), (259, 4, 1, 1), (262, 4, 1, 2),
+        (273, 4, count, start + 4 * count), (277, 4, 1, count), (278, 4, 1, height),
+        (279, 4, count, start + 8 * count), (284, 4, 1, 2), (339, 3, count, start + 2 * count),
+    ]  # fmt: skip
+    head = b"II*\0" if order == "<" else b"MM\0*"
+    rows = b"".join(struct.pack(order + "HHII", *entry) for entry in entries)
+    return head + struct.pack(order + "IH", 8, len(entries)) + rows + bytes(4) + b"".join(after)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_colours_one_after_another(kind: type, order: str, caplog: pytest.LogCaptureFixture) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(kind)
+    (page,) = iter_pages(planes(pixels * (257 if kind is np.uint16 else 1), order))
+    assert (page.image[:, :, ::-1] == pixels).all()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("kind", "what"), [(np.float64, "3 x 64"), (np.uint32, "3 x 32")])
+def test_numbers_that_are_not_supported_are_not_called_damaged(kind: type, what: str) -> None:
+    with pytest.raises(InputError, match=f"a TIFF of {what} bits a pixel is not supported; convert it"):
+        list(iter_pages(planes(np.ones((20, 30, 3), kind), "<")))
+
+
+def test_signed_numbers_of_16_bits_are_no_damage(caplog: pytest.LogCaptureFixture) -> None:
+    facts = {256: 32, 257: 64, 258: 16, 259: 1, 262: 1, 273: 200, 277: 1, 278: 64, 279: 4096, 339: 2}
+    data = tiff(*((tag, 4, 1, value) for tag, value in facts.items()), data=bytes(range(100)) * 50)
+    (page,) = iter_pages(data)
+    assert page.image.shape == (64, 32, 3) and not caplog.records
 
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG"])
