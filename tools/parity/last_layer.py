@@ -42,8 +42,8 @@ class Spread:
         return mean, deviation
 
 
-def rescaled(checkpoint: Checkpoint, spreads: Mapping[str, Spread], picture: np.ndarray) -> Checkpoint:
-    """The checkpoint with its layers of these names as asked for. picture: the network's input (1, C, H, W)."""
+def rescaled(checkpoint: Checkpoint, spreads: Mapping[str, Spread], inputs: Sequence[np.ndarray]) -> Checkpoint:
+    """The checkpoint with its layers of these names as asked for. inputs: the network's, of one picture."""
     network = network_of(checkpoint)
     state = dict(checkpoint.state_dict)
     for name, spread in spreads.items():
@@ -53,7 +53,7 @@ def rescaled(checkpoint: Checkpoint, spreads: Mapping[str, Spread], picture: np.
             network.load_state_dict({key: state[key] for key in network.state_dict()})
         if spread.alone:
             continue
-        outputs = _outputs(network, layer, picture)
+        outputs = _outputs(network, layer, inputs)
         mean, deviation = outputs.mean(0), outputs.std(0)
         target, width = (torch.from_numpy(part) for part in spread.wanted(len(mean)))
         factor = width / deviation.clamp_min(LEAST)
@@ -69,7 +69,7 @@ def rescaled(checkpoint: Checkpoint, spreads: Mapping[str, Spread], picture: np.
     return replace(checkpoint, state_dict=state)
 
 
-def _outputs(network: nn.Module, layer: nn.Module, picture: np.ndarray) -> Tensor:
+def _outputs(network: nn.Module, layer: nn.Module, inputs: Sequence[np.ndarray]) -> Tensor:
     """What a layer gives for a picture, (values, channels)."""
     seen: list[Tensor] = []
 
@@ -79,7 +79,7 @@ def _outputs(network: nn.Module, layer: nn.Module, picture: np.ndarray) -> Tenso
 
     handle = layer.register_forward_hook(keep)
     with torch.inference_mode():
-        network(torch.from_numpy(picture))
+        network(*map(torch.from_numpy, inputs))
     handle.remove()
     return torch.cat(seen).clone()
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ptocr.checkpoint import Checkpoint, network_of
+from ptocr.checkpoint import network_of
 from ptocr.errors import PtocrError
 from ptocr.processing.drrg_components import MAPS, components, local_graphs, node_features
 from ptocr.runtime.linking import Linker
@@ -33,6 +33,13 @@ PAGES = (
     "label_zh_laundry.jpg",
     "poster_en_who.png",
     "scene_en_plaque.jpg",
+)
+FORMS = (
+    "receipt_sroie_108.jpg",
+    "receipt_sroie_238.jpg",
+    "receipt_sroie_401.jpg",
+    "pdf_en_cupertino_agenda.png",
+    "pdf_en_us007_p2.png",
 )
 WORKER = Path(__file__).with_name("upstream_worker.py")
 Arrays = list[np.ndarray]
@@ -71,7 +78,7 @@ def _quad(width: float, height: float, unit: float, spread: float) -> Spread:
 
 DB = {"head.binarize.conv2": Spread(even=True, alone=True), "head.binarize.conv3": Spread(-1.5, 4.0, even=True)}
 EAST = {"head.score_conv.bn": Spread(-1.0, 2.0), "head.geo_conv.bn": _quad(30, 9, 400, 3)}
-PSE = {"head.conv2": Spread([-1.5, *[-2.0] * 5, -2.5], 2.0)}
+PSE = {"head.conv2": Spread([-4.5, *[-6.0] * 5, -7.5], 6.0)}
 SAST = {
     "head.head1.score_conv.3.bn": Spread(-1.5, 2.0),
     "head.head1.border_conv.3.bn": Spread([0, -3, 0, 3], 0.5),
@@ -174,10 +181,12 @@ ROWS: dict[str, Upstream] = {
     "rec_vitstr": _rec("ViTSTR", "1, 224, 224", WORD, "head.fc", {0: LOW}),
     "rec_r45_abinet": _rec("ABINet", "3, 32, 128", LINE, "head.cls_align", order=-1),
     "rec_r45_visionlan": _rec("VisionLAN", "3, 64, 256", LINE, "head.MLM_VRM.Prediction.w_vrm", places=(0, 0)),
-    "rec_r32_gaspin_bilstm_att": _rec("SPIN", "3, 32, 100", "dict/spin_dict.txt", "head.generator", spread=0.5),
+    "rec_r32_gaspin_bilstm_att": _rec("SPIN", "3, 32, 100", "dict/spin_dict.txt", "head.generator", spread=0.5,
+                                      batch=1),
     "rec_r31_robustscanner": _rec("RobustScanner", "3, 48, 48, 160", "dict90.txt", "head.decoder.prediction", {90: LOW},
                                   inputs=3, extra=("valid_ratio",), batch=1, plain=True),
-    "rec_resnet_rfl": _rec("RFL", "1, 32, 100", None, "head.seq_head.generator", places=(0, 0), spread=1.0),
+    "rec_resnet_rfl": _rec("RFL", "1, 32, 100", None, "head.seq_head.generator", places=(0, 0), spread=1.0,
+                           batch=1),
     "rec_resnet_stn_bilstm_att": Upstream(
         "steps", SEED_STEPS, {"head.decoder.decoder.fc": Spread(special={95: LOW, 96: LOW})}, (0, 1)
     ),
@@ -198,16 +207,17 @@ ROWS: dict[str, Upstream] = {
          "table_char_dict_path": "dict/table_master_structure_dict.txt"},
         {"head.cls_fc": Spread(), "head.bbox_fc.0": Spread(0.0, 1.0)}, (1, 0),
     ),
+    "kie_unet_sdmgr": Upstream("form", {}, {"head.node_cls": Spread(0.0, 1.0)}, inputs=6, order=-1,
+                               pages=FORMS),
 }  # fmt: skip
 
 
-def _drrg(checkpoint: Checkpoint) -> Run:
+def _drrg(runtime: Runtime) -> Run:
     """Edges, their probabilities and the components: what upstream's head gives its postprocessing."""
-    network, link, post = network_of(checkpoint), Linker(checkpoint), checkpoint.spec.postprocess
+    link, post = Linker(runtime.checkpoint), runtime.checkpoint.spec.postprocess
 
     def run(arrays: Arrays) -> Arrays:
-        with torch.inference_mode():
-            maps = network(torch.from_numpy(arrays[0]))[0].numpy()
+        maps = runtime.run(arrays[0])[0][0]
         found = components(maps[-MAPS:], post)
         if found is None:
             raise PtocrError("det_r50_drrg: no components to compare")
@@ -219,9 +229,9 @@ def _drrg(checkpoint: Checkpoint) -> Run:
     return run
 
 
-def _nrtr(checkpoint: Checkpoint) -> Run:
+def _nrtr(runtime: Runtime) -> Run:
     """Tokens behind the start, and the probability of each."""
-    network: Any = network_of(checkpoint)
+    network: Any = network_of(runtime.checkpoint)
 
     def run(arrays: Arrays) -> Arrays:
         with torch.inference_mode():
@@ -231,8 +241,23 @@ def _nrtr(checkpoint: Checkpoint) -> Run:
     return run
 
 
+def _sdmgr(runtime: Runtime) -> Run:
+    """Logits of lines, from arrays with places for 300 of them, as upstream's network cuts these first."""
+    network = network_of(runtime.checkpoint)
+
+    def run(arrays: Arrays) -> Arrays:
+        picture, relations, texts, boxes, tag, shape = arrays
+        (lines, longest), (height, width) = tag[0].astype(int), shape[0].astype(int)
+        parts = picture[:, :, :height, :width], relations[:, :lines, :lines], texts[:, :lines, :longest]
+        with torch.inference_mode():
+            found = network(*(torch.from_numpy(part).float() for part in (*parts, boxes[:, :lines])))
+        return [part[0].numpy() for part in found]
+
+    return run
+
+
 SEARCHED = ("rec_resnet_stn_bilstm_att",)  # tokens and their probabilities, which a beam search finds
-RUNS = {"det_r50_drrg": _drrg, "rec_mtb_nrtr": _nrtr}
+RUNS = {"det_r50_drrg": _drrg, "kie_unet_sdmgr": _sdmgr, "rec_mtb_nrtr": _nrtr}
 # Whose networks upstream tells more than the picture, or asks for logits or several outputs.
 BARE = ("rec_d28_can", "rec_r31_robustscanner", "rec_r31_sar", "rec_r45_visionlan", "rec_r50_fpn_srn")
 
@@ -245,7 +270,7 @@ def upstream_run(name: str, runtime: Runtime) -> Run:
     """
     checkpoint, row = runtime.checkpoint, ROWS[name]
     if name in RUNS:
-        return RUNS[name](checkpoint)
+        return RUNS[name](runtime)
     if checkpoint.charset is None or row.kind == "spotter" or name in SEARCHED:
         return lambda arrays: _in_order(runtime.run(*arrays), row)
     if name not in BARE:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
 import pickle
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -180,8 +182,39 @@ def steps(options: dict[str, Any], inputs: int) -> Read:
     return lambda images: [read(image) for image in images]
 
 
+FORM_STEPS: list[dict[str, Any]] = [
+    {"KieResize": {"img_scale": [1024, 512]}},
+    {"NormalizeImage": {"scale": 1, "order": "hwc", "mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}},
+    {"ToCHWImage": None},
+    {"KeepKeys": {"keep_keys": ["image", "relations", "texts", "points", "tag", "shape"]}},
+]
+
+
+def form(options: dict[str, Any], inputs: int) -> Read:
+    """Classes of the lines of forms, by the steps of its training configuration: SDMGR has no predictor, and its script
+    (tools/infer_kie.py) is no part of the package. Characters and labels are files that come with WildReceipt."""
+    data = upstream("ppocr.data")
+    with tempfile.TemporaryDirectory(prefix="ptocr-parity-") as folder:
+        files = {"character_dict_path": options["characters"], "class_path": options["labels"]}
+        for name, entries in files.items():
+            Path(folder, name).write_text("".join(f"{entry}\n" for entry in entries), "utf-8")
+        encode = {"KieLabelEncode": {name: str(Path(folder, name)) for name in files}}
+        before = data.create_operators([encode, *FORM_STEPS])
+
+    def read(image: np.ndarray, lines: list[dict[str, Any]]) -> list[tuple[str, float]]:
+        network = Network(inputs)
+        arrays = data.transform({"image": image, "label": json.dumps(lines)}, before)
+        for place, array in zip(network.inputs, arrays, strict=True):
+            place.copy_from_cpu(np.asarray(array)[None])
+        network.run()
+        grown = np.exp(network.outputs[0])
+        return [(options["labels"][row.argmax()], row.max() / row.sum()) for row in grown]
+
+    return lambda images: [read(*pair) for pair in zip(images, options["lines"], strict=True)]
+
+
 KINDS: dict[str, Callable[[dict[str, Any], int], Read]] = {
-    kind.__name__: kind for kind in (classifier, detector, spotter, recogniser, enlarger, steps, table)
+    kind.__name__: kind for kind in (classifier, detector, form, spotter, recogniser, enlarger, steps, table)
 }
 
 
