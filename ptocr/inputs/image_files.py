@@ -19,7 +19,7 @@ from ptocr.inputs.arrays import to_bgr
 from ptocr.inputs.damage import container_complaint, odd_tiff, tiff_complaint
 from ptocr.inputs.jpeg import jpeg_complaint, jpeg_frame
 from ptocr.inputs.page import ReadOptions, check_bytes, check_pixels, select_pages
-from ptocr.inputs.pillow import bytes_of_a_pixel, pillow_to_bgr, widen_planes
+from ptocr.inputs.pillow import BYTES_OF_AN_ICON, bytes_of_a_pixel, pillow_to_bgr, widen_planes
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +90,7 @@ def decode_frames(data: bytes, name: str, options: ReadOptions) -> Iterator[tupl
     elif kind == "other":
         image = None
         _check_tiff(data, name)
+        _check_icon(data, name, options)
         if data[:1] == b"P" and data[1:2] in b"123456" and _PNM_SIZE.match(data[:_PNM_HEAD]) is None:
             raise InputError(f"{name}: refused, the first {_PNM_HEAD} bytes of the PNM do not say its size")
     else:
@@ -219,6 +220,26 @@ def _check_tiff(data: bytes, name: str) -> None:
             if offset == 0:
                 return
         raise InputError(f"{name}: refused, the TIFF has more than {MOST_FRAMES} pages, or they lead in a circle")
+
+
+def _check_icon(data: bytes, name: str, options: ReadOptions) -> None:
+    """Refuse an icon by what its pictures say of themselves; Pillow believes their list, and decodes when it opens."""
+    if data[:4] != b"\0\0\1\0" or len(data) < 6:
+        return
+    (count,) = struct.unpack_from("<H", data, 4)
+    for place in range(6, 6 + 16 * count, 16):
+        try:
+            (start,) = struct.unpack_from("<I", data, place + 12)
+            if data[start : start + 8] == _PNG_MAGIC:
+                width, height = struct.unpack_from(">II", data, start + 16)
+            else:  # a BMP, with its mask below it
+                old = struct.unpack_from("<I", data, start) == (12,)
+                width, height = struct.unpack_from("<HH" if old else "<II", data, start + 4)
+        except struct.error:
+            return
+        if min(width, height) > 0:
+            check_pixels(width, height, options, name)
+            check_bytes((width, height), BYTES_OF_AN_ICON, options, name)
 
 
 def open_pillow(data: bytes, name: str) -> Image.Image:

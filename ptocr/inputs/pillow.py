@@ -22,6 +22,7 @@ _BITS = 258  # tag of TIFF
 _OF_A_MODE = {"L": 4, "RGB": 7, "LA": 12, "RGBA": 14, "I": 12, "F": 12, "I;16": 8}
 # and in the memory of the libraries below, where that is more than a few rows
 _OF_A_FORMAT = {"WEBP": 12, "JPEG2000": 20, "AVIF": 12, "HEIF": 12, "GIF": 8, "PNG": 8, "TIFF": 8, "JPEG": 6, "MPO": 6}
+BYTES_OF_AN_ICON = 18
 
 
 def bytes_of_a_pixel(image: Image.Image) -> int:

@@ -82,6 +82,32 @@ def test_refused_by_what_they_claim(make, message: str, tmp_path: Path) -> None:
         list(iter_pages(str(tmp_path / "small.bin")))
 
 
+def icon(content: bytes) -> bytes:
+    """An icon whose list says 32 x 32."""
+    return b"\0\0\1\0\1\0" + struct.pack("<BBBBHHII", 32, 32, 0, 0, 1, 32, len(content), 22) + content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png((b"IHDR", struct.pack(">IIBBBBB", 13_000, 13_000, 8, 6, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(9)))),
+        struct.pack("<IiiHHIIiiII", 40, 13_000, 13_000, 1, 32, 0, 0, 0, 0, 0, 0),
+        struct.pack("<IHHHH", 12, 13_000, 13_000, 1, 24),
+    ],
+)
+def test_an_icon_is_refused_by_its_picture(content: bytes) -> None:
+    with pytest.raises(InputError, match=r"13000 x 13000 pixels of this kind take about .* \(page_memory\)"):
+        list(iter_pages(icon(content), isolate="never"))
+
+
+def test_icons_are_read() -> None:
+    for kind in ("png", "bmp"):
+        out = io.BytesIO()
+        Image.fromarray(PIXELS).save(out, "ICO", bitmap_format=kind, sizes=[(64, 64), (16, 16)])
+        (page,) = iter_pages(out.getvalue())
+        np.testing.assert_array_equal(page.image[:, :, ::-1], PIXELS)
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
 def test_ordinary_files_are_read(suffix: str, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / f"page{suffix}"), PIXELS)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ptocr import paths
 from ptocr.runtime import machine_code
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners and modes are those of POSIX")
@@ -26,6 +27,22 @@ def library(tmp_path: Path) -> Path:
 def test_what_was_built_here_is_private_and_loaded(library: Path) -> None:
     assert machine_code.is_sound(library)
     assert [file.stat().st_mode & 0o777 for file in (library, library.with_suffix(".json"))] == [0o600, 0o600]
+
+
+def test_the_folder_in_the_cache_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PTOCR_HOME", str(tmp_path))
+    monkeypatch.delenv("PTOCR_COMPILED", raising=False)
+    folder = paths.compiled()
+    folder.mkdir()
+    folder.chmod(0o775)
+    part, path = folder / "part.so", folder / "program.so"
+    part.write_bytes(b"machine code")
+    part.chmod(0o664)
+    machine_code.record(part, path)
+    part.replace(path)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+    assert machine_code.is_sound(path)
 
 
 @pytest.mark.parametrize("what", ["kernels.so", "kernels.json", "."])
