@@ -102,6 +102,14 @@ def test_readme_and_ci_use_the_same_commands(checkout: Path) -> None:
     assert re.search(r"^ +pip install -c constraints-lowest\.txt -e \. pytest", ci, re.M)
 
 
+def test_wheels_are_built_for_every_machine_that_there_are_kernels_for(checkout: Path) -> None:
+    """By what cibuildwheel calls the systems and their machines."""
+    settings = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["cibuildwheel"]
+    systems = {"Linux": "linux", "Darwin": "macos", "Windows": "windows"}
+    wanted = {(name, machine) for name in systems.values() for machine in settings[name]["archs"]}
+    assert wanted == {(systems[system], machine) for system, machine in isa.MACHINES}
+
+
 def test_relative_links_in_documents_lead_somewhere(checkout: Path) -> None:
     documents = [*checkout.glob("*.md"), *(checkout / "docs").rglob("*.md"), checkout / "weights" / "README.md"]
     for document in documents:

@@ -10,6 +10,7 @@ import ctypes
 import functools
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -19,13 +20,14 @@ from typing import NamedTuple
 
 SOURCES = Path(__file__).parent / "src"
 FOLDER = Path(__file__).parent / "lib"
-FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-fvisibility=hidden"]
+FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fvisibility=hidden"]
+FLAGS += [] if sys.platform == "win32" else ["-fPIC", "-pthread"]
 OVERRIDE = "PTOCR_CPU"
 
 
 class InstructionSet(NamedTuple):
-    """lanes: float32 numbers of a vector; features: of the processor, as Linux calls them; bfloat16: whether it
-    multiplies these.
+    """lanes: float32 numbers of a vector; features: of the processor, as Linux calls them, beyond what every machine of
+    its kind has; bfloat16: whether it multiplies these.
     """
 
     lanes: int
@@ -47,12 +49,22 @@ SETS: dict[str, dict[str, InstructionSet]] = {
         "avx512": InstructionSet(16, _AVX512),
         "avx512bf16": InstructionSet(16, (*_AVX512, "avx512_bf16"), bfloat16=True),
     },
+    "arm64": {"neon": InstructionSet(4, ())},
 }
+# (system, its name of the machine) -> the machine's name above
+MACHINES = {
+    ("Linux", "x86_64"): "x86_64",
+    ("Linux", "aarch64"): "arm64",
+    ("Darwin", "arm64"): "arm64",
+    ("Windows", "AMD64"): "x86_64",
+}
+# What Windows tells of a processor by number, and what comes with it on all that it runs on
+WINDOWS_FEATURES = {40: _AVX2, 41: _AVX512}
 
 
 def sets_here() -> dict[str, InstructionSet]:
     """The instruction sets of this kind of machine that there are kernels for; {} elsewhere."""
-    return SETS.get(os.uname().machine, {}) if sys.platform == "linux" else {}
+    return SETS.get(MACHINES.get((platform.system(), platform.machine()), ""), {})
 
 
 def usable() -> list[str]:
@@ -64,7 +76,11 @@ def usable() -> list[str]:
 @functools.cache
 def _features() -> frozenset[str]:
     """What this processor says it can."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if sets_here() else []
+    if sys.platform == "win32":
+        has = ctypes.windll.kernel32.IsProcessorFeaturePresent
+        return frozenset(name for number, names in WINDOWS_FEATURES.items() if has(number) for name in names)
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.is_file() else []
     return frozenset(next((line for line in lines if line.startswith("flags")), "").partition(":")[2].split())
 
 
@@ -97,8 +113,8 @@ def _key(name: str) -> str:
 
 
 def compiler() -> str:
-    """The name of the C++ compiler."""
-    return os.environ.get("CXX") or "g++"
+    """The name of the C++ compiler; on Windows clang's, since Microsoft's has no vectors of GCC's kind."""
+    return os.environ.get("CXX") or ("clang++" if sys.platform == "win32" else "g++")
 
 
 def build(folder: Path = FOLDER) -> list[Path]:
@@ -123,7 +139,7 @@ def build_one(name: str, folder: Path = FOLDER) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
         source = str(SOURCES / "program.cpp")
-        command = [compiler(), *FLAGS, *sets_here()[name].flags, source, "-o", str(part), "-pthread"]
+        command = [compiler(), *FLAGS, *sets_here()[name].flags, source, "-o", str(part)]
         subprocess.run(command, check=True, capture_output=True, text=True)
         part.replace(path)
     return path

@@ -25,7 +25,7 @@ MOST_WEIGHTS = 64 * 1024  # of a chain with several kernels larger than 1 x 1: t
 def nativize(network: nn.Module, lanes: int) -> nn.Module:
     """Replace, in place, the convolutions and linear layers of a fused network; returns the network.
 
-    lanes: channels per vector of the kernels, 16 or 8.
+    lanes: channels per vector of the kernels, 16, 8 or 4.
     """
     if isinstance(network, PPLCNetV3Trunk):  # the largest maps of all, in one chain
         network.blocks3 = nn.Sequential(network.conv1, network.blocks2, network.blocks3)

@@ -143,6 +143,17 @@ def test_an_instruction_set_is_chosen_among_those_built(monkeypatch: pytest.Monk
         isa.chosen()
 
 
+def test_every_arm64_processor_has_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    for system, machine, names in (
+        ("Linux", "aarch64", ["neon"]),
+        ("Darwin", "arm64", ["neon"]),
+        ("Linux", "s390x", []),
+    ):
+        monkeypatch.setattr("platform.system", lambda system=system: system)
+        monkeypatch.setattr("platform.machine", lambda machine=machine: machine)
+        assert isa.usable() == names
+
+
 @pytest.mark.skipif("avx512bf16" not in isa.usable(), reason="this processor does not multiply bfloat16")
 @pytest.mark.parametrize("name", [*DET, *REC, *CLS])
 def test_bfloat16_is_as_near_to_float32_as_torchs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,14 +61,14 @@ struct Group {
 template <class T>
 void pool_row(const Map<T>& x, const Layer& layer, int64_t row, int64_t left, int64_t right, RowView<T> to) {
     for (int64_t column = left; column < right; column++)
-        for (int64_t c = 0; c < layer.out; c += 8) {
-            Lanes<8>::F most = {};
+        for (int64_t c = 0; c < layer.out; c += NARROW) {
+            Lanes<NARROW>::F most = {};
             for (int64_t u = row; u < std::min(row + 2, x.height); u++)
                 for (int64_t k = column; k < std::min(column + 2, x.width); k++) {
-                    auto value = widen<8>(x.pixel(u, k) + c);
+                    auto value = widen<NARROW>(x.pixel(u, k) + c);
                     most = value > most ? value : most;
                 }
-            narrow<8>(to.at + (column - left) * to.pixel + c, most, 8);
+            narrow<NARROW>(to.at + (column - left) * to.pixel + c, most, NARROW);
         }
 }
 
@@ -102,8 +102,9 @@ const T* gated(const T* at, int64_t pixels, int64_t channels, const T* gates) {
     static thread_local Scratch<T> scaled;
     T* to = scaled.of(pixels * channels);
     for (int64_t p = 0; p < pixels; p++)
-        for (int64_t c = 0; c < channels; c += 8)
-            narrow<8>(to + p * channels + c, widen<8>(at + p * channels + c) * widen<8>(gates + c), 8);
+        for (int64_t c = 0; c < channels; c += NARROW)
+            narrow<NARROW>(to + p * channels + c, widen<NARROW>(at + p * channels + c) * widen<NARROW>(gates + c),
+                           NARROW);
     return to;
 }
 

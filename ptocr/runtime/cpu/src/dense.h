@@ -191,7 +191,7 @@ void gemm(const T* const* slabs, int64_t rows, int64_t step, int64_t run, int64_
               const Params<T>& params, RowView<T> to, RowView<const T> added) {
     if (layer.lanes == WIDE) return gemm_panels<WIDE, T>(slabs, rows, step, run, count, layer, params, to, added);
     if constexpr (WIDE == 16)
-        if (layer.lanes == 8) return gemm_panels<8, T>(slabs, rows, step, run, count, layer, params, to, added);
+        if (layer.lanes == NARROW) return gemm_panels<NARROW, T>(slabs, rows, step, run, count, layer, params, to, added);
     std::abort();
 }
 
@@ -218,7 +218,7 @@ template <class T>
 void dense_row(const Map<T>& x, const Layer& layer, const Params<T>& params, int64_t row, int64_t first, int64_t last,
                RowView<T> to, RowView<const T> added) {
     static thread_local Scratch<T> scratch;
-    int pack = layer.lanes == WIDE ? MulAdd<WIDE, T>::PACK : MulAdd<8, T>::PACK;
+    int pack = layer.lanes == WIDE ? MulAdd<WIDE, T>::PACK : MulAdd<NARROW, T>::PACK;
     int64_t run = padded_run(layer, pack), depth = layer.kh * run;
     ValidRange inner(x, layer, row, first, last, run > layer.kw * x.channels);
     if (inner.top < 0 || inner.top + layer.kh > x.height) inner.first = inner.last = last;

@@ -137,7 +137,7 @@ void depthwise_row(const Map<T>& x, const Layer& layer, const Params<float>& par
         if (layer.lanes == WIDE)
             depthwise_lanes<WIDE, act.value, T>(x, layer, params, row, first, last, to);
         else
-            depthwise_lanes<8, act.value, T>(x, layer, params, row, first, last, to);
+            depthwise_lanes<NARROW, act.value, T>(x, layer, params, row, first, last, to);
     });
 }
 

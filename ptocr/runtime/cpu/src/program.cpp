@@ -4,6 +4,7 @@
 // arena by how long they live. A program holds no state: any number of threads may run it at once.
 
 #include <cstdio>
+#include <new>
 #include <stdexcept>
 #include <string>
 
@@ -40,13 +41,12 @@ struct Arena {
     char* of(size_t wanted) {
         if (wanted > size) {
             drop();
-            at = (char*)std::aligned_alloc(ALIGNMENT, wanted);
-            if (!at) throw std::bad_alloc();
+            at = (char*)::operator new(wanted, std::align_val_t(ALIGNMENT));
             size = wanted;
         }
         return at;
     }
-    void drop() { std::free(at), at = nullptr, size = 0; }
+    void drop() { ::operator delete(at, std::align_val_t(ALIGNMENT)), at = nullptr, size = 0; }
     ~Arena() { drop(); }
 };
 

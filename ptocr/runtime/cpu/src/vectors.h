@@ -15,9 +15,12 @@ namespace ptocr {
 
 #if defined(__AVX512F__)
 constexpr int WIDE = 16, REGISTERS = 32;
+#elif defined(__aarch64__)
+constexpr int WIDE = 4, REGISTERS = 32;
 #else
 constexpr int WIDE = 8, REGISTERS = 16;
 #endif
+constexpr int NARROW = WIDE < 8 ? WIDE : 8;  // for channels that are multiples of 8 and of nothing wider
 
 template <int W>
 struct Lanes {
