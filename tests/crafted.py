@@ -157,6 +157,38 @@ def jpeg_of(width: int, height: int, **options: Any) -> bytes:
     return bytes(data)
 
 
+def grey_jpeg(width: int, height: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("L", (width, height), 99).save(out, "JPEG")
+    return out.getvalue()
+
+
+def tiff_of_one_part(part: bytes, strips: int, packing: int, **facts: int) -> bytes:
+    """A TIFF whose strips are all the same bytes."""
+    table = 8 + 2 + 12 * 9 + 4
+    values = {256: 80, 257: strips, 258: 8, 259: packing, 262: 1, 273: table, 277: 1, 278: 1, 279: table + 4 * strips}
+    values |= {int(tag[1:]): value for tag, value in facts.items()}
+    entries = ((tag, 4, strips if tag in (273, 279) else 1, value) for tag, value in values.items())
+    lists = struct.pack(f"<{2 * strips}I", *[table + 8 * strips] * strips, *[len(part)] * strips)
+    return tiff(*entries, data=lists + part)
+
+
+def nested_directories(big: bool) -> bytes:
+    """A TIFF of a sound page and 9,000 directories of 65,535 entries, each of which begins in the one before."""
+    first, count, entry = (16, 8, 20) if big else (8, 2, 12)
+    numbers, place = ("<HHQQ", "<Q") if big else ("<HHII", "<I")
+    tags = {256: 64, 257: 64, 258: 8, 259: 1, 262: 1, 273: 300, 277: 1, 278: 64, 279: 4096}
+    out = bytearray(5000 + 24 * 9000 + count + entry * 65_535 + 8)
+    out[:16] = struct.pack("<2sHHHQ", b"II", 43, 8, 0, first) if big else struct.pack("<2sHIQ", b"II", 42, first, 0)
+    for at, amount in ((first, len(tags)), *((5000 + 24 * number, 65_535) for number in range(9000))):
+        struct.pack_into("<Q" if big else "<H", out, at, amount)
+        following = 5000 if at == first else at + 24 if at < 5000 + 24 * 8999 else 0
+        struct.pack_into(place, out, at + count + entry * amount, following)
+    for number, (tag, value) in enumerate(tags.items()):
+        struct.pack_into(numbers, out, first + count + entry * number, tag, 16 if big else 4, 1, value)
+    return bytes(out)
+
+
 FILLED = (b"IDAT", zlib.compress(bytes(64 * 193)))
 PICTURES: dict[str, Callable[[], bytes]] = {
     "png of 10^10 pixels": lambda: chunks(FILLED, size=(100_000, 100_000)),
@@ -184,6 +216,17 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "tiff of 255 samples": lambda: plain_tiff(samples=255),
     "tiff whose strip is 4 GB": lambda: plain_tiff(size=2**32 - 1),
     "tiff packed as nothing known": lambda: plain_tiff(packing=34_712),
+    "tiff of 9,000 strips that are 200 MB": lambda: tiff_of_one_part(zlib.compress(bytes(200_000_000), 1), 9000, 8),
+    "tiff of 2,000 jpegs of 8,000 squared": lambda: tiff_of_one_part(
+        grey_jpeg(8000, 8000), 2000, 7, _257=120_000, _278=60
+    ),
+    "tiff of nested directories": lambda: nested_directories(False),
+    "large tiff of nested directories": lambda: nested_directories(True),
+    "icon of 13,000 squared": lambda: (
+        b"\0\0\1\0\1\0"
+        + struct.pack("<BBBBHHII", 32, 32, 0, 0, 1, 32, 999, 22)
+        + chunks((b"IDAT", zlib.compress(bytes(13_000 * 13_000 // 100), 1)), size=(13_000, 13_000), kind=6)
+    ),
     "tiff that leads to itself": lambda: tiff((256, 4, 1, 64), (257, 4, 1, 64), then=8),
     "tiff with an entry of 4 GB": lambda: tiff((256, 4, 2**30, 8), (257, 4, 1, 64), (33432, 2, 2**32 - 1, 8)),
     "gif of 65,535 squared": lambda: saved("GIF", "P")[:6] + b"\xff\xff\xff\xff" + saved("GIF", "P")[10:],

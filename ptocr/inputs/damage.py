@@ -8,10 +8,11 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from ptocr.inputs.jpeg import JPEG_END, jpeg_complaint
+from ptocr.inputs.jpeg import JPEG_END, jpeg_complaint, jpeg_frame
 
 _UNPACKED = 1 << 20  # bytes that are unpacked at a time, to be thrown away
 _MOST_UNPACKED = 1 << 28
+_SPARE_BYTES = 1 << 26  # that the tiles of a small TIFF may reach beyond it
 _PLAIN, _FAXES, _JPEG, _DEFLATED = 1, (2, 3, 4), 7, (8, 32946)  # compressions of TIFF
 _COMPRESSION, _PLACES, _SIZES, _TABLES = 259, 273, 279, 347  # tags of TIFF
 _TILE_PLACES, _TILE_SIZES = 324, 325
@@ -38,15 +39,29 @@ def tiff_complaint(tags: Any, data: bytes, plain_bytes: int) -> str | None:
         return f"its strips hold {sum(sizes)} of {plain_bytes} bytes"
     if packing != _JPEG and packing not in _DEFLATED:
         return None
-    tables = tags.get(_TABLES, b"")
+    left = _SPARE_BYTES + 4 * plain_bytes  # one part may stand for many
     for place, size in zip(places, sizes, strict=False):
         part = data[place : place + size]
-        if packing == _JPEG and tables[:2] == part[:2] == b"\xff\xd8":
-            part = tables.removesuffix(JPEG_END) + part[2:]
-        complaint = jpeg_complaint(part) if packing == _JPEG else _deflate_complaint(part)
+        if packing == _JPEG:
+            tables = tags.get(_TABLES, b"")
+            used, complaint = _tiff_jpeg(
+                tables.removesuffix(JPEG_END) + part[2:] if tables[:2] == part[:2] else part, left
+            )
+        else:
+            used, complaint = _unpacked(part, left)
         if complaint is not None:
             return complaint
+        left -= used
+        if left <= 0:
+            return "its parts hold more than its pixels take"
     return None
+
+
+def _tiff_jpeg(data: bytes, most: int) -> tuple[int, str | None]:
+    """(pixels, what is wrong with it), which is not looked for where the pixels are more than `most`."""
+    frame, start = jpeg_frame(data)
+    pixels = frame[0] * frame[1] if frame else 0
+    return pixels, jpeg_complaint(data, start) if pixels <= most else None
 
 
 def _numbers(tags: Any, *names: int) -> tuple[int, ...]:
@@ -101,18 +116,24 @@ def pdf_picture_complaint(data: bytes, filters: list[str], plain_bytes: int) -> 
 
 def _deflate_complaint(data: bytes, plain_bytes: int = 0) -> str | None:
     """What is wrong with deflated data: their checksum, or that they end before `plain_bytes` are there."""
+    size, complaint = _unpacked(data, _MOST_UNPACKED)
+    if complaint is None and size < min(plain_bytes, _MOST_UNPACKED):
+        return f"its data ends after {size} of {plain_bytes} bytes"
+    return complaint
+
+
+def _unpacked(data: bytes, most: int) -> tuple[int, str | None]:
+    """(bytes that deflated data have become, what is wrong with them); looked at up to about `most` bytes."""
     unpacker, size, rest = zlib.decompressobj(), 0, data
     try:
-        while not unpacker.eof and size < _MOST_UNPACKED:
+        while not unpacker.eof and size < most:
             part = unpacker.decompress(rest, _UNPACKED)
             size, rest = size + len(part), unpacker.unconsumed_tail
             if not part:
                 break
     except zlib.error as error:
-        return str(error)
-    if not unpacker.eof and size < min(plain_bytes, _MOST_UNPACKED):
-        return f"its data ends after {size} of {plain_bytes} bytes"
-    return None
+        return size, str(error)
+    return size, None
 
 
 def container_complaint(data: bytes) -> str | None:

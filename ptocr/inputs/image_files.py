@@ -42,6 +42,7 @@ _NO_MEMORY = -4  # StsNoMem of OpenCV
 # Small files that keep a decoder busy are refused by what their structure claims.
 MOST_SCANS = 500  # of a JPEG: progressive ones have about ten, each goes over the whole picture
 MOST_FRAMES = 10_000
+MOST_ENTRIES = 300_000  # of a TIFF's directories, which may lie one in the other
 SPARE_BYTES = 1 << 16  # that a PNG's stream may have beyond twice its pixels
 
 
@@ -207,19 +208,29 @@ def _imdecode(data: bytes, flags: int) -> np.ndarray | None:
 
 def _check_tiff(data: bytes, name: str) -> None:
     """Refuse a TIFF whose directory is not in the file; Pillow would warn, guess, and say less."""
+    order = "<" if data[:2] == b"II" else ">"
     if data[:4] in (b"II*\0", b"MM\0*"):
-        (offset,) = struct.unpack_from("<I" if data[:2] == b"II" else ">I", data.ljust(8, b"\xff"), 4)
-        if offset + 2 > len(data):
-            raise InputError(f"{name}: cannot be decoded, the TIFF is cut off or not a TIFF at all")
-        order = "<" if data[:2] == b"II" else ">"
-        for _ in range(MOST_FRAMES):  # each directory ends with the place of the next
-            (entries,) = struct.unpack_from(order + "H", data, offset)
-            end = offset + 2 + 12 * entries
-            if end + 4 > len(data) or (offset := struct.unpack_from(order + "I", data, end)[0]) + 2 > len(data):
-                return
-            if offset == 0:
-                return
-        raise InputError(f"{name}: refused, the TIFF has more than {MOST_FRAMES} pages, or they lead in a circle")
+        start, count_of, place_of, entry = 4, order + "H", order + "I", 12
+    elif data[:4] in (b"II+\0", b"MM\0+"):  # of more than 4 GB
+        start, count_of, place_of, entry = 8, order + "Q", order + "Q", 20
+    else:
+        return
+    (offset,) = struct.unpack_from(place_of, data.ljust(16, b"\xff"), start)
+    if offset + 2 > len(data):
+        raise InputError(f"{name}: cannot be decoded, the TIFF is cut off or not a TIFF at all")
+    total = 0
+    for _ in range(MOST_FRAMES):  # each directory ends with the place of the next
+        try:
+            (entries,) = struct.unpack_from(count_of, data, offset)
+            (offset,) = struct.unpack_from(place_of, data, offset + struct.calcsize(count_of) + entry * entries)
+        except struct.error:  # that is where Pillow ends
+            return
+        total += entries
+        if total > MOST_ENTRIES:
+            raise InputError(f"{name}: refused, the directories of the TIFF have more than {MOST_ENTRIES} entries")
+        if offset == 0:
+            return
+    raise InputError(f"{name}: refused, the TIFF has more than {MOST_FRAMES} pages, or they lead in a circle")
 
 
 def _check_icon(data: bytes, name: str, options: ReadOptions) -> None:
