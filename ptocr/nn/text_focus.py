@@ -127,6 +127,6 @@ class TextFocus(nn.Module):
         grey = torch.einsum("nchw,c->nhw", picture, picture.new_tensor(GREY)).unsqueeze(1)
         memory = self.encoder["cnn"](grey).flatten(2).transpose(1, 2)
         words = self.embedding_word_with_upperword["lut"](tokens) * math.sqrt(self.dim)
-        places = (KEPT * self.pe.pe[:, : tokens.shape[1]]).expand(len(tokens), -1, -1)
+        places = (KEPT * self.pe.pe[:, : tokens.shape[1]]).expand(tokens.shape[0], -1, -1)
         x, looked = self.decoder(torch.cat([words, places], dim=2), memory)
         return self.generator_word_with_upperword["proj"](x), looked

@@ -23,6 +23,7 @@ from ptocr.checkpoint import Checkpoint, network_of
 from ptocr.errors import DeviceError, WeightsError
 from ptocr.files import made, write_atomic
 from ptocr.runtime import shapes
+from ptocr.runtime.onnx_lstm import translations, with_whole_lstms
 from ptocr.runtime.placed import PlacedNetwork
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path, decode: bool = False) 
             f"{checkpoint.spec.name}: a network that is given {', '.join(beside)} beside the picture cannot be "
             "exported; engine='torch' runs it"
         )
-    module: nn.Module = network_of(checkpoint, form="fused")
+    module = with_whole_lstms(network_of(checkpoint, form="fused"))
     module = module.decoding() if decode else module  # type: ignore[operator]
     model = _to_onnx(module, checkpoint, getattr(module, "output_names", (OUTPUT,)))
     metadata = {"spec": checkpoint.spec.model_dump_json(), "producer": "ptocr"}
@@ -86,7 +87,14 @@ def _to_onnx(module: nn.Module, checkpoint: Checkpoint, outputs: Sequence[str]) 
         program = torch.export.export(
             module.eval(), inputs, dynamic_shapes=dynamic, prefer_deferred_runtime_asserts_over_guards=True
         )
-        exported = torch.onnx.export(program, input_names=names, output_names=outputs, dynamo=True, verbose=False)
+        exported = torch.onnx.export(
+            program,
+            input_names=names,
+            output_names=outputs,
+            dynamo=True,
+            verbose=False,
+            custom_translation_table=translations(),
+        )
     log.debug("%s", quiet.getvalue())
     assert exported is not None
     return exported.model_proto

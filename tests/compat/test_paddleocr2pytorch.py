@@ -57,6 +57,8 @@ def configured(name: str, folder: Path) -> Path:
     content = {key: value for key, value in NETWORKS[name].items() if key != "model"}
     if name.startswith(("ch_", "PP-OCR")):
         content["Global"] = {"character_dict_path": "pytorchocr/utils/ppocr_keys_v1.txt", "use_space_char": True}
+    if name.startswith(("rec_icdar15_train", "rec_mv3_", "rec_r34_")):
+        content["Global"] = {"character_type": "en"}
     if name.startswith("det_r50_vd_sast"):
         content["Eval"] = {"dataset": {"transforms": [{"DetResizeForTest": {"resize_long": 256}}]}}
     path = folder / f"{name}.yml"
@@ -91,8 +93,8 @@ def words_of(command: dict[str, Any], folder: Path) -> list[str]:
     for word in arguments:
         if word.endswith(".yml"):
             configured(word.removesuffix(".yml"), folder)
-        elif word.endswith("dict.txt") or word == "ppocr_keys_v1.txt":
-            (folder / word).write_bytes((paths.configs() / "charsets" / word).read_bytes())
+        elif (dictionary := paths.configs() / "charsets" / word).is_file():
+            (folder / word).write_bytes(dictionary.read_bytes())
     return ["picture.png" if word == "PICTURE" else word for word in arguments]
 
 

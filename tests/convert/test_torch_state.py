@@ -62,6 +62,7 @@ NAMES = {  # of PaddleOCR2Pytorch's networks -> Paddle's
     "backbone.stages.1.res3a.conv0._conv.weight": "backbone.res3a.conv0._conv.weight",
     "neck.fpn_convs_module.fpn_res3_sum.weight": "neck.fpn_res3_sum.weight",
     "transform.block1.1.weight": "transform.block1.1._weight",
+    "proj": "head.distribution_project.project",
     "backbone.block_list.bb_1_2.conv1._conv.weight": "backbone.bb_1_2.conv1._conv.weight",
 }
 

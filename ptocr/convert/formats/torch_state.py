@@ -29,6 +29,7 @@ _RENAMED = (
     (re.compile(r"^transform\.loc_net\.block_list\."), "transform.loc_net."),
     (re.compile(r"\.processer\.functors\."), ".processor."),
     (re.compile(r"\.(?:encoder_layers|functors)(?=\.layer_)"), ""),
+    (re.compile(r"^proj$"), "head.distribution_project.project"),
 )
 
 

@@ -64,8 +64,8 @@ class AttentionHead(Head):
 
     def logits(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
         """(N, steps, classes): greedy, or with `tokens` (N, L) fed in."""
-        state, keys = x.new_zeros(len(x), self.STATES * self.hidden), self.attention_cell.i2h(x)
-        last = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        state, keys = x.new_zeros(x.shape[0], self.STATES * self.hidden), self.attention_cell.i2h(x)
+        last = torch.zeros(x.shape[0], dtype=torch.int64, device=x.device)
         outputs = []
         for step in range(self.steps if tokens is None else tokens.shape[1]):
             last = last if tokens is None else tokens[:, step]

@@ -144,7 +144,7 @@ class CANHead(Head):
         mask = torch.ones_like(x[:, :1]) if mask is None else mask
         small, large = self.counts(x, mask)
         step = self.decoder.stepper(x, (small + large) / 2, mask)
-        return read_greedily(step, len(x), self.most, self.tokens["start"], self.tokens["end"], x.device)
+        return read_greedily(step, x.shape[0], self.most, self.tokens["start"], self.tokens["end"], x.device)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(x).softmax(2)

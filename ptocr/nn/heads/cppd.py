@@ -131,7 +131,7 @@ class CPPDHead(PositionHead):
         return characters, positions
 
     def _places(self, visual: Tensor) -> Tensor:
-        nodes = (self.pos_node_embed() + self.char_pos_embed).expand(len(visual), -1, -1)
+        nodes = (self.pos_node_embed() + self.char_pos_embed).expand(visual.shape[0], -1, -1)
         return torch.cat([nodes, visual], dim=1)
 
     def logits(self, x: Tensor) -> Tensor:
@@ -143,7 +143,7 @@ class CPPDHead(PositionHead):
         """Logits "edges" (N, max_len + 1, classes), "characters" (N, classes, max_len): how often each class occurs,
         "positions" (N, max_len + 1): whether something stands there."""
         visual = x + self.vis_pos_embed
-        counted = torch.cat([self.char_node_embed().expand(len(x), -1, -1), visual], dim=1)
+        counted = torch.cat([self.char_node_embed().expand(x.shape[0], -1, -1), visual], dim=1)
         characters, positions = self.nodes(counted, self._places(visual))
         seen, places = visual.shape[1], positions[:, : self.positions]
         return {

@@ -69,7 +69,7 @@ class Transformer(PositionHead):
                 y, past[i] = layer.step(y, keys[i], past[i])  # type: ignore[operator]
             return self.tgt_word_prj(y)
 
-        return read_greedily(step, len(x), self.steps, self.tokens["start"], self.tokens["end"], x.device)
+        return read_greedily(step, x.shape[0], self.steps, self.tokens["start"], self.tokens["end"], x.device)
 
     def class_rows(self) -> dict[str, str]:
         return dict.fromkeys(("embedding.embedding.weight", "tgt_word_prj.weight"), "nrtr")

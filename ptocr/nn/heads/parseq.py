@@ -186,7 +186,7 @@ class ParseQHead(PositionHead):
         layer, given = self.decoder.layers[0], tokens[:, :-1]
         memory = layer.cross_attn.keys(x)  # type: ignore[union-attr, operator]
         characters = (given != self.tokens["pad"]) & (given != self.tokens["end"])
-        queries = self.pos_queries[:, : given.shape[1]].expand(len(x), -1, -1)
+        queries = self.pos_queries[:, : given.shape[1]].expand(x.shape[0], -1, -1)
         read = []
         for order in orders.to(tokens):
             seen = before_in(order) & characters[:, None, None]

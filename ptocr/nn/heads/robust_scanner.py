@@ -142,7 +142,7 @@ class RobustScannerHead(PositionHead):
             what = glimpse(y, reduced, x, seen)
             return self.decoder.prediction(self.decoder.fusion_module(what, where[:, place : place + 1]))
 
-        return read_greedily(step, len(x), self.steps, self.tokens["start"], self.tokens["end"], x.device)
+        return read_greedily(step, x.shape[0], self.steps, self.tokens["start"], self.tokens["end"], x.device)
 
     def class_rows(self) -> dict[str, str]:
         names = ("prediction.weight", "prediction.bias", "hybrid_decoder.embedding.weight")

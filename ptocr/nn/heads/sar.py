@@ -21,7 +21,7 @@ class SAREncoder(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         columns, _ = self.rnn_encoder(x.amax(2).transpose(1, 2))  # (N, C, H, W) -> (N, W, hidden)
-        last = columns[torch.arange(len(x), device=x.device), valid - 1]
+        last = columns[torch.arange(x.shape[0], device=x.device), valid - 1]
         return self.linear(last)
 
 
@@ -88,6 +88,6 @@ class SARHead(nn.Module):
 
     def forward_train(self, x: Tensor, labels: Tensor, valid_ratio: Tensor | None = None) -> Tensor:
         width = x.shape[3]
-        ratio = x.new_ones(len(x)) if valid_ratio is None else valid_ratio.to(x.dtype)
+        ratio = x.new_ones(x.shape[0]) if valid_ratio is None else valid_ratio.to(x.dtype)
         valid = torch.ceil(width * ratio).long().clamp(1, width)
         return self.decoder(x, self.encoder(x, valid), labels, valid)

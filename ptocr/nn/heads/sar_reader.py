@@ -52,7 +52,7 @@ class SARReader(PositionHead):
             context = decoder.attend(x, keys, y, valid)
             return decoder.prediction(torch.cat([y, context, holistic], dim=2))
 
-        return read_greedily(step, len(x), self.steps, self.tokens["start"], self.tokens["end"], x.device)
+        return read_greedily(step, x.shape[0], self.steps, self.tokens["start"], self.tokens["end"], x.device)
 
     def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Logits "fed" (N, L, classes - 1) of what follows each of targets["tokens"] (N, L); targets["valid_ratio"]

@@ -114,7 +114,7 @@ class AsterHead(Head):
         When a beam ends, the first one of the batch is given up too: upstream's indexing does that, and what trained
         weights read depends on it.
         """
-        count, k, end = len(x), self.width, self.tokens["end"]
+        count, k, end = x.shape[0], self.width, self.tokens["end"]
         x = x.repeat_interleave(k, dim=0)
         unit, keys = self.unit, self.unit.attention_unit.xEmbed(x)
         state = unit.embed_fc(self.meaning(x))

@@ -40,7 +40,7 @@ class SLAHead(Head):
         memory = maps[-1].flatten(2).transpose(1, 2)  # (N, C, h, w) -> (N, h * w, C)
         cell = self.structure_attention_cell
         keys = cell.i2h(memory)
-        states = [memory.new_zeros(len(memory), self.hidden)]
+        states = [memory.new_zeros(memory.shape[0], self.hidden)]
 
         def step(token: Tensor, _: int) -> Tensor:
             seen = F.one_hot(token[:, 0], self.classes).to(memory.dtype)
@@ -48,7 +48,7 @@ class SLAHead(Head):
             return self.structure_generator(states[-1]).unsqueeze(1)
 
         if tokens is None:
-            logits = read_greedily(step, len(memory), self.max_length + 1, START, self.classes - 1, memory.device)
+            logits = read_greedily(step, memory.shape[0], self.max_length + 1, START, self.classes - 1, memory.device)
         else:
             logits = torch.cat([step(tokens[:, i : i + 1], i) for i in range(tokens.shape[1])], dim=1)
         return logits, self.loc_generator(torch.stack(states[1:], dim=1)).sigmoid()

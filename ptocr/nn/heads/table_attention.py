@@ -46,8 +46,8 @@ class TableAttentionHead(Head):
     def _states(self, memory: Tensor, tokens: Tensor | None = None) -> Tensor:
         """What is known at each step, (N, T, hidden): greedily, or with tokens (N, T) fed in."""
         cell = self.structure_attention_cell
-        keys, state = cell.i2h(memory), memory.new_zeros(len(memory), self.hidden)
-        last = torch.full((len(memory),), START, device=memory.device)
+        keys, state = cell.i2h(memory), memory.new_zeros(memory.shape[0], self.hidden)
+        last = torch.full((memory.shape[0],), START, device=memory.device)
         states = []
         for step in range(self.steps):
             last = last if tokens is None else tokens[:, step]

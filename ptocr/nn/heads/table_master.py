@@ -137,7 +137,7 @@ class TableMasterHead(Head):
             return self.cls_fc(self.norm(run(2, x)))
 
         if tokens is None:
-            logits = read_greedily(step, len(picture), self.max_length + 1, self.start, self.end, picture.device)
+            logits = read_greedily(step, picture.shape[0], self.max_length + 1, self.start, self.end, picture.device)
         else:
             logits = step(tokens, 0)
         return logits, torch.cat(boxes, dim=1).sigmoid()
