@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ptocr.nn.fuse import Fusible, with_folded
 from ptocr.nn.layers import FoldingSequential
 from ptocr.nn.network import Network
-from ptocr.nn.transforms.stn import EdgeNetwork, straightened
+from ptocr.nn.transforms.stn import EdgeNetwork, spline, straightened
 
 WIDTH = 64  # channels
 BLOCKS = 5
@@ -225,7 +225,8 @@ class TSRN(Network):
     def forward_train(self, x: Tensor, targets: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Straightened and "enlarged" (N, 3, 32, 128); wants a network built with train=True."""
         points = self.transform.stn_head(x)
-        return {"enlarged": self.transform(straightened(x, points, (x.shape[2], x.shape[3]), MARGINS))}
+        size = (x.shape[2], x.shape[3])
+        return {"enlarged": self.transform(straightened(x, points, size, spline(POINTS, size, MARGINS)))}
 
     def left_out(self) -> tuple[str, ...]:
         return self.UNUSED

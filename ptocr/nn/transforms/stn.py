@@ -77,11 +77,16 @@ def spline_basis(points: Tensor, size: Sequence[int]) -> Tensor:
     return torch.cat([radial(places, points), torch.ones_like(places[:, :1]), places], dim=1).float()
 
 
-def straightened(x: Tensor, points: Tensor, size: tuple[int, ...], margins: Sequence[float]) -> Tensor:
-    """Pictures (N, C, H, W) with the text between control points (N, K, 2) drawn straight, within margins."""
+def spline(count: int, size: Sequence[int], margins: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Solver and basis for pictures of a size (H, W) with `count` control points, on the CPU."""
     with torch.device("cpu"):  # in float64, which not every device has
-        straight = edge_points(points.shape[1], margins)
-        solver, basis = spline_solver(straight).to(points), spline_basis(straight, size).to(points)
+        straight = edge_points(count, margins)
+        return spline_solver(straight), spline_basis(straight, size)
+
+
+def straightened(x: Tensor, points: Tensor, size: tuple[int, ...], spline: tuple[Tensor, Tensor]) -> Tensor:
+    """Pictures (N, C, H, W) with the text between control points (N, K, 2) drawn straight. spline: of `size`."""
+    solver, basis = (part.to(points) for part in spline)
     grid = (basis @ (solver @ points)).clamp(0.0, 1.0) * 2.0 - 1.0
     return F.grid_sample(x, grid.unflatten(1, size), align_corners=True)
 
@@ -103,10 +108,11 @@ class STN(nn.Module):
         super().__init__()
         self.out_channels = in_channels
         self.small, self.size = tuple(tps_inputsize), tuple(tps_outputsize)
-        self.margins = tps_margins
+        # plain tensors: no weights, and solved here because no exporter has an operation for it
+        self.spline = spline(num_control_points, self.size, tps_margins)
         self.stn_head = EdgeNetwork(in_channels, num_control_points)
 
     def forward(self, x: Tensor) -> Tensor:
         small = F.interpolate(x, self.small, mode="bilinear", align_corners=True)
         points = self.stn_head(small)
-        return straightened(x, points, self.size, self.margins)
+        return straightened(x, points, self.size, self.spline)

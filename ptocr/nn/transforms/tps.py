@@ -95,16 +95,17 @@ class GridGenerator(nn.Module):
         super().__init__()
         self.fc = nn.Linear(2 * points, 6)
         begin_with(self.fc, torch.zeros(6))
-        self.count = points
+        with torch.device("cpu"):  # in float64, which not every device has
+            self.points = base_points(points)
+            # a plain tensor: no weight, and solved here because no exporter has an operation for it
+            self.system = spline_solver(self.points).float()
 
     def forward(self, targets: Tensor, height: int, width: int) -> Tensor:
-        with torch.device("cpu"):  # in float64, which not every device has
-            points = base_points(self.count)
-            system = spline_solver(points).float().to(targets)
-            basis = spline_basis(points, pixel_centers(height, width)).float().to(targets)
+        with torch.device("cpu"):
+            basis = spline_basis(self.points, pixel_centers(height, width)).float().to(targets)
         more = self.fc(targets.flatten(1)).unflatten(1, (3, 2))
         rows = torch.cat([targets, more.detach() if self.training else more], dim=1)
-        return (basis @ (system @ rows)).unflatten(1, (height, width))
+        return (basis @ (self.system.to(targets) @ rows)).unflatten(1, (height, width))
 
 
 class TPS(nn.Module):
