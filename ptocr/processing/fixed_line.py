@@ -27,12 +27,13 @@ def resized(image: np.ndarray, width: int, pre: RecPreprocess) -> np.ndarray:
 
 
 def normalized(image: np.ndarray, channels: int, how: Normalize) -> np.ndarray:
-    """uint8 (H, W, 3) BGR or (H, W) -> float32 (C, H, W)."""
+    """uint8 (H, W, 3) BGR or (H, W) -> float32 (C, H, W). Divides by 255 and multiplies by the inverse deviation, as
+    upstream does for lines: some decoders multiply the last bit of their input to 1e-3 of a score."""
     planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
     if how.order == "rgb" and image.ndim == 3:
         planes = planes[::-1]
     mean, std = (np.asarray(values[:channels], np.float32)[:, None, None] for values in (how.mean, how.std))
-    scaled: np.ndarray = (planes.astype(np.float32) * np.float32(how.scale) - mean) / std
+    scaled: np.ndarray = (planes.astype(np.float32) / np.float32(1 / how.scale) - mean) * (np.float32(1) / std)
     return scaled
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,20 @@ def test_as_upstream(name: str) -> None:
     )
     assert made.shape == pre.image_shape and made.dtype == np.float32
     np.testing.assert_allclose((*places, made.mean(dtype=np.float64)), UPSTREAM[name], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("rec_resnet_rfl", lambda grey: (grey / np.float32(255) - np.float32(0.5)) / np.float32(0.5)),
+        ("rec_r32_gaspin_bilstm_att", lambda grey: (grey - np.float32(127.5)) * (1 / np.float32(127.5))),
+    ],
+)
+def test_every_byte_in_equal_bits(name: str, rule: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Upstream's arithmetic (predict_rec.py): these decoders multiply a last bit to 1e-3 of a score."""
+    grey = np.resize(np.arange(256, dtype=np.uint8), (32, 100))
+    made = fixed_line(np.stack([grey] * 3, axis=2), load_spec(name).preprocess)
+    np.testing.assert_array_equal(made[0], rule(grey.astype(np.float32)))
 
 
 def test_rare_squeezes_what_is_too_long() -> None:
