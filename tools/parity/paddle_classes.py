@@ -34,6 +34,13 @@ PAGES = (
     "poster_en_who.png",
     "scene_en_plaque.jpg",
 )
+SQUARES = (
+    "label_zh_laundry.jpg",
+    "product_zh_11.jpg",
+    "receipt_wild_2.jpg",
+    "cmyk_map.jpg",
+    "receipt_photo_en_254.jpg",
+)
 FORMS = (
     "receipt_sroie_108.jpg",
     "receipt_sroie_238.jpg",
@@ -52,9 +59,9 @@ class Upstream:
 
     kind: which of its classes, a key of the worker's table; options: their arguments. spreads: see `last_layer.py`.
     places: which of our outputs upstream takes, in its order. inputs: how many inputs its network has; extra: names of
-    those beside the picture. pages: names of pictures. order: -1 where upstream is given RGB. settings: of our
-    predictor's call. plain: upstream writes letters and digits alone, and small ones. most: entries of a reading that
-    did not come to its end, which upstream cuts at any place: such lines are left out.
+    those beside the picture. pages: names of pictures. order: -1 where upstream is given RGB. before, settings: of
+    our predictor's pre- and postprocessing. plain: upstream writes letters and digits alone, and small ones. most:
+    entries of a reading that did not come to its end, which upstream cuts at any place: such lines are left out.
     """
 
     kind: str
@@ -65,6 +72,7 @@ class Upstream:
     extra: Sequence[str] = ()
     order: int = 1
     pages: Sequence[str] = PAGES
+    before: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     plain: bool = False
     most: int = 0
@@ -79,6 +87,7 @@ def _quad(width: float, height: float, unit: float, spread: float) -> Spread:
 DB = {"head.binarize.conv2": Spread(even=True, alone=True), "head.binarize.conv3": Spread(-1.5, 4.0, even=True)}
 EAST = {"head.score_conv.bn": Spread(-1.0, 2.0), "head.geo_conv.bn": _quad(30, 9, 400, 3)}
 PSE = {"head.conv2": Spread([-4.5, *[-6.0] * 5, -7.5], 6.0)}
+PSE_LARGE = {"head.conv2": Spread([3.0, *[4.5] * 6], 6.0)}  # whose kernels are not where its text is
 SAST = {
     "head.head1.score_conv.3.bn": Spread(-1.5, 2.0),
     "head.head1.border_conv.3.bn": Spread([0, -3, 0, 3], 0.5),
@@ -101,7 +110,9 @@ def _det(algorithm: str, spreads: Mapping[str, Spread], side: int, how: str, **r
     places, pages = rest.pop("places", (0,)), rest.pop("pages", PAGES)
     options = {"det_algorithm": algorithm, "det_limit_side_len": side, "det_limit_type": how, **rest}
     settings = {"box_type": "poly"} if rest.get("det_box_type") == "poly" else {}
-    return Upstream("detector", options, spreads, places, pages=pages, settings=settings)
+    return Upstream(
+        "detector", options, spreads, places, pages=pages, before={"limit_side_len": side}, settings=settings
+    )
 
 
 def _rec(
@@ -135,7 +146,7 @@ PREN_STEPS: dict[str, Any] = {
 }
 DRRG_STEPS: dict[str, Any] = {
     "transforms": [
-        {"DetResizeForTest": {"limit_side_len": 640, "limit_type": "min"}},
+        {"DetResizeForTest": {"limit_side_len": 320, "limit_type": "min"}},
         {"NormalizeImage": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "order": "hwc"}},
         {"ToCHWImage": None},
         {"KeepKeys": {"keep_keys": ["image", "shape"]}},
@@ -147,19 +158,20 @@ ROWS: dict[str, Upstream] = {
     "ch_ppocr_mobile_v2.0_det": _det("DB", DB, 960, "max"),
     "ch_ppocr_server_v2.0_det": _det("DB", DB, 960, "max"),
     "det_mv3_db": _det("DB", DB, 736, "min"),
-    "det_r50_vd_db": _det("DB", DB, 736, "min", det_db_box_thresh=0.7),
+    "det_r50_vd_db": _det("DB", DB, 320, "min", det_db_box_thresh=0.7),
     "det_r50_db++": _det("DB++", DB, 736, "min"),
     "det_mv3_east": _det("EAST", EAST, 2400, "max", places=(1, 0)),
     "det_r50_vd_east": _det("EAST", EAST, 2400, "max", places=(1, 0)),
-    "det_r50_vd_sast": _det("SAST", SAST, 1536, "max", places=(1, 0, 3, 2)),
+    "det_r50_vd_sast": _det("SAST", SAST, 768, "max", places=(1, 0, 3, 2)),
     "det_mv3_pse": _det("PSE", PSE, 736, "min"),
-    "det_r50_vd_pse": _det("PSE", PSE, 736, "min"),
-    "det_r50_vd_dcn_fce": _det("FCE", FCE, 736, "min", places=(0, 1, 2), det_box_type="poly"),
+    "det_r50_vd_pse": _det("PSE", PSE_LARGE, 320, "min"),
+    "det_r50_vd_dcn_fce": _det("FCE", FCE, 736, "min", places=(0, 1, 2), det_box_type="poly", pages=SQUARES),
     # upstream looks at 300 rows and columns of CT's map: not at all of a long page
     "det_r18_ct": _det("CT", {"head.conv2": Spread([-4, 0, 0], [6, 1, 1])}, 640, "min", places=(0, None),
                        det_box_type="poly",
                        pages=(PAGES[0], PAGES[2], PAGES[4], "receipt_wild_2.jpg", "product_zh_11.jpg")),
-    "det_r50_drrg": Upstream("steps", DRRG_STEPS, DRRG, (0, 1, 2), settings={"box_type": "poly"}),
+    "det_r50_drrg": Upstream("steps", DRRG_STEPS, DRRG, (0, 1, 2), before={"limit_side_len": 320},
+                             settings={"box_type": "poly"}),
     "e2e_r50_vd_pg": Upstream(
         "spotter", {"e2e_algorithm": "PGNet", "e2e_char_dict_path": LINE, "e2e_pgnet_score_thresh": 0.95}, PGNET,
         (1, 2, 3, 0), settings={"thresh": 0.95},
@@ -199,13 +211,13 @@ ROWS: dict[str, Upstream] = {
     "sr_telescope": Upstream("enlarger", {}, {}, (0, 0)),
     "sr_tsrn_transformer_strock": Upstream("enlarger", {}, {}, (0, 0)),
     "SLANet": Upstream("table", {"table_char_dict_path": "dict/table_structure_dict.txt"},
-                       {"head.structure_generator.1": Spread(), "head.loc_generator.1": Spread(0.0, 1.0)}, (1, 0),
-                       settings={"boxes": "square"}),
+                       {"head.structure_generator.1": Spread(),
+                        "head.loc_generator.1": Spread(0.0, 1.0, after=True)}, (1, 0), settings={"boxes": "square"}),
     "table_master": Upstream(
         "table",
         {"table_algorithm": "TableMaster", "table_max_len": 480,
          "table_char_dict_path": "dict/table_master_structure_dict.txt"},
-        {"head.cls_fc": Spread(), "head.bbox_fc.0": Spread(0.0, 1.0)}, (1, 0),
+        {"head.cls_fc": Spread(), "head.bbox_fc.0": Spread(0.0, 1.0, after=True)}, (1, 0),
     ),
     "kie_unet_sdmgr": Upstream("form", {}, {"head.node_cls": Spread(0.0, 1.0)}, inputs=6, order=-1,
                                pages=FORMS),

@@ -17,6 +17,7 @@ import numpy as np
 
 from ptocr.checkpoint import Checkpoint
 from ptocr.convert.convert import convert
+from ptocr.errors import PtocrError
 from ptocr.predictors import PREDICTORS
 from ptocr.predictors.classification import Classifier
 from ptocr.predictors.detection import TextDetector
@@ -216,22 +217,37 @@ def checkpoint_of(manifest: Mapping[str, Any], row: Upstream, picture: Path) -> 
     return rescaled(checkpoint, row.spreads, first_inputs(checkpoint, row, read_as_official(picture)))
 
 
+def reader_of(checkpoint: Checkpoint, row: Upstream, options: RuntimeOptions) -> Any:
+    """Our predictor, with the size of pictures that the row asks for."""
+    predictor: Any = PREDICTORS[checkpoint.spec.task](Runtime(checkpoint, options))
+    if row.before:
+        predictor.pre = predictor.pre.with_(**row.before)
+    return predictor
+
+
+class Seen(Exception):
+    """What a network is given; nothing is to be made of it."""
+
+    def __init__(self, arrays: Sequence[np.ndarray]) -> None:
+        self.arrays = [array[:1] for array in arrays]
+
+
 def first_inputs(checkpoint: Checkpoint, row: Upstream, image: np.ndarray) -> list[np.ndarray]:
     """What a model's network is given of a picture."""
-    predictor: Any = PREDICTORS[checkpoint.spec.task](Runtime(checkpoint, RuntimeOptions(device="cpu", engine="torch")))
-    seen: list[list[np.ndarray]] = []
-    run = predictor.runtime.run
+    predictor = reader_of(checkpoint, row, RuntimeOptions(device="cpu", engine="torch"))
 
-    def keep(*arrays: np.ndarray) -> list[np.ndarray]:
-        seen.append([array[:1] for array in arrays])
-        return list(run(*arrays))
+    def stop(*arrays: np.ndarray) -> list[np.ndarray]:
+        raise Seen(arrays)
 
-    predictor.runtime.session.run = predictor.runtime.run = keep
-    if isinstance(predictor, FormReader):
-        predictor(image, _lines(row, 0))
-    else:
-        predictor([image]) if isinstance(predictor, OF_LINES) else predictor(image)
-    return seen[0]
+    predictor.runtime.session.run = predictor.runtime.run = stop
+    try:
+        if isinstance(predictor, FormReader):
+            predictor(image, _lines(row, 0))
+        else:
+            predictor([image]) if isinstance(predictor, OF_LINES) else predictor(image)
+    except Seen as seen:
+        return seen.arrays
+    raise PtocrError(f"{checkpoint.spec.name}: no network ran")
 
 
 def run_once(run: Callable[..., list[np.ndarray]]) -> Callable[..., list[np.ndarray]]:
@@ -259,7 +275,7 @@ def compare(manifest: Mapping[str, Any], corpus: Path, paddle: Paddle, pages: in
     folder = sorted((corpus / "lines").iterdir())[::3][:lines] if of_lines else []
     files = folder or [corpus / "pages" / page for page in row.pages]
     checkpoint = checkpoint_of(manifest, row, files[0])
-    predictor: Any = kind(Runtime(checkpoint, RuntimeOptions(device="cpu")))
+    predictor = reader_of(checkpoint, row, RuntimeOptions(device="cpu"))
     predictor.runtime.run = predictor.runtime.session.run = run_once(predictor.runtime.run)
     found = paddle.read(row, files, upstream_run(name, predictor.runtime))
     tally = Tally()
