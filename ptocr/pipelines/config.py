@@ -313,7 +313,7 @@ def load_pipeline(source: str | Path | dict[str, Any]) -> PipelineConfig:
     name = data.get("pipeline_name") if isinstance(data, dict) else None
     if name == STRUCTURE_V3:
         name, data = "structure", structure_of(data, where)
-    if name not in SPECS:
+    if not isinstance(name, str) or name not in SPECS:
         raise SpecError(f"{where}: pipeline_name {name!r} is not known; known: {', '.join((*SPECS, STRUCTURE_V3))}")
     return parse(SPECS[name], data, where)
 

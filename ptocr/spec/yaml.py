@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from ptocr.errors import SpecError
 
 DEEPEST = 100
+MOST_VALUES = 1_000_000
 # libyaml's parser is several times as fast; builds of PyYAML without it have Python's alone
 _SafeLoader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -27,8 +28,7 @@ def read_yaml(path: Path) -> Any:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        require_shallow(text, str(path))
-        return yaml.load(text, Loader=_SafeLoader)
+        return parse_yaml(text, str(path))
     except FileNotFoundError:
         raise SpecError(f"{path}: no such file") from None
     except OSError as error:
@@ -37,7 +37,30 @@ def read_yaml(path: Path) -> Any:
         raise SpecError(f"{path}: not a readable YAML file: {error}") from None
 
 
-def require_shallow(text: str, where: str) -> None:
+def parse_yaml(text: str, where: str, loader: type[Any] = _SafeLoader) -> Any:
+    """Parse YAML that somebody else may have written.
+
+    Raises:
+        SpecError: it nests too deep, or its aliases stand for too much; `where` names it. yaml.YAMLError: no YAML.
+    """
+    _require_shallow(text, where)
+    data = yaml.load(text, Loader=loader)
+    if "*" in text and _amount(data, {}) > MOST_VALUES:
+        raise SpecError(f"{where}: its aliases stand for more than {MOST_VALUES} values, which no file of settings has")
+    return data
+
+
+def _amount(data: Any, known: dict[int, int]) -> int:
+    """Values that would be there if each alias were written out; more than any where one holds itself."""
+    if not isinstance(data, dict | list):
+        return 1
+    if id(data) not in known:
+        known[id(data)] = MOST_VALUES + 1
+        known[id(data)] = 1 + sum(_amount(part, known) for part in (data.values() if isinstance(data, dict) else data))
+    return known[id(data)]
+
+
+def _require_shallow(text: str, where: str) -> None:
     """Refuse YAML that is nested deeper than any file of settings: libyaml's composer would overflow the stack.
 
     Raises:

@@ -20,6 +20,8 @@ from ptocr.checkpoint import load_checkpoint, save_checkpoint
 from ptocr.convert.convert import convert
 from ptocr.convert.formats import archive
 from ptocr.errors import SpecError, WeightsError
+from ptocr.pipelines.config import load_pipeline
+from ptocr.spec.model import load_spec
 from ptocr.spec.vocabulary import Vocabulary
 from ptocr.spec.yaml import read_yaml
 from ptocr.weights import store
@@ -169,6 +171,23 @@ def test_settings_and_dictionaries_that_are_none(tmp_path: Path) -> None:
         read_yaml(tmp_path)
     with pytest.raises(SpecError, match="not a character dictionary"):
         Vocabulary.load(tmp_path)
+
+
+@pytest.mark.parametrize("holder", ["a9: &a9 [*a8, *a8]", "a9: &a9 [*a9]", "a9: &a9 {a: {b: *a9}}"])
+def test_yaml_whose_aliases_stand_for_milliards(holder: str, tmp_path: Path) -> None:
+    """Written out in a message, 400 bytes would fill the memory."""
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    (tmp_path / "bomb.yaml").write_text("\n".join((*lines, holder, "extends: *a9")))
+    with pytest.raises(SpecError, match=r"bomb\.yaml: its aliases stand for more than 1000000 values"):
+        load_spec(tmp_path / "bomb.yaml")
+    (tmp_path / "small.yaml").write_text("a: &a [1, 2]\nb: [*a, *a]")
+    assert read_yaml(tmp_path / "small.yaml") == {"a": [1, 2], "b": [[1, 2], [1, 2]]}
+
+
+def test_a_pipeline_whose_name_is_none() -> None:
+    with pytest.raises(SpecError, match=r"pipeline_name \['x'\] is not known"):
+        load_pipeline({"pipeline_name": ["x"]})
 
 
 def test_a_sound_file_is_not_changed_by_loading(pth: Path) -> None:

@@ -12,7 +12,7 @@ from ptocr.errors import SpecError, WeightsError
 from ptocr.spec.model import ModelSpec, parse_spec
 from ptocr.spec.settings import DBPostprocess, DetPreprocess, RecPreprocess
 from ptocr.spec.tasks import ClsPostprocess, ClsPreprocess
-from ptocr.spec.yaml import require_shallow
+from ptocr.spec.yaml import parse_yaml
 
 POSTPROCESS = ("thresh", "box_thresh", "unclip_ratio", "max_candidates")
 
@@ -39,8 +39,7 @@ def read_description(where: str, data: bytes) -> Description:
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
         text = data.decode("utf-8")
-        require_shallow(text, where)
-        content = yaml.load(text, Loader=loader)
+        content = parse_yaml(text, where, loader)
     except SpecError as error:
         raise WeightsError(str(error)) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
