@@ -157,9 +157,9 @@ def jpeg_of(width: int, height: int, **options: Any) -> bytes:
     return bytes(data)
 
 
-def grey_jpeg(width: int, height: int) -> bytes:
+def grey_jpeg(width: int, height: int, **options: Any) -> bytes:
     out = io.BytesIO()
-    Image.new("L", (width, height), 99).save(out, "JPEG")
+    Image.new("L", (width, height), 99).save(out, "JPEG", **options)
     return out.getvalue()
 
 
@@ -207,6 +207,9 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "progressive jpeg of 11,000 squared": lambda: jpeg_of(11_000, 11_000, progressive=True),
     "jpeg of two thousand scans": lambda: (
         (d := saved("JPEG", progressive=True))[:-2] + d[d.rfind(b"\xff\xda") : -2] * 2000 + b"\xff\xd9"
+    ),
+    "jpeg of 4,700 squared with 490 scans": lambda: (
+        (d := grey_jpeg(4700, 4700, progressive=True))[:-2] + d[d.rfind(b"\xff\xda") : -2] * 480 + b"\xff\xd9"
     ),
     "jpeg of a million comments": lambda: b"\xff\xd8" + b"\xff\xfe\0\x02" * 1_000_000 + saved("JPEG")[2:],
     "jpeg of a million fill bytes": lambda: b"\xff\xd8" + b"\xff" * 5_000_000 + saved("JPEG")[3:],

@@ -18,6 +18,7 @@ _COMPRESSION, _PLACES, _SIZES, _TABLES = 259, 273, 279, 347  # tags of TIFF
 _TILE_PLACES, _TILE_SIZES = 324, 325
 _BITS, _SAMPLES, _FORMAT = 258, 277, 339
 _SHORT, _FLOAT = 3, 3  # a type of tags, a format of numbers
+_SCAN = b"\xff\xda"  # a marker of JPEG
 _GIF_END = b";"
 _TILE, _CODESTREAM_END = b"\xff\x90", b"\xff\xd9"  # markers of JPEG 2000
 _PNM_HEAD = 1 << 16
@@ -58,9 +59,9 @@ def tiff_complaint(tags: Any, data: bytes, plain_bytes: int) -> str | None:
 
 
 def _tiff_jpeg(data: bytes, most: int) -> tuple[int, str | None]:
-    """(pixels, what is wrong with it), which is not looked for where the pixels are more than `most`."""
+    """(pixels of all scans, what is wrong with it), which is not looked for where the pixels are more than `most`."""
     frame, start = jpeg_frame(data)
-    pixels = frame[0] * frame[1] if frame else 0
+    pixels = frame[0] * frame[1] * max(1, data.count(_SCAN)) if frame else 0
     return pixels, jpeg_complaint(data, start) if pixels <= most else None
 
 

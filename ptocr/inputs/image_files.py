@@ -41,6 +41,7 @@ _PNM_SIZE = re.compile(rb"P\d(?:\s|#[^\n]*\n)*\d+(?:\s|#[^\n]*\n)+\d+")  # comme
 _NO_MEMORY = -4  # StsNoMem of OpenCV
 # Small files that keep a decoder busy are refused by what their structure claims.
 MOST_SCANS = 500  # of a JPEG: progressive ones have about ten, each goes over the whole picture
+MOST_SCANNED = 4_000_000_000  # pixels of all scans together, some seconds; 22 scans of the largest JPEG
 MOST_FRAMES = 10_000
 MOST_ENTRIES = 300_000  # of a TIFF's directories, which may lie one in the other
 SPARE_BYTES = 1 << 16  # that a PNG's stream may have beyond twice its pixels
@@ -115,8 +116,9 @@ def _decode_jpeg(data: bytes, name: str, options: ReadOptions) -> tuple[np.ndarr
     check_pixels(width, height, options, name)
     each = (6 if components in (1, 3) else 13) + (6 if b"\xff\xc2" in data[:start_of_scan] else 0)  # progressive
     check_bytes((width, height), each, options, name)
-    if data.count(b"\xff\xda") > MOST_SCANS:  # in a scan's own data 0xff is never followed by it
-        raise InputError(f"{name}: refused, the JPEG has more than {MOST_SCANS} scans")
+    most = min(MOST_SCANS, MOST_SCANNED // (width * height))
+    if data.count(b"\xff\xda") > most:  # in a scan's own data 0xff is never followed by it
+        raise InputError(f"{name}: refused, the JPEG of {width} x {height} pixels has more than {most} scans")
     if data.rfind(b"\xff\xd9") < start_of_scan:
         return None, "the JPEG is cut off"
     if (complaint := jpeg_complaint(data, start_of_scan)) is not None:
