@@ -1,7 +1,8 @@
 """Blocks of a page from its lines, its tables and the regions of a layout model, in reading order.
 
 The order is that of Breuel, "High performance document layout analysis" (2003): what stands above comes first, and a
-column before the one at its right, unless something that spans both stands between them.
+column before the one at its right, unless something that spans both stands between them. Where the layout model says
+how late its regions are read, its word goes before.
 """
 
 from __future__ import annotations
@@ -27,37 +28,57 @@ _RUNNING = 3  # so many lines of running text in what is called a figure are tex
 
 @dataclass(eq=False)
 class _Group:
-    """Lines that are read together, or a table. box: x0, y0, x1, y1 on the upright page, (4,) float64."""
+    """Lines that are read together, or a table. box: x0, y0, x1, y1 on the upright page, (4,) float64; place: how late
+    it is read, where the layout model says so."""
 
     box: np.ndarray
     lines: list[Line]
     block: Block | None = None
+    place: float | None = None
 
 
 def arranged(
-    lines: Sequence[Line], blocks: Sequence[Block], regions: Sequence[Region], angle: int, size: tuple[int, int]
+    lines: Sequence[Line],
+    blocks: Sequence[Block],
+    regions: Sequence[Region],
+    angle: int,
+    size: tuple[int, int],
+    places: Sequence[float | None] = (),
 ) -> list[Block]:
     """Blocks in reading order: those that are given, and lines put together to paragraphs, of the kind of the smallest
     region that they lie in ("text" where there is none).
 
-    angle: degrees counter-clockwise that turn the page upright; size: its (width, height).
+    angle: degrees counter-clockwise that turn the page upright; size: its (width, height); places: how late the given
+    blocks are read, where a layout model says so.
     """
     page = _Upright(angle, size)
     homes = page.with_numbers(lines, [_home(line, regions) for line in lines])
     running = [line.quad[1, 0] - line.quad[0, 0] >= _PROSE * line.height for line in lines]
     out: list[Block] = []
-    groups = [_Group(page.box(np.asarray(block.poly)), [], block) for block in blocks]
+    given = itertools.zip_longest(blocks, places)
+    groups = [_Group(page.box(np.asarray(block.poly)), [], block, place) for block, place in given]
     for home in dict.fromkeys(homes):
         members = [line for line, other in zip(lines, homes, strict=True) if other is home]
-        groups += [_Group(page.box(*(line.quad for line in group)), group) for group in page.grouped(members)]
+        place = None if home is None else home.place
+        grouped = page.grouped(members)
+        groups += [_Group(page.box(*(line.quad for line in group)), group, place=place) for group in grouped]
     groups = _unnested(groups)
     texts = {id(line) for line, runs in zip(lines, running, strict=True) if runs}
     kinds = {id(line): home.label for line, home in zip(lines, homes, strict=True) if home is not None}
     figures = [page.box(box_corners(region.box)) for region in regions if region.label in FIGURES]
-    for number in block_order(np.array([group.box for group in groups]).reshape(-1, 4), np.array(figures)):
-        group = groups[number]
+    order = block_order(np.array([group.box for group in groups]).reshape(-1, 4), np.array(figures))
+    for group in _as_placed([groups[number] for number in order]):
         out += [group.block] if group.block is not None else _paragraphs(group.lines, kinds, texts, angle, size)
     return out
+
+
+def _as_placed(groups: list[_Group]) -> list[_Group]:
+    """Groups in the order of their places; one without a place stays behind the one it follows."""
+    last, places = -np.inf, []
+    for group in groups:
+        last = last if group.place is None else group.place
+        places.append(last)
+    return [groups[i] for i in np.argsort(places, kind="stable")]
 
 
 def _unnested(groups: list[_Group]) -> list[_Group]:

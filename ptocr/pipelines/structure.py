@@ -65,16 +65,18 @@ class StructurePipeline(OCRPipeline):
         whole = not self._asks("use_layout_detection", asked)
         regions = self._regions(image, whole, lines, asked)
         tables: list[Block] = []
+        places: list[float | None] = []
         recognised = self._asks("use_table_recognition", asked)
         for region in (region for region in regions if recognised and region.label == TABLE):
             on = _on(region, lines)
             table = self._table(image, region, on)
             if table is not None and (whole or min(table.size) > 1):  # one row or column is no table
                 tables.append(Block(kind=TABLE, poly=box_corners(region.box), content=table))
+                places.append(region.place)
                 placed = {id(line) for line in on}
                 lines = [line for line in lines if id(line) not in placed]
         around = [region for region in regions if region.label != TABLE or not recognised]
-        read.blocks = arranged(lines, tables, around, read.angle, read.extent)
+        read.blocks = arranged(lines, tables, around, read.angle, read.extent, places)
         result.timings["structure"] = time.perf_counter() - start
         result.regions = regions
         return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,6 +105,24 @@ def test_every_line_is_in_exactly_one_place(seed: int) -> None:
         one.turned = True
     tables = [Block(kind="table", poly=box_corners(tuple(box())), content=Table([])) for _ in range(3)]
     regions = [region(str(rng.choice(["text", "title", "figure"])), *box()) for _ in range(15)]
-    blocks = arranged(lines, tables, regions, int(rng.choice([0, 90, 180, 270])), (1000, 1000))
+    regions = [replace(one, place=float(rng.random())) if seed % 2 else one for one in regions]
+    places = rng.random(3).tolist() if seed % 3 else []
+    blocks = arranged(lines, tables, regions, int(rng.choice([0, 90, 180, 270])), (1000, 1000), places)
     assert Counter(texts(blocks)) == Counter(one.text for one in lines)
     assert sum(block is table for block in blocks for table in tables) == 3
+
+
+def test_the_order_that_a_layout_model_says_goes_before() -> None:
+    """Of two columns the right one is first by the model; a table has its place, a line in no region follows."""
+    left, right = column("l", 0, 60, 3), column("r", 320, 60, 3)
+    note = line("n0", 320, 300, 600, 314)  # below the right column, in no region
+    table = Block(kind="table", poly=box_corners((0, 150, 280, 250)), content=Table([]))
+    regions = [
+        replace(region("text", 0, 50, 290, 130), place=7.0),
+        replace(region("text", 310, 50, 610, 130), place=2.0),
+    ]
+    found = arranged([*left, *right, note], [table], regions, 0, (620, 330), [4.0])
+    kinds = [block.kind if block is table else block.lines[0].text[0] for block in found]
+    assert kinds == ["r", "n", "table", "l"]
+    usual = arranged([*left, *right, note], [table], [replace(r, place=None) for r in regions], 0, (620, 330))
+    assert [block.kind if block is table else block.lines[0].text[0] for block in usual] == ["l", "table", "r", "n"]
