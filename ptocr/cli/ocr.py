@@ -45,7 +45,7 @@ EXAMPLES = (
     "ptocr ocr meter.jpg --text_rec_allow 0123456789.",
     "ptocr ocr page.jpg --pipeline PP-OCRv4_mobile",
 )
-FORMATS = "txt, md, html, docx, xlsx, csv, tex, tsv, hocr, alto, json, pdf, png, jpg, webp"
+FORMATS = "txt, md, html, docx, xlsx, csv, tex, parquet, tsv, hocr, alto, json, pdf, png, jpg, webp"
 _WORDS = (".pdf", ".hocr", ".alto", ".alto.xml", ".tsv")  # outputs that say where words are
 
 
@@ -55,9 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = common.add_argument
     add("inputs", nargs="*", metavar="IN", help="pictures, PDFs, folders, globs, addresses; - is standard input")
     add("--output", "-o", action="append", default=[], metavar="PATH",
-        help="a file for all pages, whose suffix says the format (.txt .md .html .docx .xlsx .csv .tex .tsv .hocr "
-        ".alto.xml .json .pdf .png .jpg .webp); or a folder for one file per input; or - for standard output; may be "
-        "given several times (default: -)")  # fmt: skip
+        help="a file for all pages, whose suffix says the format (.txt .md .html .docx .xlsx .csv .tex .parquet .tsv "
+        ".hocr .alto.xml .json .pdf .png .jpg .webp); or a folder for one file per input; or - for standard output; "
+        "may be given several times (default: -)")  # fmt: skip
     add("--format", metavar="F,F",
         help=f"what goes into a folder: {FORMATS}; to standard output: one of them, or text (with headings), json (an "
         "object per page and line), paddlex (its print) (default: txt into folders, else text)")  # fmt: skip

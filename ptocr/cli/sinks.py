@@ -18,7 +18,7 @@ from ptocr.document.writers import suffix_of, write_results
 from ptocr.document.writers.page_file import PageFile
 from ptocr.document.writers.searchable_pdf import ExistingText
 from ptocr.document.writers.text import to_txt
-from ptocr.document.writers.write import OFFICE_FORMATS, TEXT_FORMATS
+from ptocr.document.writers.write import BINARY_FORMATS, TEXT_FORMATS
 from ptocr.files import path_key
 
 
@@ -174,7 +174,7 @@ def above(page: OCRResult, score: float) -> OCRResult:
     return fewer
 
 
-_TEXTS = (*TEXT_FORMATS, *OFFICE_FORMATS, ".pdf")  # what leaves low scores out by itself
+_TEXTS = (*TEXT_FORMATS, *BINARY_FORMATS, ".pdf")  # what leaves low scores out by itself
 
 
 def _print_text(page: OCRResult, min_score: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import random
@@ -16,10 +17,13 @@ from collections import Counter
 from pathlib import Path, PurePath
 
 import pytest
+import yaml
 from PIL import Image
 
 from ptocr.batch.inventory import Item, content, list_items
 from ptocr.batch.manifest import Manifest
+from ptocr.cli import batch as batch_command
+from ptocr.cli.plan import targets_of
 from ptocr.errors import InputError, SpecError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -214,6 +218,27 @@ def test_killed_and_resumed(place: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 def test_killed_ten_times_and_resumed(place: Path) -> None:
     kills(place, 10)
+
+
+def test_the_flags_of_the_example_for_kubernetes() -> None:
+    job = yaml.safe_load((CHECKOUT / "deploy/kuberay.yaml").read_text())["spec"]
+    parser = argparse.ArgumentParser()
+    batch_command.add_arguments(parser)
+    program, command, *flags = job["entrypoint"].split()
+    args = parser.parse_args(flags)
+    assert (program, command, args.over, args.ray_address, args.inputs) == (
+        "ptocr",
+        "batch",
+        "ray",
+        "auto",
+        ["/pages/in"],
+    )
+    cores = int(
+        job["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"]
+    )
+    most = job["rayClusterSpec"]["workerGroupSpecs"][0]["maxReplicas"] * cores
+    assert int(args.ray_actors.partition(",")[2]) * args.ray_cpus <= most  # all of them find room
+    assert targets_of(["out/"], args.format, None).suffixes == (".json", ".parquet")
 
 
 def test_inputs_in_the_output_folder_are_an_error(place: Path) -> None:

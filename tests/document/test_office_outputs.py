@@ -105,6 +105,30 @@ def test_latex_is_well_formed_and_says_what_the_page_says(tmp_path: Path) -> Non
     ]  # fmt: skip
 
 
+def test_parquet(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    empty = OCRResult(rec_texts=[], rec_scores=[], rec_polys=[])
+    empty.page = Page(size=(7, 5), source="scans/\udcff.png")
+    write_results([page(), empty], tmp_path / "out.parquet")
+    rows = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    texts = ["Heading\x07", SPECIAL, "and 好", "left", "right", *(text for *_, text in CELLS)]
+    assert [row["text"] for row in rows[:-1]] == texts
+    assert [row["kind"] for row in rows[:-1]] == ["title"] + ["text"] * 4 + ["table"] * len(CELLS)
+    assert [(row["page"], row["block"], row["line"]) for row in rows[:4]] == [
+        (0, 0, 0),
+        (0, 1, 0),
+        (0, 1, 1),
+        (0, 2, 0),
+    ]
+    second = rows[1]
+    assert second["score"] == pytest.approx(0.9) and [second[k] for k in ("x0", "y0", "y1")] == [0, 20, 32]
+    assert second["polygon"][:2] == [0, 20] and len(second["polygon"]) == 8
+    last = {key: value for key, value in rows[-1].items() if value is not None}
+    assert last == {"source": "scans/?.png", "page": 1, "width": 7, "height": 5}
+    write_results([], tmp_path / "none.parquet")
+    assert parquet.read_table(tmp_path / "none.parquet").schema.names == list(rows[0])
+
+
 @pytest.mark.parametrize("suffix", [".docx", ".xlsx", ".tex", ".csv", ".html", ".md"])
 def test_spans_that_overlap_or_reach_too_far_lose_no_cell(tmp_path: Path, suffix: str) -> None:
     """What a model says need not fit together."""

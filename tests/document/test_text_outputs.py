@@ -291,7 +291,7 @@ def test_folders_are_made_and_failures_leave_nothing(tmp_path: Path) -> None:
         yield page()
         raise RuntimeError("camera unplugged")
 
-    extra = {".docx": "docx", ".xlsx": "openpyxl"}
+    extra = {".docx": "docx", ".xlsx": "openpyxl", ".parquet": "pyarrow"}
     wanting = {suffix for suffix, package in extra.items() if importlib.util.find_spec(package) is None}
     for suffix in SUFFIXES:
         if suffix not in {".png", ".jpg", ".jpeg", ".webp"} | wanting:

@@ -12,6 +12,7 @@ from ptocr.document.results import OCRResult
 from ptocr.document.tree import MIN_SCORE, Page
 from ptocr.document.writers.latex import to_latex
 from ptocr.document.writers.markup import to_alto, to_hocr
+from ptocr.document.writers.parquet import to_parquet
 from ptocr.document.writers.searchable_pdf import ExistingText, write_pdf
 from ptocr.document.writers.spreadsheet import to_csv, to_xlsx
 from ptocr.document.writers.text import to_markdown, to_tsv, to_txt
@@ -31,9 +32,13 @@ TEXT_FORMATS: dict[str, Callable[[Iterable[Page]], str]] = {
     ".csv": to_csv,
     ".tex": to_latex,
 }
-OFFICE_FORMATS: dict[str, Callable[[Iterable[Page]], bytes]] = {".docx": to_docx, ".xlsx": to_xlsx}
+BINARY_FORMATS: dict[str, Callable[[Iterable[Page]], bytes]] = {
+    ".docx": to_docx,
+    ".xlsx": to_xlsx,
+    ".parquet": to_parquet,
+}
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-SUFFIXES = (*TEXT_FORMATS, *OFFICE_FORMATS, ".json", ".pdf", *PICTURES)
+SUFFIXES = (*TEXT_FORMATS, *BINARY_FORMATS, ".json", ".pdf", *PICTURES)
 
 
 def suffix_of(path: str | Path) -> str:
@@ -55,10 +60,10 @@ def write_results(
 ) -> list[Path]:
     """Write pages into one file of the kind that its suffix names; returns the files written.
 
-    .json, .txt, .md, .html, .docx, .xlsx, .csv, .tex, .tsv (Tesseract's table), .hocr, .alto.xml and .pdf (searchable)
-    hold all pages. A picture
-    holds one: further pages go to `{stem}_2.png`, `{stem}_3.png` ... Folders are made; files appear complete or not at
-    all. Lines that score less than `min_score` are left out of all but .json and pictures.
+    .json, .txt, .md, .html, .docx, .xlsx, .csv, .tex, .parquet, .tsv (Tesseract's table), .hocr, .alto.xml and .pdf
+    (searchable) hold all pages. A picture holds one: further pages go to `{stem}_2.png`, `{stem}_3.png` ...
+    Folders are made; files appear complete or not at all. Lines that score less than `min_score` are left out of all
+    but .json and pictures.
     existing_text: see `write_pdf`. place: what the name of a further page becomes, for callers that keep files from
     being replaced.
 
@@ -70,8 +75,8 @@ def write_results(
     if suffix == ".pdf":
         write_pdf(pages, path, existing_text=existing_text)
         return [path]
-    if suffix in OFFICE_FORMATS:
-        write_atomic(path, OFFICE_FORMATS[suffix](pages))
+    if suffix in BINARY_FORMATS:
+        write_atomic(path, BINARY_FORMATS[suffix](pages))
         return [path]
     if suffix not in PICTURES:
         text = to_json(results) if suffix == ".json" else TEXT_FORMATS[suffix](pages)
