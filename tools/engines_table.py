@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,7 @@ from ptocr.spec.model import list_specs, load_spec
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "engines.json"
 MARK = "measured: "
+COLORS = re.compile(r"\x1b\[[0-9;]*m")  # of messages for terminals
 CLOSE = 1e-3  # of the largest output: rounding of networks that pass their decisions on stays well below
 
 
@@ -95,7 +97,7 @@ def measured(name: str, engine: str) -> str:
             return "no"
         found = session.run(*inputs)
     except Exception as error:  # whatever an engine says of a network that it does not take
-        lines = str(error).strip().splitlines() or [type(error).__name__]
+        lines = COLORS.sub("", str(error)).strip().splitlines() or [type(error).__name__]
         return f"no: {lines[0][:120]}"
     away = max(_away(a, b) for a, b in zip(found, wanted, strict=True))
     return "yes" if away <= CLOSE else f"no: differs by {away:.1e}"

@@ -33,7 +33,6 @@ COLUMNS = (
     "million parameters",
     "own kernels",
     "ONNX",
-    "compiled",
     "from the package index",
 )
 ALGORITHM_COLUMNS = ("model", "paper", "million parameters", "trained", "exported", "parity", "weights")
@@ -99,10 +98,26 @@ def answers(known: dict[str, Any], names: list[str]) -> Any:
     return next((known[name] for name in names if name in known), None)
 
 
-def of_engine(row: dict[str, str] | None, engine: str) -> str:
-    """One cell: whether an engine runs a network, "?" where nobody has tried."""
-    found = (row or {}).get(engine, "?")
-    return "" if found.startswith("no") else found
+def of_engine(known: dict[str, dict[str, str]], alike: list[str], engine: str) -> str:
+    """One cell: whether an engine runs a network, as the first of these models says that was tried."""
+    found = next((known[name][engine] for name in alike if engine in known.get(name, {})), "not tried")
+    return "" if found.startswith("no:") or found == "no" else found
+
+
+def blocks_of(part: Any) -> Any:
+    """What an architecture is made of, without its numbers: alike for the sizes of one network."""
+    if isinstance(part, dict):
+        return {key: blocks_of(value) for key, value in part.items() if isinstance(value, dict | list | str)}
+    return [blocks_of(value) for value in part if isinstance(value, dict | list)] if isinstance(part, list) else part
+
+
+def same_blocks() -> dict[str, list[str]]:
+    """Every model -> all models of its architecture, then those of other sizes of it."""
+    from ptocr.spec.model import load_spec
+
+    alike = same_architecture()
+    keys = {name: json.dumps(blocks_of(load_spec(name).architecture), sort_keys=True) for name in alike}
+    return {name: [*same, *(other for other, key in keys.items() if key == keys[name])] for name, same in alike.items()}
 
 
 def paper(family: str) -> str:
@@ -134,12 +149,11 @@ def sections(columns: tuple[str, ...], cells: Callable[[ModelSpec], Iterable[str
 
 def table(parameters: dict[str, int]) -> str:
     """What models.md says: languages, and what runs where."""
-    alike, engines = same_architecture(), json.loads(ENGINES.read_text("utf-8"))
+    alike, engines = same_blocks(), json.loads(ENGINES.read_text("utf-8"))
 
     def cells(spec: ModelSpec) -> Iterable[str]:
         more = f" and {len(spec.languages) - 6} more" * (len(spec.languages) > 6)
-        row = answers(engines, alike[spec.name])
-        runs = (of_engine(row, engine) for engine in ("native", "onnx", "compiled"))
+        runs = (of_engine(engines, alike[spec.name], engine) for engine in ("native", "onnx"))
         pip = any(source.kind == "pip" for source in spec.sources)
         languages = ", ".join(spec.languages[:6]) + more
         return f"`{spec.name}`", spec.family, languages, millions(parameters, spec), *runs, "yes" if pip else ""
@@ -149,12 +163,12 @@ def table(parameters: dict[str, int]) -> str:
 
 def algorithms_table(parameters: dict[str, int]) -> str:
     """What algorithms.md says: papers, what can be done with a model, parity, and where its weights are."""
-    alike, engines = same_architecture(), json.loads(ENGINES.read_text("utf-8"))
+    alike, sizes, engines = same_architecture(), same_blocks(), json.loads(ENGINES.read_text("utf-8"))
     taught, figures = taught_ends(), parity_figures()
 
     def cells(spec: ModelSpec) -> Iterable[str]:
         trained = "yes" if end_of(spec.architecture) in taught else ""
-        exported = of_engine(answers(engines, alike[spec.name]), "onnx")
+        exported = of_engine(engines, sizes[spec.name], "onnx")
         figure = answers(figures, [spec.name, *alike[spec.name]]) or ""
         row = f"`{spec.name}`", paper(spec.family), millions(parameters, spec), trained, exported, figure
         return *row, download(spec.sources)

@@ -66,7 +66,7 @@ def pixel_centers(height: int, width: int) -> Tensor:
     """Centres of the pixels in [-1, 1], row by row, x first: (H * W, 2)."""
     y = (2 * torch.arange(height, dtype=torch.float64) + 1 - height) / height
     x = (2 * torch.arange(width, dtype=torch.float64) + 1 - width) / width
-    return torch.stack([x.repeat(height), y.repeat_interleave(width)], dim=1)
+    return torch.stack([x.expand(height, width), y[:, None].expand(height, width)], dim=2).flatten(0, 1)
 
 
 def spline_basis(points: Tensor, at: Tensor) -> Tensor:
