@@ -146,12 +146,12 @@ PREN_STEPS: dict[str, Any] = {
 }
 DRRG_STEPS: dict[str, Any] = {
     "transforms": [
-        {"DetResizeForTest": {"limit_side_len": 320, "limit_type": "min"}},
+        {"DetResizeForTest": {"limit_side_len": 224, "limit_type": "min"}},
         {"NormalizeImage": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "order": "hwc"}},
         {"ToCHWImage": None},
         {"KeepKeys": {"keep_keys": ["image", "shape"]}},
     ],
-    "post": {"name": "DRRGPostprocess", "link_thr": 0.8},
+    "post": {"name": "DRRGPostprocess", "link_thr": 0.52},
 }
 
 ROWS: dict[str, Upstream] = {
@@ -170,8 +170,8 @@ ROWS: dict[str, Upstream] = {
     "det_r18_ct": _det("CT", {"head.conv2": Spread([-4, 0, 0], [6, 1, 1])}, 640, "min", places=(0, None),
                        det_box_type="poly",
                        pages=(PAGES[0], PAGES[2], PAGES[4], "receipt_wild_2.jpg", "product_zh_11.jpg")),
-    "det_r50_drrg": Upstream("steps", DRRG_STEPS, DRRG, (0, 1, 2), before={"limit_side_len": 320},
-                             settings={"box_type": "poly"}),
+    "det_r50_drrg": Upstream("steps", DRRG_STEPS, DRRG, (0, 1, 2), before={"limit_side_len": 224},
+                             settings={"box_type": "poly", "link_thresh": 0.52}),
     "e2e_r50_vd_pg": Upstream(
         "spotter", {"e2e_algorithm": "PGNet", "e2e_char_dict_path": LINE, "e2e_pgnet_score_thresh": 0.95}, PGNET,
         (1, 2, 3, 0), settings={"thresh": 0.95},

@@ -100,10 +100,12 @@ def _det(predictor: Any, row: Upstream, found: list[Any], images: list[np.ndarra
         ours = predictor(image, None, post)
         scores = theirs.get("scores") if isinstance(theirs, dict) else None
         polys = theirs["points"] if isinstance(theirs, dict) else theirs
-        tally.polygon([_trimmed(poly) for poly in polys], [_trimmed(poly) for poly in ours.polys], row.pages[number])
+        pairs = tally.polygon(
+            [_trimmed(poly) for poly in polys], [_trimmed(poly) for poly in ours.polys], row.pages[number]
+        )
         if scores is not None:
-            for one, other in zip(scores, ours.scores, strict=True):
-                tally.score(float(one), other, row.pages[number])
+            for one, other in pairs:
+                tally.score(float(scores[one]), ours.scores[other], row.pages[number])
 
 
 def _trimmed(poly: np.ndarray) -> np.ndarray:
