@@ -121,6 +121,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             "text_rec_gap_spaces", flag, "spaces where the picture has gaps", "true, but not with rec_padding paddle"
         ),
+        Option(
+            "text_rec_second_reading",
+            flag,
+            "read lines of middling score again, blurred and bolder too",
+            "false, true with profile best",
+        ),
         Option("text_rec_image_shape", shape, "input of the recogniser", "the model's"),
         Option(
             "rec_padding",

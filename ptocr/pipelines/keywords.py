@@ -88,6 +88,7 @@ class OCRKeywords(DocKeywords, total=False):
     text_rec_lexicon: str | None
     text_rec_alternatives: int | None
     text_rec_gap_spaces: bool | None
+    text_rec_second_reading: bool | None
     return_char_box: bool | None
     return_confidence: bool | None
     keep_line_images: bool | None

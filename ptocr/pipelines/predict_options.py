@@ -105,6 +105,8 @@ class OCROptions(DocOptions):
     text_rec_alternatives: so many readings of each line with their probabilities.
     text_rec_gap_spaces: spaces where the picture has gaps between words that the recogniser ran together; not given:
         yes, but not with `rec_padding` "paddle".
+    text_rec_second_reading: lines that score 0.8 to 0.98 are read again, from the mean of the probabilities of the
+        picture as it is, blurred, and with bolder strokes; on in the profile "best".
     return_char_box: boxes and scores of single characters.
     return_confidence: calibrated probability that each text is right, and whether its script is one that the recogniser
         knows.
@@ -148,6 +150,7 @@ class OCROptions(DocOptions):
     text_rec_lexicon: str | None = None
     text_rec_alternatives: int = Field(default=0, ge=0, le=50)
     text_rec_gap_spaces: bool | None = None
+    text_rec_second_reading: bool = False
     return_char_box: bool = False
     return_confidence: bool = False
     keep_line_images: bool = False

@@ -15,6 +15,7 @@ PROFILES: dict[str, Mapping[str, Any]] = {
     "best": {
         "text_detection_model_name": "PP-OCRv6_medium_det",
         "text_recognition_model_name": "PP-OCRv6_medium_rec",
+        "text_rec_second_reading": True,
     },
     "balanced": {},
     "fast": {

@@ -16,6 +16,7 @@ from ptocr.pipelines.doubt import mark
 from ptocr.pipelines.draft import Drafted
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.predict_options import OCROptions
+from ptocr.pipelines.second_reading import Read, ReadTwice
 from ptocr.predictors.classification import Classification, Classifier
 from ptocr.predictors.detection import TextDetector
 from ptocr.predictors.recognition import Decoding, TextRecognizer
@@ -59,9 +60,16 @@ class Reader:
         return self.models.get("TextRecognition", TextRecognizer)
 
     @functools.cached_property
-    def read(self) -> TextRecognizer | Drafted:
-        """What reads upright line pictures: the recogniser, after a quick one where the pipeline has one and that
-        writes nothing that the other would not."""
+    def read(self) -> Read:
+        """What reads upright line pictures: the recogniser, after a quick one where the pipeline has one, and again
+        where lines are to be read again."""
+        read = self._drafted()
+        again = self.options.text_rec_second_reading and not self.decoding.needs_all_classes
+        return ReadTwice(read, self.recognizer) if again else read
+
+    def _drafted(self) -> Read:
+        """The recogniser, after a quick one where the pipeline has one and that writes nothing that the other would
+        not."""
         module = self.models.modules.get("TextRecognitionDraft")
         if not isinstance(module, DraftConfig):
             return self.recognizer

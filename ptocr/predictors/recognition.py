@@ -98,7 +98,7 @@ class TextRecognizer(Predictor):
         Raises:
             SpecError: what is asked of the decoding wants the probabilities of a CTC decoder, and this is another.
         """
-        pre = self.pre if how.image_shape is None else self.pre.with_(image_shape=how.image_shape)
+        pre = self._preprocess(how)
         windows = [line_windows(image.shape[1], image.shape[0], pre) for image in images]
         if how.padding == "paddle" or pre.fixed:
             windows = [self._squeezed(image, cuts) for image, cuts in zip(images, windows, strict=True)]
@@ -119,6 +119,20 @@ class TextRecognizer(Predictor):
         ]
         rows = zip(lines, images, strict=True)
         return [with_gap_spaces(line, image) for line, image in rows] if how.adds_spaces else lines
+
+    def averaged(self, pictures: Sequence[np.ndarray], how: Decoding = GREEDY) -> Text | None:
+        """The text of one line from the mean of the probabilities of several pictures of it, all of one size; None for
+        decoders other than CTC and for lines that are too long to be read in one piece."""
+        pre, (height, width) = self._preprocess(how), pictures[0].shape[:2]
+        if not LAYOUTS[self.charset.layout].collapses or line_windows(width, height, pre):
+            return None
+        batches = list(line_batches(pictures, pre, how.padding, len(pictures), self.runtime.prefers_single))
+        rows = [row for (probs,) in self.runtime.stream((b.make for b in batches), True) for row in probs]
+        line = ctc.greedy(self.charset, np.mean(rows, axis=0), _share(pictures[0], batches[0].padded, pre))
+        return with_gap_spaces(line, pictures[0]) if how.adds_spaces else line
+
+    def _preprocess(self, how: Decoding) -> RecPreprocess:
+        return self.pre if how.image_shape is None else self.pre.with_(image_shape=how.image_shape)
 
     def _squeezed(self, image: np.ndarray, windows: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """No windows: upstream, and networks of one width, squeeze lines of any length."""
