@@ -95,12 +95,6 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "true, but not with rec_padding paddle or text_det_box_thresh",
         ),
         Option(
-            "text_det_line_height",
-            _COUNT,
-            "search pages as small as lines of so many pixels allow",
-            "as the limits say; 16 with the profile fast",
-        ),
-        Option(
             "text_det_tile",
             _COUNT_OR_0,
             "search longer pages in tiles of so many pixels, 0 = never",

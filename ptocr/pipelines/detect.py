@@ -11,7 +11,7 @@ from ptocr.errors import SpecError
 from ptocr.pipelines import config
 from ptocr.pipelines.predict_options import OCROptions
 from ptocr.predictors.detection import Detection, TextDetector
-from ptocr.processing.det import REGIONS, det_size
+from ptocr.processing.det import REGIONS
 from ptocr.processing.geometry import box_of
 from ptocr.spec.settings import DBPostprocess, DetPostprocess, DetPreprocess
 
@@ -20,9 +20,6 @@ AUTO_TILE = 1536  # size of tiles where nobody says one
 STRIP = 60  # times as long as high: at 960 pixels a line of it is 16 high, too low to be found
 DOUBTFUL = 0.3  # regions that score less are no text
 STEP = 32  # the detector takes sides that are multiples of this
-LOW_LINES = 10  # percent of a page's lines that may be lower than wanted
-LEAST_SHARE = 1 / 3  # of its side that a page is shrunk to for its lines' sake
-WORTH = 0.85  # larger shares save too little
 
 _BOUNDS = ("max_side_limit", "max_pixels")
 _PRE = ("limit_side_len", "limit_type", *_BOUNDS)
@@ -60,28 +57,6 @@ def find_in_tiles(detector: TextDetector, image: np.ndarray, post: DetPostproces
     post = post.with_(max_candidates=int(post.max_candidates * max(area, 1)))
     polys, _ = REGIONS[post.name]([prob[None]], image.shape[:2], post)
     return polys
-
-
-def fitted(
-    detector: TextDetector, image: np.ndarray, pre: DetPreprocess, post: DetPostprocess, line_height: int | None
-) -> DetPreprocess:
-    """The preprocessing that shrinks a page (H, W, 3) until the detector sees its low lines `line_height` pixels high.
-
-    A first look at a quarter of the size that `pre` gives tells their height. Where it finds nothing the size stays.
-    """
-    if line_height is None or not isinstance(post, DBPostprocess):
-        return pre
-    limits = (pre.limit_side_len, pre.limit_type, pre.max_side_limit, pre.max_pixels)
-    height, width = image.shape[:2]
-    longest = max(det_size(height, width, *limits))
-    look = pre.with_(limit_type="resize_long", limit_side_len=max(3 * STEP, longest // 4))
-    quads = detector(image, look, post.with_(box_type="quad")).polys
-    if not len(quads):
-        return pre
-    heights = [np.linalg.norm(quad - np.roll(quad, -1, axis=0), axis=1).min() for quad in quads]
-    low = float(np.percentile(heights, LOW_LINES)) * longest / max(height, width)
-    share = max(line_height / max(low, 1.0), LEAST_SHARE)
-    return pre if share > WORTH else pre.with_(limit_type="resize_long", limit_side_len=int(longest * share))
 
 
 def looser(post: DetPostprocess, options: OCROptions) -> DetPostprocess:

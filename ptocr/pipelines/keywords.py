@@ -79,7 +79,6 @@ class OCRKeywords(DocKeywords, total=False):
     text_det_box_type: Literal["quad", "poly"] | None
     text_det_max_candidates: int | None
     text_det_max_pixels: int | None
-    text_det_line_height: int | None
     text_det_tile: int | None
     text_det_second_look: bool | None
     text_rec_image_shape: tuple[int, int, int] | None

@@ -17,7 +17,7 @@ from ptocr.inputs.read import iter_pages
 from ptocr.pipelines import doubt
 from ptocr.pipelines import orientation as direction
 from ptocr.pipelines.config import PipelineSpec
-from ptocr.pipelines.detect import find_in_tiles, fitted, looser, split, tile_size
+from ptocr.pipelines.detect import find_in_tiles, looser, split, tile_size
 from ptocr.pipelines.doc_preprocessor import Prepared, prepare, wanted
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.page_map import Turned
@@ -136,9 +136,7 @@ class OCRPipeline:
             if tile:
                 polys = find_in_tiles(reader.detector, image, reader.post, tile)
             else:
-                post = looser(reader.post, options)
-                pre = fitted(reader.detector, image, reader.pre, post, options.text_det_line_height)
-                found = reader.detector(image, pre, post)
+                found = reader.detector(image, reader.pre, looser(reader.post, options))
                 polys, doubtful = split(found, reader.post)
             reader.lap("det")
             lines = reader.recognise(image, [polys[i] for i in sort_boxes(polys)])

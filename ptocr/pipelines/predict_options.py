@@ -116,8 +116,6 @@ class OCROptions(DocOptions):
     pdf_text: whether pages of PDFs are read from their own text: "auto" where it is visible and its encoding is whole,
         and pictures beside it by OCR; "always" also an earlier OCR's, and nothing by OCR where there is any; "never".
         Pages that are turned or flattened first are read by OCR.
-    text_det_line_height: pages are shrunk, to a third at most, until their low lines are so many pixels high, which a
-        first look at a quarter of the size tells; not given: as the limits say. Tiles, and detectors without DB, stay.
     text_det_tile: longer pages are detected in overlapping tiles of this many pixels; 0 never; not given: pages that
         `max_side_limit` would shrink to less than half.
     """
@@ -141,7 +139,6 @@ class OCROptions(DocOptions):
     text_det_box_type: Literal["quad", "poly"] | None = None
     text_det_max_candidates: Positive | None = None
     text_det_max_pixels: PixelLimit | None = None
-    text_det_line_height: Positive | None = None
     text_det_tile: int | None = Field(default=None, ge=0)
     text_det_second_look: bool | None = None
     text_rec_image_shape: Shape | None = None

@@ -21,7 +21,8 @@ PROFILES: dict[str, Mapping[str, Any]] = {
     "fast": {
         "text_detection_model_name": "PP-OCRv6_tiny_det",
         "text_recognition_draft_model_name": "PP-OCRv6_tiny_rec",
-        "text_det_line_height": 16,
+        "text_det_max_side_limit": 960,
+        "text_det_tile": 0,
     },
 }
 

@@ -9,11 +9,9 @@ import pytest
 
 import ptocr
 from ptocr.pipelines.config import load_pipeline
-from ptocr.pipelines.detect import fitted
 from ptocr.pipelines.draft import WITNESSES, Drafted
 from ptocr.pipelines.profiles import PROFILES
 from ptocr.predictors.recognition import GREEDY
-from ptocr.spec.settings import DBPostprocess, DetPreprocess
 from ptocr.spec.vocabulary import Text
 
 HOW = GREEDY
@@ -95,27 +93,3 @@ def test_fast_reads(checkout):
         checkout / "docs" / "images" / "upside_down_line.png"
     )
     assert "Turn me around" in " ".join(page["rec_texts"])
-
-
-@pytest.mark.parametrize(("height", "side"), [(16, 640), (32, 1280), (4, 533), (60, None), (None, None)])
-def test_a_page_is_looked_at_as_small_as_its_low_lines_allow(height, side):
-    seen = []
-
-    def detector(image, pre, post):
-        seen.append(pre)
-        quads = [np.array([[0, y], [300, y], [300, y + 40], [0, y + 40]], np.float64) for y in (0, 100, 200)]
-        return SimpleNamespace(polys=quads)
-
-    page, pre, post = (
-        np.zeros((1200, 1600, 3), np.uint8),
-        DetPreprocess(limit_side_len=736, limit_type="min"),
-        DBPostprocess(),
-    )
-    found = fitted(detector, page, pre, post, height)
-    assert [one.limit_side_len for one in seen] == ([] if height is None else [400])
-    assert found == (pre if side is None else pre.with_(limit_type="resize_long", limit_side_len=side))
-
-
-def test_a_page_on_which_the_first_look_finds_nothing_keeps_its_size():
-    page, pre = np.zeros((1200, 1600, 3), np.uint8), DetPreprocess()
-    assert fitted(lambda *_: SimpleNamespace(polys=[]), page, pre, DBPostprocess(), 16) is pre
