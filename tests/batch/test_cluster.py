@@ -24,13 +24,13 @@ BOX = np.array([[2, 2], [58, 2], [58, 18], [2, 18]], np.int32)
 
 
 class Reader:
-    """Reads the names of files; the first actor that meets `poison` dies of it."""
+    """Reads the names of files; the first actor that meets `poison` dies of it, and each that meets `always`."""
 
     def predict(self, value: Any, **options: Any) -> Iterator[OCRResult]:
         for page in iter_pages(value):
             name = Path(page.input_path or "-").name
             mark = Path(page.input_path or "-").with_name("died")
-            if name.startswith("poison") and not mark.exists():
+            if "always" in name or (name.startswith("poison") and not mark.exists()):
                 mark.touch()
                 os._exit(9)
             yield OCRResult(
@@ -44,14 +44,17 @@ def test_over_ray_with_an_actor_that_dies(tmp_path: Path) -> None:
     for n in range(12):
         picture(tmp_path / f"in/{n}.png")
     picture(tmp_path / "in/poison.png")
+    picture(tmp_path / "in/8always.png")  # between others, in one block with them
     (tmp_path / "in/broken.png").write_bytes(b"no picture")
     out = tmp_path / "out"
     manifest = Manifest(out, "")
     manifest.add(list_items([str(tmp_path / "in")]))  # type: ignore[arg-type]
     engine = ray_engine(Cluster(actors=(2, 2), cpus=0.5))
-    counts = run_job(Job((Recipe(Reader, str(out), (".json",), {}),)), manifest, engine)
-    assert counts == {"new": 0, "begun": 0, "done": 13, "failed": 1, "pages": 13}
+    counts = run_job(Job((Recipe(Reader, str(out), (".json",), {}),), retries=1), manifest, engine)
+    assert counts == {"new": 0, "begun": 0, "done": 13, "failed": 2, "pages": 13}
     assert (tmp_path / "in/died").exists() and "broken" in (out / "failed.tsv").read_text()
+    assert "8always.png: the actor that read it ended 2 times" in (out / "failed.tsv").read_text()
+    assert not (out / ".ray").exists()
     processes = set()
     for n in (*range(12), "poison"):
         (page,) = json.loads((out / f"{n}.json").read_text())
