@@ -15,8 +15,8 @@ from tools.house_figures import ROOT, arrows, sizes, walks
 TABLES = {"PREDICTORS", "EVALUATORS", "TRAININGS", "PROCESSING", "BACKBONES"}
 # of other programs, and of upstream's parameters
 OTHER_WORDS = ("ptocr/compat", "ptocr/cli/compat.py", "ptocr/nn", "tools/bench", "tools/house_figures.py")
-# tables and layouts are also what pages have, whoever found them; sr is also Serbian
-PLAIN_WORDS = {"layout", "table", "sr"}
+# tables, formulas and layouts are also what pages have, whoever found them; sr is also Serbian
+PLAIN_WORDS = {"layout", "table", "formula", "sr"}
 STEPS = {"lap", "_Alone"}  # names of a page's steps; what flags of PaddleOCR 2.x begin with
 
 

@@ -29,8 +29,8 @@ from ptocr.processing.form_fields import form_input
 from ptocr.processing.image import normalize
 from ptocr.processing.rec import paddle_width, resize_line
 from ptocr.processing.table_cells import table_input
-from ptocr.spec.settings import DetPreprocess, RecPreprocess
-from ptocr.spec.tasks import ClsPreprocess, E2EPreprocess, KIEPreprocess, SRPreprocess, TablePreprocess
+from ptocr.spec.settings import DetPreprocess, RecPreprocess, SRPreprocess
+from ptocr.spec.tasks import ClsPreprocess, E2EPreprocess, KIEPreprocess, TablePreprocess
 
 log = logging.getLogger(__name__)
 Sample = dict[str, Any]

@@ -29,12 +29,13 @@ from ptocr.predictors.recognition import line_batches
 from ptocr.processing.cls import cls_input
 from ptocr.processing.det import det_input
 from ptocr.processing.form_fields import form_input
+from ptocr.processing.formula import formula_input, formula_text, tidied
 from ptocr.processing.pgnet import e2e_input, known_part, pgnet_lines
 from ptocr.processing.table_cells import STRUCTURES, table_input
 from ptocr.runtime.linking import region_finder
 from ptocr.runtime.options import RuntimeOptions
 from ptocr.runtime.runtime import Runtime
-from ptocr.spec.settings import DetPreprocess, RecPreprocess
+from ptocr.spec.settings import DetPreprocess, FormulaPreprocess, RecPreprocess, SRPreprocess
 from ptocr.spec.tasks import (
     ClsPostprocess,
     ClsPreprocess,
@@ -42,7 +43,6 @@ from ptocr.spec.tasks import (
     KIEPostprocess,
     KIEPreprocess,
     PGNetPostprocess,
-    SRPreprocess,
     TableMasterPostprocess,
     TablePostprocess,
     TablePreprocess,
@@ -170,6 +170,19 @@ def evaluate_e2e(checkpoint: Checkpoint, predict: Predict, items: Sequence[Item]
     return metric
 
 
+def evaluate_formula(
+    checkpoint: Checkpoint, predict: Predict, items: Sequence[Item], options: EvalOptions
+) -> RecMetric:
+    """Formulas with their LaTeX, blanks that separate nothing apart; predict: (1, 1, H, W) -> [best classes (1, T),
+    their probabilities (1, T)]."""
+    pre, charset, metric = checkpoint.spec.preprocess, checkpoint.charset, options.text_metric()
+    assert isinstance(pre, FormulaPreprocess) and charset is not None
+    for item, image in read_items(items):
+        indices, probs = predict(formula_input(image, pre)[None])
+        metric.add(formula_text(indices[0], probs[0], charset).text, tidied(str(item.label)))
+    return metric
+
+
 def evaluate_zoom(checkpoint: Checkpoint, predict: Predict, items: Sequence[Item], options: EvalOptions) -> ZoomMetric:
     """Small lines; predict: (N, 3, H, W) -> [enlarged (N, 3, 2 H, 2 W)]."""
     pre, metric = checkpoint.spec.preprocess, ZoomMetric()
@@ -188,6 +201,7 @@ EVALUATORS: dict[str, Evaluator] = {
     "e2e": evaluate_e2e,
     "table": evaluate_table,
     "kie": evaluate_kie,
+    "formula": evaluate_formula,
     "sr": evaluate_zoom,
 }
 

@@ -16,7 +16,7 @@ from ptocr.nn.backbones.mobilenet_v3 import MobileNetV3Det, MobileNetV3Line
 from ptocr.nn.backbones.mtb import MTB
 from ptocr.nn.backbones.plain_resnet import ResNet31, ResNet45
 from ptocr.nn.backbones.pphgnet import PPHGNetSmall
-from ptocr.nn.backbones.pphgnet_v2 import PPHGNetV2B4
+from ptocr.nn.backbones.pphgnet_v2 import PPHGNetV2B4, PPHGNetV2Formula
 from ptocr.nn.backbones.pplcnet import PPLCNet, PPLCNetClassifier
 from ptocr.nn.backbones.pplcnet_v3 import PPLCNetV3
 from ptocr.nn.backbones.pplcnet_v4 import PPLCNetV4
@@ -31,7 +31,7 @@ from ptocr.nn.backbones.resnet_vd import ResNetVd, ResNetVdLine
 from ptocr.nn.backbones.svtr import SVTRNet
 from ptocr.nn.backbones.svtrv2 import SVTRv2
 from ptocr.nn.backbones.vit import ViTParseQ, ViTSTR
-from ptocr.nn.backbones.vit_sam import VaryViT
+from ptocr.nn.backbones.vit_sam import VaryViT, VaryViTFormula
 from ptocr.nn.doclayout import DocLayoutV2, DocLayoutV3
 from ptocr.nn.forms import SDMGR
 from ptocr.nn.heads.abinet import ABINetHead
@@ -44,6 +44,7 @@ from ptocr.nn.heads.db import DBHead, JoinedDBHead
 from ptocr.nn.heads.drrg import DRRGHead
 from ptocr.nn.heads.east import EASTHead
 from ptocr.nn.heads.fce import FCEHead
+from ptocr.nn.heads.mbart import PPFormulaNetHead
 from ptocr.nn.heads.multi import MultiHead
 from ptocr.nn.heads.nrtr import NRTRHead
 from ptocr.nn.heads.nrtr_reader import Transformer
@@ -118,6 +119,7 @@ BACKBONES: Table = {
     "MTB": MTB,
     "PPHGNetSmall": PPHGNetSmall,
     "PPHGNetV2B4": PPHGNetV2B4,
+    "PPHGNetV2Formula": PPHGNetV2Formula,
     "PPLCNet": PPLCNet,
     "PPLCNetV3": PPLCNetV3,
     "PPLCNetV4": PPLCNetV4,
@@ -138,6 +140,7 @@ BACKBONES: Table = {
     "TableResNet": TableResNet,
     "SVTRv2": SVTRv2,
     "VaryViT": VaryViT,
+    "VaryViTFormula": VaryViTFormula,
     "ViTParseQ": ViTParseQ,
     "ViTSTR": ViTSTR,
 }
@@ -180,6 +183,7 @@ HEADS: Table = {
     "JoinedDBHead": JoinedDBHead,
     "MultiHead": _multi_head,
     "PFHeadLocal": PFHeadLocal,
+    "PPFormulaNetHead": PPFormulaNetHead,
     "PGHead": PGHead,
     "PicoHead": PicoHead,
     "PicoHeadV2": PicoHeadV2,

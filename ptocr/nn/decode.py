@@ -3,7 +3,7 @@ that read one token after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -73,21 +73,39 @@ class CountedSteps(nn.Module):
         return indices, sure.gather(1, indices.clamp(max=end))
 
 
+def greedy_steps(
+    step: Callable[[Tensor, int], Tensor],
+    batch: int,
+    most: int,
+    start: int,
+    end: int,
+    device: torch.device,
+    group: int = 1,
+    pad: int | None = None,
+) -> Iterator[Tensor]:
+    """Autoregressive greedy decoding until every sequence of the batch has ended: logits (N, group, classes) of each
+    step.
+
+    step: the tokens before (N, group), `start` at first, and the place of the first of those that follow -> logits (N,
+    group, classes). most: places there are; group: tokens that are read at once; pad: what is fed behind the end of
+    each of the group's lanes, None: what was read there. A compiled network always takes all steps; on the meta device,
+    where no value says when to end, one shows everything.
+    """
+    token = torch.full((batch, group), start, device=device)
+    ended = torch.zeros_like(token, dtype=torch.bool)
+    for place in range(0, most - group + 1, group):
+        logits = step(token, place)
+        yield logits
+        token = logits.argmax(2)
+        if pad is not None:
+            token = token.masked_fill(ended, pad)
+        ended = ended | (token == end)
+        if not torch.compiler.is_compiling() and (ended.is_meta or bool(ended.any(1).all())):
+            break
+
+
 def read_greedily(
     step: Callable[[Tensor, int], Tensor], batch: int, most: int, start: int, end: int, device: torch.device
 ) -> Tensor:
-    """Autoregressive greedy decoding until every sequence of the batch has ended: logits (N, T, classes), T <= most.
-
-    step: the tokens before (N, 1), `start` at first, and the number of the step -> logits (N, 1, classes). A compiled
-    network always takes all steps; on the meta device, where no value says when to end, one shows everything.
-    """
-    token = torch.full((batch, 1), start, device=device)
-    ended = torch.zeros_like(token, dtype=torch.bool)
-    steps: list[Tensor] = []
-    for place in range(most):
-        steps.append(step(token, place))
-        token = steps[-1].argmax(2)
-        ended = ended | (token == end)
-        if not torch.compiler.is_compiling() and (ended.is_meta or bool(ended.all())):
-            break
-    return torch.cat(steps, dim=1)
+    """The logits of all steps of `greedy_steps`, one token at a time: (N, T, classes), T <= most."""
+    return torch.cat(list(greedy_steps(step, batch, most, start, end, device)), dim=1)

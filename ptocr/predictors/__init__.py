@@ -4,6 +4,7 @@ from ptocr.predictors.classification import Classifier
 from ptocr.predictors.detection import TextDetector
 from ptocr.predictors.enlarging import TextZoom
 from ptocr.predictors.form_reading import FormReader
+from ptocr.predictors.formula_recognition import FormulaRecognizer
 from ptocr.predictors.layout_detection import LayoutDetector
 from ptocr.predictors.predictor import Predictor
 from ptocr.predictors.recognition import TextRecognizer
@@ -21,12 +22,14 @@ PREDICTORS: dict[str, type[Predictor]] = {
     "e2e": TextSpotter,
     "sr": TextZoom,
     "kie": FormReader,
+    "formula": FormulaRecognizer,
 }
 
 __all__ = [
     "PREDICTORS",
     "Classifier",
     "FormReader",
+    "FormulaRecognizer",
     "LayoutDetector",
     "Predictor",
     "TableRecognizer",

@@ -18,7 +18,17 @@ from typing_extensions import TypeVar
 
 from ptocr import paths
 from ptocr.errors import SpecError
-from ptocr.spec.settings import DetPostprocess, DetPreprocess, Preprocess, RecPostprocess, RecPreprocess, Settings
+from ptocr.spec.settings import (
+    DetPostprocess,
+    DetPreprocess,
+    FormulaPostprocess,
+    FormulaPreprocess,
+    Preprocess,
+    RecPostprocess,
+    RecPreprocess,
+    Settings,
+    SRPreprocess,
+)
 from ptocr.spec.tasks import (
     TASKS,
     Axis,
@@ -30,7 +40,6 @@ from ptocr.spec.tasks import (
     LayoutPreprocess,
     PGNetPostprocess,
     RegionPostprocess,
-    SRPreprocess,
     TablePostprocess,
     TablePreprocess,
     Task,
@@ -178,6 +187,7 @@ ClsSpec: TypeAlias = ModelSpec[ClsPreprocess, ClsPostprocess]
 SRSpec: TypeAlias = ModelSpec[SRPreprocess, None]
 UnwarpSpec: TypeAlias = ModelSpec[UnwarpPreprocess, None]
 E2ESpec: TypeAlias = ModelSpec[E2EPreprocess, PGNetPostprocess]
+FormulaSpec: TypeAlias = ModelSpec[FormulaPreprocess, FormulaPostprocess]
 KIESpec: TypeAlias = ModelSpec[KIEPreprocess, KIEPostprocess]
 
 

@@ -1,7 +1,7 @@
 """Settings of preprocessing and postprocessing: one validated class each, with the ranges of their values.
 
-Here are those of detectors and recognisers, which come in many kinds. Those of a task whose models all want the same
-stand beside the task's row (`tasks.py`)."""
+Here are those of detectors and recognisers of lines and formulas, which come in many kinds. Those of a task whose
+models all want the same stand beside the task's row (`tasks.py`)."""
 
 from __future__ import annotations
 
@@ -79,6 +79,29 @@ class Preprocess(Settings):
     def step(self) -> int:
         """What the sides of the input are multiples of, where these vary."""
         return 1
+
+
+class SRPreprocess(Preprocess):
+    """Input of text super-resolution: height and width of `image_shape`, aspect ratio not kept, RGB in [0, 1]."""
+
+    image_shape: Shape = (3, 16, 64)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.image_shape
+
+
+class FormulaPreprocess(Preprocess):
+    """Formula input: margins cut off, within height and width of `image_shape`, on black, grey, normalised (upstream
+    UniMERNetImgDecode, UniMERNetTestTransform)."""
+
+    image_shape: Shape = (1, 384, 384)
+    mean: float = 0.7931
+    std: Ratio = 0.1738
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.image_shape
 
 
 class DetPreprocess(Preprocess):
@@ -321,3 +344,11 @@ class RecPostprocess(Postprocess):
         if value not in LAYOUTS:
             raise ValueError(f"unknown layout {value!r}; known: {', '.join(LAYOUTS)}")
         return value
+
+
+class FormulaPostprocess(Postprocess):
+    """Tokens of LaTeX, whose pieces are bytes (upstream UniMERNetDecode). space, right_to_left: as of recognisers."""
+
+    name: Literal["unimernet"] = "unimernet"
+    space: Literal[False] = False
+    right_to_left: Literal[False] = False

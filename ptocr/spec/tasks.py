@@ -19,6 +19,8 @@ from ptocr.spec.settings import (
     DRRGPostprocess,
     EASTPostprocess,
     FCEPostprocess,
+    FormulaPostprocess,
+    FormulaPreprocess,
     Normalize,
     Positive,
     Postprocess,
@@ -31,6 +33,7 @@ from ptocr.spec.settings import (
     Shape,
     Share,
     SideLimit,
+    SRPreprocess,
 )
 from ptocr.spec.vocabulary import LAYOUTS
 
@@ -120,16 +123,6 @@ class UnwarpPreprocess(Preprocess):
 
     scale: Ratio = 1 / 255
     order: Literal["bgr", "rgb"] = "bgr"
-
-
-class SRPreprocess(Preprocess):
-    """Input of text super-resolution: height and width of `image_shape`, aspect ratio not kept, RGB in [0, 1]."""
-
-    image_shape: Shape = (3, 16, 64)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return self.image_shape
 
 
 class LayoutPreprocess(Preprocess):
@@ -391,5 +384,14 @@ TASKS: dict[str, Task] = {
         probe=(3, 64, 96),
         beside={"relations": (3, 3, 5), "texts": (3, 8), "boxes": (3, 4)},
         compiles=False,  # its graph has as many nodes as the page has lines
+    ),
+    "formula": Task(
+        title="formula recognition",
+        folder="formula",
+        preprocess=FormulaPreprocess,
+        postprocess={"unimernet": FormulaPostprocess},
+        probe=(1, 384, 384),
+        vocabulary=True,
+        compiles=False,  # it runs as many steps as the formula has tokens
     ),
 }

@@ -60,6 +60,8 @@ LAYOUTS: dict[str, Layout] = {
     "seed": Layout(behind=("end", "pad", "unknown")),
     "can": Layout(listed=("end pad", "start"), joint=" "),
     "parseq": Layout(before=("end",), behind=("start", "pad")),
+    # behind the roles stand marks of references, pictures and molecules, which formulas have not
+    "unimernet": Layout(listed=("start", "pad", "end", "unknown", *(f"mark_{i}" for i in range(19)))),
     "pgnet": Layout(behind=("blank pad",), collapses=True, framed=False),
 }
 _LEFT_TO_RIGHT = re.compile("[a-zA-Z0-9 :*./%+-]")

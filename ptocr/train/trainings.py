@@ -27,14 +27,13 @@ from ptocr.data.sources import Item
 from ptocr.data.targets import LineTargets, PageTargets, TableTargets
 from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
-from ptocr.spec.settings import DetPreprocess, RecPreprocess
+from ptocr.spec.settings import DetPreprocess, RecPreprocess, SRPreprocess
 from ptocr.spec.tasks import (
     ClsPostprocess,
     ClsPreprocess,
     E2EPreprocess,
     KIEPostprocess,
     KIEPreprocess,
-    SRPreprocess,
     TablePreprocess,
 )
 from ptocr.train.losses import OBJECTIVES

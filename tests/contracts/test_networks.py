@@ -49,13 +49,13 @@ def architectures() -> list[str]:
 
 
 DISTINCT = architectures()
-# Networks with several outputs are computed in tests/parity/test_structure_goldens.py. Of networks for lines of one
-# size, which are as large as they are, one is computed: their goldens say the same of all.
+SEVERAL = ("layout", "table", "e2e", "kie", "formula")
+# Networks with several outputs are computed in tests/parity/test_structure_goldens.py and beside it. Of networks for
+# lines of one size, which are as large as they are, one is computed: their goldens say the same of all.
 COMPUTED = [
     name
     for name in DISTINCT
-    if name == "rec_svtrnet_stn"
-    or (load_spec(name).task not in ("layout", "table", "e2e", "kie") and not load_spec(name).preprocess.fixed)
+    if name == "rec_svtrnet_stn" or (load_spec(name).task not in SEVERAL and not load_spec(name).preprocess.fixed)
 ]
 
 
@@ -76,7 +76,7 @@ def test_spec(name: str) -> None:
     file = paths.configs() / TASKS[spec.task].folder / f"{name}.yaml"
     assert spec.name == name and file.is_file()
     assert parse_spec(spec.model_dump(mode="json"), "dump") == spec
-    assert (spec.charset is not None) == (spec.task in ("rec", "e2e"))
+    assert (spec.charset is not None) == (spec.task in ("rec", "e2e", "formula"))
     assert (spec.classes is None) == (spec.task in ("det", "unwarp", "sr"))
 
 

@@ -28,7 +28,7 @@ def test_each_task_has_its_tables(task: str) -> None:
     assert PREDICTORS[task].kind is SPECS[task]
     assert "reader" in vars(PREDICTORS[task]) and issubclass(PREDICTORS[task].options, ModelOptions)
     assert list_specs(task) and (paths.configs() / TASKS[task].folder).is_dir()
-    assert set(TRAININGS) == set(EVALUATORS), "what is trained is scored"
+    assert set(TRAININGS) <= set(EVALUATORS), "what is trained is scored"
 
 
 def test_tables_have_no_other_keys() -> None:

@@ -39,6 +39,7 @@ FIRST = ":first"  # of one of them, the first picture alone
 NAMES = [
     pytest.param(path.stem, marks=[pytest.mark.slow] if path.stem in LARGE else [])
     for path in sorted(DATA.glob("*.json"))
+    if load_spec(path.stem).task != "formula"  # tests/parity/test_formula_goldens.py
 ] + [f"SLANeXt_wired{FIRST}"]
 ROUNDING = 20  # times what float32, or noise of the size of float32's rounding, does to Paddle's own result
 FUSED = 4  # times more, since folding rounds every weight anew

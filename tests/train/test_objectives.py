@@ -17,7 +17,7 @@ from ptocr.errors import SpecError
 from ptocr.nn.build import build_network
 from ptocr.nn.heads.pf_local import PFHeadLocal
 from ptocr.spec.model import load_spec
-from ptocr.spec.tasks import SRPreprocess
+from ptocr.spec.settings import SRPreprocess
 from ptocr.spec.vocabulary import LAYOUTS
 from ptocr.train.losses import OBJECTIVES, loss_name
 from ptocr.train.objectives import Helpers, Objective, Subject

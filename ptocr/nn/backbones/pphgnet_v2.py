@@ -43,6 +43,7 @@ B6 = (
 SIZES = {"B4": (STEM, B4), "B6": ((48, 96), B6)}  # what the stem has, and the stages
 LAYERS = 6  # layers of a block
 IMAGENET_CLASSES = 1000
+FORMULA_CLASSES = 1024  # of the classifier that formula models carry along
 
 
 class LightConv(nn.Module):
@@ -85,12 +86,10 @@ class _Trunk(nn.Module):
     """Stem and four stages with the given strides.
 
     train: also build what training checkpoints carry over from the classification network. Nothing uses it, so it asks
-    for no gradient.
+    for no gradient. left_over_fc: classes of the classifier among it, 0 for none.
     """
 
-    def __init__(
-        self, size: str, stem_stride: int, strides: list[Size | None], train: bool, left_over_fc: bool
-    ) -> None:
+    def __init__(self, size: str, stem_stride: int, strides: list[Size | None], train: bool, left_over_fc: int) -> None:
         super().__init__()
         stem, stages = SIZES[size]
         self.stem = Stem(*stem, stem_stride)
@@ -100,7 +99,7 @@ class _Trunk(nn.Module):
         if train:
             self.last_conv = nn.Conv2d(width, width, 1, bias=False).requires_grad_(False)
         if train and left_over_fc:
-            self.fc = nn.Linear(width, IMAGENET_CLASSES).requires_grad_(False)
+            self.fc = nn.Linear(width, left_over_fc).requires_grad_(False)
 
 
 class PPHGNetV2Det(_Trunk):
@@ -108,7 +107,7 @@ class PPHGNetV2Det(_Trunk):
 
     def __init__(self, train: bool = False, size: str = "B4") -> None:
         stages = SIZES[size][1]
-        super().__init__(size, 2, [stage.stride_det for stage in stages], train, left_over_fc=False)
+        super().__init__(size, 2, [stage.stride_det for stage in stages], train, left_over_fc=0)
         self.out_channels = [stage.out for stage in stages]
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -122,7 +121,7 @@ class PPHGNetV2Rec(_Trunk):
     """(N, 3, 48, W) -> (N, C, 1, W / 8)."""
 
     def __init__(self, train: bool) -> None:
-        super().__init__("B4", 1, [stage.stride_rec for stage in B4], train, left_over_fc=True)
+        super().__init__("B4", 1, [stage.stride_rec for stage in B4], train, IMAGENET_CLASSES)
         self.out_channels = B4[-1].out
 
     def forward(self, x: Tensor) -> Tensor:
@@ -130,6 +129,37 @@ class PPHGNetV2Rec(_Trunk):
         for stage in self.stages:
             x = stage(x)
         return pool_rec(x)
+
+
+class FormulaTrunk(_Trunk):
+    """(N, 3, H, W) -> the coarsest map, (N, C, H / 32, W / 32)."""
+
+    def __init__(self, size: str, train: bool) -> None:
+        stages = SIZES[size][1]
+        super().__init__(size, 2, [stage.stride_det for stage in stages], train, FORMULA_CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for stage in self.stages:
+            x = stage(x)
+        return x
+
+
+class PPHGNetV2Formula(nn.Module):
+    """A grey picture (N, 1, H, W), or one in colours -> a token for every 32 x 32 pixels, row by row: (N, L, C).
+
+    Upstream: PPHGNetV2_B4_Formula and _B6_Formula. size: "B4" or "B6".
+    """
+
+    def __init__(self, size: str = "B4", train: bool = False) -> None:
+        super().__init__()
+        self.out_channels = SIZES[size][1][-1].out
+        self.trunk = f"pphgnet_{size.lower()}"  # upstream's name of it
+        self.add_module(self.trunk, FormulaTrunk(size, train))
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps: Tensor = getattr(self, self.trunk)(x.expand(-1, 3, -1, -1))
+        return maps.flatten(2).transpose(1, 2)
 
 
 def PPHGNetV2B4(det: bool = False, train: bool = False) -> nn.Module:

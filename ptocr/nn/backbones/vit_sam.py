@@ -141,3 +141,18 @@ class VaryViT(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return [self.vision_tower_high(x)]
+
+
+class VaryViTFormula(VaryViT):
+    """A grey picture (N, 1, side, side), or one in colours -> a token for every 64 x 64 pixels, row by row: (N, L, C).
+
+    Upstream: Vary_VIT_B_Formula.
+    """
+
+    def __init__(self, side: int = 768) -> None:
+        super().__init__(side, len(STEPS))
+        self.mm_projector_vary = nn.Linear(self.out_channels, self.out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        (maps,) = super().forward(x.expand(-1, 3, -1, -1))
+        return self.mm_projector_vary(maps.flatten(2).transpose(1, 2))  # type: ignore[no-any-return]
