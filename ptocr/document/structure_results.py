@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from PIL import Image
 
 from ptocr.document import draw
 from ptocr.document.base_result import Result, need_image
-from ptocr.document.results import OCRResult
+from ptocr.document.results import DocPreprocessResult, OCRResult
 from ptocr.document.table import Table
 from ptocr.document.tree import Block
 from ptocr.processing.geometry import box_corners
@@ -122,3 +122,46 @@ def _table(table: Table, number: int) -> dict[str, Any]:
         },
         "table_region_id": number + 1,
     }
+
+
+@dataclass(kw_only=True, eq=False)
+class SealResult(Result):
+    """The seals of a page. seals: what was read on each, in pixels of its own picture; regions: where they are, None
+    where each picture is a seal; image: the prepared page."""
+
+    model_settings: dict[str, bool] = field(default_factory=dict)
+    doc_preprocessor_res: DocPreprocessResult | None = None
+    regions: list[Region] | None = None
+    seals: list[OCRResult] = field(default_factory=list)
+
+    _more: ClassVar[tuple[str, ...]] = ("image", "timings", "regions", "seals")
+
+    @property
+    def _layout(self) -> LayoutResult | None:
+        if self.regions is None:
+            return None
+        return LayoutResult(
+            input_path=self.input_path, page_index=self.page_index, image=self.image, regions=self.regions
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Fields of PaddleX's SealRecognitionResult, in the order of its JSON."""
+        parts = {"doc_preprocessor_res": self.doc_preprocessor_res, "layout_det_res": self._layout}
+        return {
+            "input_path": self.input_path,
+            "page_index": self.page_index,
+            "model_settings": dict(self.model_settings),
+            **{name: part.to_dict() for name, part in parts.items() if part is not None},
+            "seal_res_list": [
+                {**seal.to_dict(), "seal_region_id": number} for number, seal in enumerate(self.seals, 1)
+            ],
+        }
+
+    @property
+    def img(self) -> dict[str, Image.Image]:
+        """`layout_det_res`, `preprocessed_img` where asked for, and `seal_res_region1` ... with their texts."""
+        pictures = {} if self._layout is None else {"layout_det_res": self._layout.img["res"]}
+        if self.doc_preprocessor_res is not None:
+            pictures |= self.doc_preprocessor_res.img
+        seals = enumerate(self.seals, 1)
+        return pictures | {f"seal_res_region{number}": seal.img["ocr_res_img"] for number, seal in seals}

@@ -14,8 +14,16 @@ from ptocr.pipelines.config import PipelineConfig, load_pipeline, override_model
 from ptocr.pipelines.doc_preprocessor import DocPreprocessorPipeline
 from ptocr.pipelines.modules import Models
 from ptocr.pipelines.ocr import OCRPipeline
-from ptocr.pipelines.predict_options import DocOptions, OCROptions, ReadingOptions, SpottingOptions, StructureOptions
+from ptocr.pipelines.predict_options import (
+    DocOptions,
+    OCROptions,
+    ReadingOptions,
+    SealOptions,
+    SpottingOptions,
+    StructureOptions,
+)
 from ptocr.pipelines.profiles import PROFILES, Profile, profile_settings
+from ptocr.pipelines.seal_pipeline import SealPipeline
 from ptocr.pipelines.single import create_model
 from ptocr.pipelines.spotting_pipeline import SpottingPipeline
 from ptocr.pipelines.spread import SpreadPipeline
@@ -59,6 +67,7 @@ PIPELINES: dict[str, PipelineRow] = {
     "doc_preprocessor": PipelineRow(DocPreprocessorPipeline, DocOptions),
     "structure": PipelineRow(StructurePipeline, StructureOptions),
     "PGNet": PipelineRow(SpottingPipeline, SpottingOptions),
+    "seal_recognition": PipelineRow(SealPipeline, SealOptions),
 }
 # Taken so that calls written for PaddleX run.
 IGNORED = ("engine_config", "pp_option", "use_hpip", "hpi_config")

@@ -213,7 +213,7 @@ class StructureModules(OCRModules):
     LayoutDetection: Annotated[
         LayoutConfig | None,
         Without(
-            "use_layout_detection=False (the picture is one table), or "
+            "use_layout_detection=False (the picture is one table, or one seal), or for tables "
             "layout_detection_model_name='picodet_lcnet_x1_0_fgd_layout_cdla'"
         ),
     ] = None
@@ -245,6 +245,45 @@ class StructureSpec(PipelineSpec):
         if not self.use_table_recognition:
             models.pop("TableStructureRecognition", None)
         return models
+
+
+class SealModules(Modules):
+    """Models of the seal pipeline itself; without one, pictures are whole seals."""
+
+    LayoutDetection: LayoutConfig | None = None
+
+
+class SealSubPipelines(OCRSubPipelines):
+    """Pipelines inside the seal pipeline."""
+
+    SealOCR: PipelineSpec
+
+
+class SealSpec(PipelineConfig):
+    """A seal pipeline, PaddleX's `seal_recognition.yaml`."""
+
+    short: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "layout_detection": ("SubModules", "LayoutDetection"),
+        "seal_text_detection": ("SubPipelines", "SealOCR", "SubModules", "TextDetection"),
+        "text_recognition": ("SubPipelines", "SealOCR", "SubModules", "TextRecognition"),
+        "textline_orientation": ("SubPipelines", "SealOCR", "SubModules", "TextLineOrientation"),
+        **{key: ("SubPipelines", "DocPreprocessor", *path) for key, path in DocPreprocessor.short.items()},
+    }
+    pipeline_name: Literal["seal_recognition"]
+    use_layout_detection: bool = True
+    use_doc_preprocessor: bool = True
+    batch_size: int = Field(default=1, ge=1)
+    SubModules: SealModules = SealModules()
+    SubPipelines: SealSubPipelines
+
+    def modules(self) -> dict[str, ModuleConfig]:
+        inner = self.SubPipelines
+        return self.SubModules.present() | inner.SealOCR.modules() | inner.DocPreprocessor.modules()
+
+    def used(self) -> dict[str, ModuleConfig]:
+        doc = self.SubPipelines.DocPreprocessor.used() if self.use_doc_preprocessor else {}
+        layout = self.SubModules.present() if self.use_layout_detection else {}
+        return layout | self.SubPipelines.SealOCR.used() | doc
 
 
 class SpottingConfig(ModuleConfig):
@@ -283,6 +322,7 @@ SPECS: dict[str, type[PipelineConfig]] = {
     "doc_preprocessor": DocPreprocessor,
     "structure": StructureSpec,
     "PGNet": SpottingSpec,
+    "seal_recognition": SealSpec,
 }
 
 

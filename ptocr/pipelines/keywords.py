@@ -58,6 +58,22 @@ class SpottingKeywords(ReadingKeywords, total=False):
     e2e_mode: Literal["fast", "slow"] | None
 
 
+class SealKeywords(DocKeywords, total=False):
+    """Options of `SealPipeline.predict`; see `SealOptions`."""
+
+    use_layout_detection: bool | None
+    layout_threshold: float | dict[int, float] | None
+    layout_nms: bool | None
+    layout_unclip_ratio: float | tuple[float, float] | dict[int, float | tuple[float, float]] | None
+    layout_merge_bboxes_mode: MergeMode | dict[int, MergeMode] | None
+    seal_det_limit_side_len: int | None
+    seal_det_limit_type: Literal["min", "max", "resize_long", "resize_short"] | None
+    seal_det_thresh: float | None
+    seal_det_box_thresh: float | None
+    seal_det_unclip_ratio: float | None
+    seal_rec_score_thresh: float | None
+
+
 class OCRKeywords(DocKeywords, total=False):
     """Options of `OCRPipeline.predict`; see `OCROptions`."""
 

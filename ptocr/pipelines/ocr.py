@@ -127,7 +127,7 @@ class OCRPipeline:
         prepared = Prepared(page.image)
         if call.preprocess:
             prepared = prepare(page, self.models, call.orientation, call.unwarping)
-        reader = Reader(self.models, options, call.line_orientation)
+        reader = Reader(self.models, options, call.line_orientation, self.spec.text_type == "seal")
         own = lines_of_pdf(page) if options.pdf_text != "never" and not call.preprocess else []
         readings: list[_Reading] = []
         for angle, image in _views(page, prepared, own, reader, readings, not call.orientation):

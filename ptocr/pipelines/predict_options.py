@@ -91,6 +91,26 @@ class SpottingOptions(ReadingOptions):
     e2e_mode: Literal["fast", "slow"] | None = None
 
 
+class SealOptions(DocOptions):
+    """Options of the seal pipeline; None keeps the pipeline's. Names are PaddleX's.
+
+    use_layout_detection: False takes each picture as one seal. layout_*: as in `StructureOptions`; seal_det_*,
+    seal_rec_score_thresh: what `text_det_*` and `text_rec_score_thresh` of `OCROptions` are for the text of seals.
+    """
+
+    use_layout_detection: bool | None = None
+    layout_threshold: Share | dict[int, Share] | None = None
+    layout_nms: bool | None = None
+    layout_unclip_ratio: Growth | dict[int, Growth] | None = None
+    layout_merge_bboxes_mode: MergeMode | dict[int, MergeMode] | None = None
+    seal_det_limit_side_len: Positive | None = None
+    seal_det_limit_type: LimitType | None = None
+    seal_det_thresh: Share | None = None
+    seal_det_box_thresh: Share | None = None
+    seal_det_unclip_ratio: Ratio | None = None
+    seal_rec_score_thresh: float | None = None
+
+
 class OCROptions(DocOptions):
     """Options of the OCR pipeline; None keeps the pipeline's.
 

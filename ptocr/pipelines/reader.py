@@ -20,6 +20,7 @@ from ptocr.pipelines.second_reading import Read, ReadTwice
 from ptocr.predictors.classification import Classification, Classifier
 from ptocr.predictors.detection import TextDetector
 from ptocr.predictors.recognition import Decoding, TextRecognizer
+from ptocr.processing.curved_text import crop_curved
 from ptocr.processing.dashes import double_dashes
 from ptocr.processing.geometry import crop_poly, crop_quad, rectangle, sort_boxes
 from ptocr.processing.image import rotate180
@@ -32,12 +33,13 @@ WITNESSES = 4  # lines that are asked whether a page is written in columns
 
 
 class Reader:
-    """Reads lines of page pictures with the settings of one call. timings: seconds per step, summed over its calls."""
+    """Reads lines of page pictures with the settings of one call. curved: outlines may be arcs, to be bent
+    straight; timings: seconds per step, summed over its calls."""
 
-    def __init__(self, models: Models, options: OCROptions, orientation: bool) -> None:
+    def __init__(self, models: Models, options: OCROptions, orientation: bool, curved: bool = False) -> None:
         module = models.module("TextDetection")
         assert isinstance(module, DetectionConfig)
-        self.models, self.options, self.orientation = models, options, orientation
+        self.models, self.options, self.orientation, self.curved = models, options, orientation, curved
         models.load_ahead("TextRecognition")
         self.detector = models.get("TextDetection", TextDetector)
         self.pre, self.post = detection_settings(self.detector, module, options)
@@ -96,7 +98,8 @@ class Reader:
 
     def recognise(self, image: np.ndarray, polys: Sequence[np.ndarray]) -> list[Line]:
         """The lines in some regions (n, 2) of a picture (H, W, 3) uint8 BGR, in their order."""
-        cut = crop_quad if self.post.box_type == "quad" else crop_poly
+        cut_poly = crop_curved if self.curved else crop_poly
+        cut = crop_quad if self.post.box_type == "quad" else cut_poly
         crops = [cut(image, poly) for poly in polys]
         lines = [
             Line(poly, turned=crop.turned, crop=crop.image, angle=0 if self.orientation else -1)

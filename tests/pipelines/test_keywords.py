@@ -13,7 +13,7 @@ import pytest
 import ptocr
 from ptocr.pipelines import IGNORED, keywords
 from ptocr.pipelines.config import load_pipeline, override_models
-from ptocr.pipelines.predict_options import DocOptions, OCROptions, ReadingOptions, StructureOptions
+from ptocr.pipelines.predict_options import DocOptions, OCROptions, ReadingOptions, SealOptions, StructureOptions
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,7 @@ from ptocr.pipelines.predict_options import DocOptions, OCROptions, ReadingOptio
         (DocOptions, keywords.DocKeywords),
         (OCROptions, keywords.OCRKeywords),
         (StructureOptions, keywords.StructureKeywords),
+        (SealOptions, keywords.SealKeywords),
     ],
 )
 def test_every_option_is_typed_as_it_is_validated(options: type, typed: type) -> None:

@@ -194,7 +194,16 @@ def test_seals_are_read_in_polygons(page: np.ndarray, monkeypatch: pytest.Monkey
 def test_our_configuration_files_are_valid_and_written_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from ptocr.cli import main
 
-    known = {"OCR", "PGNet", "PP-OCRv4_mobile", "PP-StructureV3", "doc_preprocessor", "structure", "table_recognition"}
+    known = {
+        "OCR",
+        "PGNet",
+        "PP-OCRv4_mobile",
+        "PP-StructureV3",
+        "doc_preprocessor",
+        "seal_recognition",
+        "structure",
+        "table_recognition",
+    }
     assert set(config.list_pipelines()) == known
     for name in config.list_pipelines():
         assert main(["config", name, "--save_path", str(tmp_path)]) == 0
