@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from ptocr.processing.geometry import clip_points, filter_quads, padded_size
+from ptocr.processing.image import sigmoid
 from ptocr.spec.settings import CTPostprocess
 
 STRIDE = 4  # the network's input is so many times as high and wide as its maps
@@ -48,7 +49,7 @@ def _regions(logits: np.ndarray, shifts: np.ndarray, post: CTPostprocess) -> tup
     count, kernels = cv2.connectedComponents((logits > post.thresh).astype(np.uint8), connectivity=4)
     sizes = np.bincount(kernels.ravel(), minlength=count)
     kernels = np.where(sizes[kernels] >= post.min_kernel, kernels, 0)
-    probs = 1 / (1 + np.exp(-logits))
+    probs = sigmoid(logits)
     means = np.bincount(kernels.ravel(), weights=probs.ravel(), minlength=count) / np.maximum(sizes, 1)
     height, width = logits.shape
     x = np.clip((np.arange(width, dtype=np.float32) + REACH * shifts[0]).astype(np.int32), 0, width - 1)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ptocr.processing.image import filled
+from ptocr.processing.image import filled, sigmoid
 from ptocr.processing.quad_nms import merged_along_rows, suppressed
 from ptocr.spec.settings import DRRGPostprocess
 
@@ -56,7 +56,7 @@ class _Maps(NamedTuple):
 
 def components(logits: np.ndarray, post: DRRGPostprocess) -> Components | None:
     """The components of a picture's six maps (6, H, W), None where there are fewer than two."""
-    text, middle = 1 / (1 + np.exp(-logits[:2]))
+    text, middle = sigmoid(logits[:2])
     scale = np.sqrt(1.0 / (logits[2] ** 2 + logits[3] ** 2 + 1e-8))
     maps = _Maps(text, middle, logits[2] * scale, logits[3] * scale, logits[4], logits[5])
     is_text = text > post.thresh

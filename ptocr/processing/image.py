@@ -28,6 +28,12 @@ def checked(image: np.ndarray) -> np.ndarray:
     return image
 
 
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of logits, of the same shape; those far below zero are 0 without a warning."""
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(-logits)))
+
+
 def filled(mask: np.ndarray) -> np.ndarray:
     """A mask (H, W) bool with its holes closed: background that no way of side steps leads out of."""
     canvas = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)

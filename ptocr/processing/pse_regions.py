@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from ptocr.processing.geometry import clip_points, filter_quads, padded_size
+from ptocr.processing.image import sigmoid
 from ptocr.spec.settings import PSEPostprocess
 
 STRIDE = 4  # the network's input is so many times as high and wide as its maps
@@ -78,7 +79,7 @@ def pse_regions(
     kernels = logits > post.thresh
     kernels &= kernels[:1]
     labels = grow(kernels, post.min_area)
-    score = 1.0 / (1.0 + np.exp(-logits[0]))
+    score = sigmoid(logits[0])
     polys, scores = _outlines(labels, score, size, post)
     if post.box_type == "poly":
         return [clip_points(poly, size) for poly in polys], scores

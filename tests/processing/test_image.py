@@ -68,3 +68,9 @@ def test_resize_keeps_what_fits() -> None:
     image = inputs.picture(0, 20, 30)
     assert images.resize(image, 30, 20) is image
     assert images.resize(image, 7, 9).shape == (9, 7, 3)
+
+
+def test_probabilities_of_logits_far_below_zero() -> None:
+    with np.errstate(over="raise"):
+        found = images.sigmoid(np.array([-200, -1, 0, 200], np.float32))
+    assert found.tolist() == pytest.approx([0, 0.26894143, 0.5, 1])

@@ -14,6 +14,7 @@ SCRIPTS = (
     "class_centers",
     "compare_algorithms",
     "compare_official",
+    "compare_ways",
     "engines_table",
     "eval_corpus",
     "eval_languages",
