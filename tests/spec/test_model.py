@@ -69,8 +69,8 @@ def test_every_spec(name: str) -> None:
     assert bool(loaded.sources) != unpublished
     assert parse_spec(loaded.model_dump(mode="json"), "again") == loaded
     assert (loaded.classes is not None) == (loaded.task not in ("det", "unwarp", "sr"))
-    assert (loaded.charset is not None) == (loaded.task in ("rec", "e2e"))
-    assert bool(loaded.languages) == (loaded.task in ("det", "rec", "e2e"))
+    assert (loaded.charset is not None) == (loaded.task in ("rec", "e2e", "formula"))
+    assert bool(loaded.languages) == (loaded.task in ("det", "rec", "e2e", "formula"))
     assert all(isinstance(language, str) for language in loaded.languages)
     for source in loaded.sources:
         if source.kind == "pip":
@@ -83,8 +83,9 @@ def test_every_spec(name: str) -> None:
 
 
 # Families in PaddleX's list of models, whose files are named after them. The files of others are PaddleOCR 2.x's.
-PADDLEX = {"PP-DocLayout", "PP-LCNet", "PP-OCRv3", "PP-OCRv4", "PP-OCRv5", "PP-OCRv6", "PicoDet", "RT-DETR", "RepSVTR",
-           "SLANet", "SVTRv2", "UVDoc"}  # fmt: skip
+PADDLEX = {"PP-DocLayout", "PP-FormulaNet", "PP-LCNet", "PP-OCRv3", "PP-OCRv4", "PP-OCRv5", "PP-OCRv6", "PicoDet",
+           "RT-DETR", "RepSVTR", "SLANet", "SVTRv2", "UVDoc"}  # fmt: skip
+TRAINED_ALONE = {"PP-FormulaNet"}  # whose inference folders do not convert
 
 
 def in_paddlex(spec: ModelSpec) -> bool:
@@ -102,11 +103,9 @@ def test_official_addresses(name: str) -> None:
         )
         return
     bucket = "https://paddle-model-ecology.bj.bcebos.com/paddlex"
-    assert places == [
-        f"PaddlePaddle/{name}",
-        f"{bucket}/official_inference_model/paddle3.0.0/{name}_infer.tar",
-        f"{bucket}/official_pretrained_model/{name}_pretrained.pdparams",
-    ]
+    exported = [f"PaddlePaddle/{name}", f"{bucket}/official_inference_model/paddle3.0.0/{name}_infer.tar"]
+    trained = [f"{bucket}/official_pretrained_model/{name}_pretrained.pdparams"]
+    assert places == (trained if spec.family in TRAINED_ALONE else exported + trained)
 
 
 def test_norwegian_is_a_language_and_not_a_boolean() -> None:
