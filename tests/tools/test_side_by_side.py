@@ -56,7 +56,7 @@ def test_a_rescaled_layer_has_the_asked_mean_and_deviation() -> None:
     weights = Checkpoint(spec, None, "train", made.state_dict())
     picture = np.random.RandomState(0).standard_normal((6, 3, 48, 192)).astype(np.float32)
     seen: list[Tensor] = []
-    network = network_of(rescaled(weights, {"head.fc": Spread([2.0, -1.0], 0.5)}, picture))
+    network = network_of(rescaled(weights, {"head.fc": Spread([2.0, -1.0], 0.5)}, [picture]))
     network.get_submodule("head.fc").register_forward_hook(lambda _m, _i, output: seen.append(output))
     with torch.inference_mode():
         network(torch.from_numpy(picture))
