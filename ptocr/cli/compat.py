@@ -72,7 +72,10 @@ def _paddleocr(arguments: list[str], failures: Failures) -> None:
     command = arguments[0] if arguments and not arguments[0].startswith("-") else ""
     if command in _OTHERS:
         there = ", ".join(["ocr", "doc_preprocessor", *_SINGLE])
-        raise SpecError(f"paddleocr {command}: not here; there is {there}, and `ptocr structure` for layout and tables")
+        raise SpecError(
+            f"paddleocr {command}: not here; there is {there}, `ptocr structure` for layout and tables, "
+            "and in Python create_pipeline('seal_recognition')"
+        )
     if command == "ocr":
         _paddleocr3(arguments[1:], failures)
     elif command == "doc_preprocessor":
